@@ -1,0 +1,213 @@
+package failure
+
+// Code names one failure. Codes are part of the interface: scripts match them.
+type Code string
+
+// The codes. What each means to a user stands in Codes.
+const (
+	Internal Code = "internal"
+
+	UnknownCommand     Code = "unknown_command"
+	UnknownFlag        Code = "unknown_flag"
+	BadFlagValue       Code = "bad_flag_value"
+	RepeatedFlag       Code = "repeated_flag"
+	UnexpectedArgument Code = "unexpected_argument"
+	MissingArgument    Code = "missing_argument"
+	ConflictingFlags   Code = "conflicting_flags"
+	BadProfileName     Code = "bad_profile_name"
+	BadVariableName    Code = "bad_variable_name"
+	NoHeader           Code = "no_header"
+
+	ProfilesUnreadable  Code = "profiles_unreadable"
+	ProfilesInvalid     Code = "profiles_invalid"
+	ProfilesPermissions Code = "profiles_permissions"
+	ProfileInvalid      Code = "profile_invalid"
+	ProfileNotFound     Code = "profile_not_found"
+	FieldMissing        Code = "field_missing"
+	FieldInvalid        Code = "field_invalid"
+	VariableEmpty       Code = "variable_empty"
+	VariableInvalid     Code = "variable_invalid"
+	SourceConflict      Code = "source_conflict"
+	HostMissing         Code = "host_missing"
+	HostMismatch        Code = "host_mismatch"
+	BadBaseURL          Code = "bad_base_url"
+	HTTPSRequired       Code = "https_required"
+	FileNotFound        Code = "file_not_found"
+	FileUnreadable      Code = "file_unreadable"
+	FilePermissions     Code = "file_permissions"
+	InputTimeout        Code = "input_timeout"
+	HelperNotFound      Code = "helper_not_found"
+	HelperFailed        Code = "helper_failed"
+	HelperTimeout       Code = "helper_timeout"
+	KeychainNotFound    Code = "keychain_item_not_found"
+	KeychainUnavailable Code = "keychain_unavailable"
+	KeychainLocked      Code = "keychain_locked"
+	KeychainTimeout     Code = "keychain_timeout"
+	CAFileInvalid       Code = "ca_file_invalid"
+	ProxyInvalid        Code = "proxy_invalid"
+	DefinitionInvalid   Code = "definition_invalid"
+	EmulatorUnavailable Code = "emulator_unavailable"
+
+	CredentialsRejected Code = "credentials_rejected"
+	NotAllowed          Code = "not_allowed"
+	ProviderRefused     Code = "provider_refused"
+	ProviderConflict    Code = "provider_conflict"
+	AccountLocked       Code = "account_locked"
+
+	ProviderClosed Code = "provider_closed"
+	RateLimited    Code = "rate_limited"
+	ProviderBusy   Code = "provider_busy"
+	ProviderBroken Code = "provider_error"
+
+	DNSNotFound    Code = "dns_not_found"
+	DNSFailed      Code = "dns_failed"
+	ConnectFailed  Code = "connect_failed"
+	ProxyFailed    Code = "proxy_failed"
+	TLSUntrusted   Code = "tls_untrusted"
+	TLSExpired     Code = "tls_certificate_expired"
+	TLSWrongHost   Code = "tls_wrong_host"
+	TLSInvalid     Code = "tls_certificate_invalid"
+	TLSProtocol    Code = "tls_protocol"
+	TLSClientCert  Code = "tls_client_certificate"
+	ConnectionLost Code = "connection_lost"
+	Timeout        Code = "timeout"
+
+	Redirect            Code = "redirect"
+	UnexpectedStatus    Code = "unexpected_status"
+	NotATokenEndpoint   Code = "not_a_token_endpoint"
+	NotJSON             Code = "not_json"
+	EmptyReply          Code = "empty_reply"
+	BadEncoding         Code = "bad_encoding"
+	DuplicateKey        Code = "duplicate_key"
+	TrailingData        Code = "trailing_data"
+	TooLarge            Code = "too_large"
+	TooDeep             Code = "too_deep"
+	UnsupportedEncoding Code = "unsupported_encoding"
+	HeadersTooLarge     Code = "headers_too_large"
+	MalformedHTTP       Code = "malformed_http"
+	UnexpectedValue     Code = "unexpected_value"
+	NoToken             Code = "no_token"
+	TokenNotAString     Code = "token_not_a_string"
+	BadToken            Code = "bad_token"
+	BadTokenType        Code = "bad_token_type"
+	MembersDisagree     Code = "members_disagree"
+
+	OutputFailed Code = "output_failed"
+
+	Interrupted Code = "interrupted"
+)
+
+// Meaning is one row of the table of codes.
+type Meaning struct {
+	Code  Code
+	Class Class
+	Means string
+}
+
+// Codes returns every code with its class and what it means, in the order of
+// the exit codes. It is a function so that a run that succeeds does not pay
+// for the table.
+func Codes() []Meaning {
+	return []Meaning{
+		{Internal, Bug, "a fault of tokenfetch itself"},
+
+		{UnknownCommand, Usage, "the first word is neither a provider nor a command"},
+		{UnknownFlag, Usage, "the command has no such flag"},
+		{BadFlagValue, Usage, "a flag's value is missing or not of its form"},
+		{RepeatedFlag, Usage, "a flag was given twice"},
+		{UnexpectedArgument, Usage, "the command takes no further argument"},
+		{MissingArgument, Usage, "the command needs an argument"},
+		{ConflictingFlags, Usage, "two flags exclude each other"},
+		{BadProfileName, Usage, "a profile's name is not of the allowed form"},
+		{BadVariableName, Usage, "the name given to --var cannot be used"},
+		{NoHeader, Usage, "this provider's token does not travel in a header"},
+
+		{ProfilesUnreadable, Config, "the profiles file cannot be read"},
+		{ProfilesInvalid, Config, "the profiles file is not valid TOML"},
+		{ProfilesPermissions, Config, "the profiles file has an unsafe owner or mode"},
+		{ProfileInvalid, Config, "a profile holds a key or value that is not allowed"},
+		{ProfileNotFound, Config, "there is no profile of that name"},
+		{FieldMissing, Config, "a field has no value anywhere"},
+		{FieldInvalid, Config, "a field's value breaks a rule"},
+		{VariableEmpty, Config, "an environment variable is set but empty"},
+		{VariableInvalid, Config, "an environment variable's value is not of its form"},
+		{SourceConflict, Config, "two sources of one level give the same setting"},
+		{HostMissing, Config, "nothing says which host of the provider to use"},
+		{HostMismatch, Config, "a secret is bound to another host"},
+		{BadBaseURL, Config, "a base address is not of the allowed form"},
+		{HTTPSRequired, Config, "a base address must use https"},
+		{FileNotFound, Config, "a file that should hold a value does not exist"},
+		{FileUnreadable, Config, "a file that holds a value cannot be read"},
+		{FilePermissions, Config, "a file that holds a value has an unsafe owner or mode"},
+		{InputTimeout, Config, "no data came from standard input or a file in time"},
+		{HelperNotFound, Config, "a helper command was not found"},
+		{HelperFailed, Config, "a helper command failed or printed no usable value"},
+		{HelperTimeout, Config, "a helper command did not end in time"},
+		{KeychainNotFound, Config, "the keychain has no such item"},
+		{KeychainUnavailable, Config, "there is no keychain here"},
+		{KeychainLocked, Config, "the keychain is locked"},
+		{KeychainTimeout, Config, "the keychain did not answer in time"},
+		{CAFileInvalid, Config, "the file of certificates cannot be used"},
+		{ProxyInvalid, Config, "a proxy variable is not of its form"},
+		{DefinitionInvalid, Config, "a provider definition is wrong"},
+		{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
+
+		{CredentialsRejected, Refused, "the provider rejected the credentials"},
+		{NotAllowed, Refused, "the provider does not allow this"},
+		{ProviderRefused, Refused, "the provider refused the request"},
+		{ProviderConflict, Refused, "the provider reports a conflict"},
+		{AccountLocked, Refused, "the provider says the account is locked"},
+
+		{ProviderClosed, Later, "the provider is closed at this hour"},
+		{RateLimited, Later, "the provider has had too many requests"},
+		{ProviderBusy, Later, "the provider asks for a later try"},
+		{ProviderBroken, Later, "the provider reports a fault of its own"},
+
+		{DNSNotFound, Net, "the host's name does not exist"},
+		{DNSFailed, Net, "the host's name could not be looked up"},
+		{ConnectFailed, Net, "no connection to the host"},
+		{ProxyFailed, Net, "the proxy cannot be reached or refused"},
+		{TLSUntrusted, Net, "the host's certificate comes from an unknown authority"},
+		{TLSExpired, Net, "the host's certificate is expired or not yet valid"},
+		{TLSWrongHost, Net, "the certificate belongs to another host"},
+		{TLSInvalid, Net, "the host's certificate cannot be used"},
+		{TLSProtocol, Net, "no common TLS protocol with the host"},
+		{TLSClientCert, Net, "the host asks for a client certificate"},
+		{ConnectionLost, Net, "the connection broke off"},
+		{Timeout, Net, "the network did not answer in time"},
+
+		{Redirect, Reply, "the provider redirects; redirects are not followed"},
+		{UnexpectedStatus, Reply, "the reply has a status no token comes with"},
+		{NotATokenEndpoint, Reply, "the address is not a token endpoint"},
+		{NotJSON, Reply, "the reply is not JSON"},
+		{EmptyReply, Reply, "the reply is empty"},
+		{BadEncoding, Reply, "the reply is not valid UTF-8"},
+		{DuplicateKey, Reply, "the reply holds a key twice"},
+		{TrailingData, Reply, "the reply goes on after its JSON object"},
+		{TooLarge, Reply, "the reply is too large"},
+		{TooDeep, Reply, "the reply is nested too deeply"},
+		{UnsupportedEncoding, Reply, "the reply is compressed although that was not asked for"},
+		{HeadersTooLarge, Reply, "the reply's headers are too large"},
+		{MalformedHTTP, Reply, "the reply is not HTTP"},
+		{UnexpectedValue, Reply, "a member of the reply has a value that is not documented"},
+		{NoToken, Reply, "the reply holds no token"},
+		{TokenNotAString, Reply, "the reply's token is not a string"},
+		{BadToken, Reply, "the reply's token is not one"},
+		{BadTokenType, Reply, "the token is not a bearer token"},
+		{MembersDisagree, Reply, "two members of the reply that mean the same differ"},
+
+		{OutputFailed, Output, "the token could not be written out"},
+
+		{Interrupted, Signal, "a signal ended the run"},
+	}
+}
+
+// Class returns the class the code belongs to, Bug for one that is not listed.
+func (c Code) Class() Class {
+	for _, m := range Codes() {
+		if m.Code == c {
+			return m.Class
+		}
+	}
+	return Bug
+}

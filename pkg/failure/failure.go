@@ -1,0 +1,99 @@
+// Package failure says why a run failed: a stable code, the exit class it
+// belongs to, a sentence of ours and the next thing to do. Every package
+// returns its errors in this form, so that exit codes and messages are decided
+// in one place and no error text of a library reaches a person.
+package failure
+
+import (
+	"fmt"
+	"time"
+)
+
+// Class is the kind of a failure. Its number is the exit code of a fetch.
+type Class int
+
+// The classes, in the order of their exit codes.
+const (
+	OK      Class = iota // the token was written out completely
+	Bug                  // our fault
+	Usage                // the command line is wrong; nothing read, nothing sent
+	Config               // profile, field, source, keychain, permission; nothing sent
+	Refused              // the provider said no
+	Later                // the provider is closed, busy or broken
+	Net                  // DNS, connect, proxy, TLS, lost connection, deadline of these
+	Reply                // an answer that cannot be trusted
+	Output               // a token that could not be delivered
+	Signal               // ended by a signal; the exit code is 128 plus its number
+)
+
+// String returns the name the class has in JSON errors.
+func (c Class) String() string {
+	names := [...]string{"ok", "bug", "usage", "config", "refused", "later", "net", "reply", "output", "signal"}
+	if c < 0 || int(c) >= len(names) {
+		return "bug"
+	}
+	return names[c]
+}
+
+// Sent says how much of the request with the credentials left this machine.
+type Sent string
+
+// The values of Sent.
+const (
+	SentNo      Sent = "no"      // not a byte of the request
+	SentYes     Sent = "yes"     // all of it was written
+	SentUnknown Sent = "unknown" // writing broke off
+)
+
+// Error is a failure a user is told about. Message and Hint are ours, lower
+// case, without a full stop; words of a provider stand in Provider only.
+type Error struct {
+	Code    Code
+	Message string
+	Hint    string // the next thing to do, or empty
+
+	Sent       Sent           // empty means SentNo
+	Attempts   int            // requests begun
+	HTTPStatus int            // status of the reply, 0 without one
+	RetryAfter *time.Duration // what the provider asked for, nil if nothing usable
+	Provider   *ProviderError // the provider's own words, nil if none
+	ExitCode   int            // for class Signal: 128 plus the signal's number
+}
+
+// ProviderError is what a provider said of a failure, as it came: it must be
+// redacted and made harmless before it is shown.
+type ProviderError struct {
+	Code, Text, ID string
+}
+
+// New returns an Error with a formatted message and no hint.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// WithHint sets the hint and returns e.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Class returns the class of e's code.
+func (e *Error) Class() Class { return e.Code.Class() }
+
+// Exit returns the exit code of a fetch that ends with e.
+func (e *Error) Exit() int {
+	if e.ExitCode != 0 {
+		return e.ExitCode
+	}
+	return int(e.Class())
+}
+
+// Retryable reports whether the same call may succeed later without anybody
+// changing anything and without the credentials having been sent twice.
+func (e *Error) Retryable() bool {
+	c := e.Class()
+	return c == Later || c == Net && (e.Sent == SentNo || e.Sent == "")
+}

@@ -1,0 +1,122 @@
+package secret
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// shortest is the length from which a secret is cut out of a text. A shorter
+// one occurs by chance, so the whole text is hidden instead.
+const shortest = 6
+
+// Redact returns text with every secret replaced by Hidden, in each encoding
+// an echo is likely to use: as it is, percent, form, JSON, HTML, shell, hex,
+// and base64 wherever it may stand in the encoded text. A text that holds a
+// secret of fewer than 6 bytes is hidden whole.
+func Redact(text string, secrets ...Value) string {
+	if text == "" {
+		return text
+	}
+	var forms []string
+	for _, s := range secrets {
+		raw := s.Reveal()
+		if raw == "" {
+			continue
+		}
+		for _, form := range encodings(raw) {
+			if !containsFold(text, form) {
+				continue
+			}
+			if len(raw) < shortest {
+				return Hidden
+			}
+			forms = append(forms, form)
+		}
+	}
+	// The longest first, so that no encoding is cut short by one it contains.
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	for _, form := range forms {
+		text = replaceFold(text, form)
+	}
+	return text
+}
+
+func encodings(raw string) []string {
+	forms := []string{
+		raw,
+		url.QueryEscape(raw),
+		url.PathEscape(raw),
+		percent(raw),
+		html.EscapeString(raw),
+		strings.ReplaceAll(raw, "'", `'\''`),
+		hex.EncodeToString([]byte(raw)),
+		inJSON(raw),
+		strings.ReplaceAll(inJSON(raw), "/", `\/`),
+	}
+	if len(raw) >= shortest {
+		for shift := range 3 {
+			forms = append(forms, inBase64(raw, shift, base64.RawStdEncoding), inBase64(raw, shift, base64.RawURLEncoding))
+		}
+	}
+	slices.Sort(forms)
+	return slices.Compact(forms)
+}
+
+func percent(raw string) string {
+	var b strings.Builder
+	for i := range len(raw) {
+		fmt.Fprintf(&b, "%%%02x", raw[i])
+	}
+	return b.String()
+}
+
+func inJSON(raw string) string {
+	quoted, _ := json.Marshal(raw) // a string always marshals
+	return string(quoted[1 : len(quoted)-1])
+}
+
+// inBase64 returns the characters that raw alone decides when it is encoded
+// behind shift other bytes.
+func inBase64(raw string, shift int, enc *base64.Encoding) string {
+	encoded := enc.EncodeToString([]byte(strings.Repeat("\x00", shift) + raw))
+	first := (shift*8 + 5) / 6         // characters that hold bits of the bytes before
+	last := (shift + len(raw)) * 8 / 6 // characters before any that hold bits of what follows
+	return encoded[first:last]
+}
+
+// containsFold and replaceFold compare ASCII letters without case: percent and
+// hex encodings come in both.
+func containsFold(text, form string) bool {
+	return strings.Contains(lower(text), lower(form))
+}
+
+func replaceFold(text, form string) string {
+	low, form := lower(text), lower(form)
+	var b strings.Builder
+	for {
+		i := strings.Index(low, form)
+		if i < 0 {
+			return b.String() + text
+		}
+		b.WriteString(text[:i])
+		b.WriteString(Hidden)
+		text, low = text[i+len(form):], low[i+len(form):]
+	}
+}
+
+// lower folds ASCII only and so keeps every byte where it is.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
