@@ -1,0 +1,413 @@
+// Package profile reads profiles.toml: named sets of a provider's fields, each
+// a text or the name of the place where the value is kept. Reading is strict,
+// and no error holds a value of the file.
+package profile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// Default is the profile that is used when nobody names one. It need not exist.
+const Default = "default"
+
+// NamePattern is what a profile's name looks like.
+const NamePattern = `[a-z0-9][a-z0-9-]{0,62}`
+
+// own is the table of the file that belongs to tokenfetch itself.
+const own = "tokenfetch"
+
+// maxSize bounds a profiles file, in bytes.
+const maxSize = 1 << 20
+
+// The bounds of a time limit, of a profile or a flag.
+const (
+	MinTimeout = time.Millisecond
+	MaxTimeout = time.Hour
+)
+
+// ValidName reports whether name matches NamePattern.
+func ValidName(name string) bool {
+	return len(name) <= 63 && regexp.MustCompile(`^`+NamePattern+`$`).MatchString(name)
+}
+
+// ParseTimeout reads a time limit such as "10s". The error says which form and
+// range are allowed and not what stood there.
+func ParseTimeout(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < MinTimeout || d > MaxTimeout {
+		return 0, fmt.Errorf("must be a duration from %v to %v, such as 10s", MinTimeout, MaxTimeout)
+	}
+	return d, nil
+}
+
+// Source is where a field's value stands; exactly one member is set.
+type Source struct {
+	Text     *secret.Value // in the profile itself
+	Env      string        // in this environment variable
+	File     string        // in the file at this path
+	Command  []string      // on the standard output of this command
+	Keychain string        // in the keychain, under this profile's name
+}
+
+// Profile is one table [PROVIDER.NAME] of a profiles file.
+type Profile struct {
+	Provider, Name string
+	Environment    string        // name of one of the provider's environments, or empty
+	BaseURL        string        // the provider's address, or empty
+	CAFile         string        // path of the certificates to trust, or empty
+	Timeout        time.Duration // limit for the whole run, 0 if not set
+	Fields         map[string]Source
+}
+
+// Field is what a profile may say of a provider: the name of a field, and
+// whether its value must not be shown.
+type Field struct {
+	Name   string
+	Secret bool
+}
+
+// File is a profiles file. Its profiles are checked one by one when they are
+// asked for, so that a mistake in one stops no other.
+type File struct {
+	Path   string
+	Exists bool
+
+	data     []byte
+	tables   map[string]any
+	home     string // what ~/ stands for, or empty
+	readable bool   // by others than its owner
+	mode     string
+}
+
+// Options say how a profiles file is read.
+type Options struct {
+	Home    string       // the user's home directory, for ~/ in paths; may be empty
+	Trusted bool         // take a file that others could have changed, with a note
+	Note    func(string) // told what was taken on trust
+}
+
+// Load reads the profiles file at path. One that does not exist is empty.
+func Load(ctx context.Context, path string, o Options) (*File, error) {
+	f := &File{Path: path, home: o.Home}
+	read, err := source.ReadRegular(ctx, path, maxSize)
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		if e.Code == failure.FileNotFound {
+			return f, nil
+		}
+		e.Code = failure.ProfilesUnreadable
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	if read.Unsafe != "" {
+		if !o.Trusted {
+			return nil, failure.New(failure.ProfilesPermissions, "the profiles file %s %s", path, read.Unsafe).
+				WithHint("make it yours alone: chmod 600 FILE (and chown it to you)")
+		}
+		o.Note("the profiles file " + path + " " + read.Unsafe + "; taken because this is CI")
+	}
+	f.Exists = true
+	f.readable, f.mode = !read.Private, fmt.Sprintf("%04o", read.Mode)
+	f.data = bytes.TrimPrefix(read.Data, []byte("\xef\xbb\xbf"))
+	return f, f.parse()
+}
+
+func (f *File) parse() error {
+	for i := 0; i < len(f.data); {
+		r, n := utf8.DecodeRune(f.data[i:])
+		if r == utf8.RuneError && n == 1 || r == 0 {
+			return failure.New(failure.ProfilesInvalid, "the profiles file %s is not UTF-8 text (at offset %d)", f.Path, i).
+				WithHint("save it as UTF-8")
+		}
+		i += n
+	}
+	err := toml.Unmarshal(f.data, &f.tables)
+	if err == nil {
+		if table, ok := f.tables[own].(map[string]any); ok || f.tables[own] == nil {
+			for _, key := range slices.Sorted(maps.Keys(table)) {
+				return f.invalid(fmt.Sprintf("unknown key %q in [%s]", key, own), own, key)
+			}
+			return nil
+		}
+		return f.invalid("["+own+"] must be a table", own)
+	}
+	f.tables = nil
+	// The library's words quote the file, so only the place is taken from it.
+	e := failure.New(failure.ProfilesInvalid, "the profiles file %s is not valid TOML", f.Path)
+	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
+		line, column := decode.Position()
+		what := "is not valid TOML"
+		if strings.Contains(decode.Error(), "already") {
+			what = "defines a key or table twice"
+		}
+		e = failure.New(failure.ProfilesInvalid, "the profiles file %s %s: line %d, column %d", f.Path, what, line, column)
+	}
+	return e.WithHint(`every text must be quoted, as in key = "value", and every key stand once`)
+}
+
+// Names returns the names of provider's profiles, sorted.
+func (f *File) Names(provider string) []string {
+	profiles, _ := f.tables[provider].(map[string]any)
+	return slices.Sorted(maps.Keys(profiles))
+}
+
+// Profile returns the profile name of provider, or nil if the file has none.
+// fields are what a profile of this provider may set.
+func (f *File) Profile(provider, name string, fields []Field) (*Profile, error) {
+	section, found := f.tables[provider]
+	if !found {
+		return nil, nil
+	}
+	profiles, ok := section.(map[string]any)
+	if !ok {
+		return nil, f.invalid(fmt.Sprintf("%s must be a table with profiles, such as [%s.%s]", provider, provider, Default), provider)
+	}
+	value, found := profiles[name]
+	if !found {
+		for _, key := range slices.Sorted(maps.Keys(profiles)) {
+			if _, ok := profiles[key].(map[string]any); !ok {
+				return nil, f.invalid(fmt.Sprintf("%q stands in [%s], not in a profile such as [%s.%s]", key, provider, provider, Default), provider, key)
+			}
+		}
+		return nil, nil
+	}
+	table, ok := value.(map[string]any)
+	if !ok {
+		return nil, f.invalid(fmt.Sprintf("%s.%s must be a table", provider, name), provider, name)
+	}
+	if err := f.checkSecrecy(fields); err != nil {
+		return nil, err
+	}
+	p := &Profile{Provider: provider, Name: name, Fields: map[string]Source{}}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		if err := f.set(p, fields, key, table[key]); err != nil {
+			return nil, err
+		}
+	}
+	if p.Environment != "" && p.BaseURL != "" {
+		return nil, f.invalid(fmt.Sprintf("[%s.%s] has both environment and base_url; keep one of them", provider, name), provider, name, "base_url")
+	}
+	return p, nil
+}
+
+// set takes one key of a profile's table into p.
+func (f *File) set(p *Profile, fields []Field, key string, value any) error {
+	where := fmt.Sprintf("%s of [%s.%s]", key, p.Provider, p.Name)
+	bad := func(format string, args ...any) error {
+		return f.invalid(where+" "+fmt.Sprintf(format, args...), p.Provider, p.Name, key)
+	}
+	text, isText := value.(string)
+	switch key {
+	case "environment", "base_url", "ca_file", "timeout":
+		if !isText || text == "" {
+			return bad("must be a text that is not empty, not %s", kind(value))
+		}
+	}
+	switch key {
+	case "environment":
+		p.Environment = text
+		return nil
+	case "base_url":
+		p.BaseURL = text
+		return nil
+	case "ca_file":
+		p.CAFile = f.resolve(text)
+		return nil
+	case "timeout":
+		var err error
+		if p.Timeout, err = ParseTimeout(text); err != nil {
+			return bad("%s", err)
+		}
+		return nil
+	}
+	i := slices.IndexFunc(fields, func(field Field) bool { return field.Name == key })
+	if i < 0 {
+		known := []string{"environment", "base_url", "ca_file", "timeout"}
+		for _, field := range fields {
+			known = append(known, field.Name)
+		}
+		return f.invalid(fmt.Sprintf("unknown key %q in [%s.%s]%s", key, p.Provider, p.Name, suggest(key, known)), p.Provider, p.Name, key)
+	}
+	switch v := value.(type) {
+	case string:
+		return f.setText(p, key, v, bad)
+	case int64:
+		if !fields[i].Secret {
+			return f.setText(p, key, strconv.FormatInt(v, 10), bad)
+		}
+	case map[string]any:
+		s, err := f.source(p, v)
+		if err != nil {
+			return bad("%s", err)
+		}
+		p.Fields[key] = s
+		return nil
+	}
+	want := "a quoted text or a table with env, file, command or keychain"
+	if !fields[i].Secret {
+		want = "a quoted text, a whole number or a table with env, file, command or keychain"
+	}
+	return bad("must be %s, not %s", want, kind(value))
+}
+
+func (f *File) setText(p *Profile, key, text string, bad func(string, ...any) error) error {
+	if rule := source.Check(text); rule != "" {
+		return bad("%s", rule)
+	}
+	v := secret.New(text)
+	p.Fields[key] = Source{Text: &v}
+	return nil
+}
+
+// source reads { env | file | command | keychain = … }.
+func (f *File) source(p *Profile, table map[string]any) (Source, error) {
+	known := []string{"env", "file", "command", "keychain"}
+	for key := range table {
+		if !slices.Contains(known, key) {
+			return Source{}, fmt.Errorf("has the unknown key %q%s", key, suggest(key, known))
+		}
+	}
+	if len(table) != 1 {
+		return Source{}, errors.New("must have exactly one of env, file, command and keychain")
+	}
+	for key, value := range table {
+		text, isText := value.(string)
+		switch key {
+		case "env":
+			if !isText || text == "" || strings.ContainsAny(text, "=\x00") {
+				return Source{}, errors.New("must name an environment variable under env")
+			}
+			return Source{Env: text}, nil
+		case "file":
+			if !isText || text == "" || strings.ContainsRune(text, 0) {
+				return Source{}, errors.New("must give a path under file")
+			}
+			return Source{File: f.resolve(text)}, nil
+		case "command":
+			list, _ := value.([]any)
+			argv := make([]string, len(list))
+			for i := range list {
+				if argv[i], isText = list[i].(string); !isText || strings.ContainsRune(argv[i], 0) {
+					return Source{}, errors.New("must be a list of texts under command")
+				}
+			}
+			if len(argv) == 0 || argv[0] == "" {
+				return Source{}, errors.New(`must be a list under command, such as ["op", "read", "op://vault/item"]; it is run without a shell`)
+			}
+			return Source{Command: argv}, nil
+		case "keychain":
+			if value == true {
+				return Source{Keychain: p.Name}, nil
+			}
+			if isText && ValidName(text) {
+				return Source{Keychain: text}, nil
+			}
+		}
+	}
+	return Source{}, errors.New("must be true or the name of a profile under keychain")
+}
+
+// checkSecrecy refuses a file that others can read while it holds a secret,
+// in whichever profile.
+func (f *File) checkSecrecy(fields []Field) error {
+	if !f.readable {
+		return nil
+	}
+	for _, provider := range slices.Sorted(maps.Keys(f.tables)) {
+		profiles, _ := f.tables[provider].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(profiles)) {
+			table, _ := profiles[name].(map[string]any)
+			for _, field := range fields {
+				if _, literal := table[field.Name].(string); literal && field.Secret {
+					return failure.New(failure.ProfilesPermissions, "the profiles file %s holds %s of [%s.%s] and can be read by others (mode %s)",
+						f.Path, field.Name, provider, name, f.mode).WithHint("run: chmod 600 FILE")
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// resolve makes a path of the file absolute: ~/ is the user's home, and a
+// relative path starts at the file.
+func (f *File) resolve(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok && f.home != "" {
+		return filepath.Join(f.home, rest)
+	}
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(f.Path), path)
+}
+
+func (f *File) invalid(message string, key ...string) *failure.Error {
+	return failure.New(failure.ProfileInvalid, "%s, line %d: %s", f.Path, f.line(key), message).
+		WithHint("mend that line; profiles.example.toml shows every key")
+}
+
+// line returns the line on which key stands, or the nearest table around it.
+func (f *File) line(key []string) int {
+	var parser unstable.Parser
+	parser.Reset(f.data)
+	var table []string
+	best, line := 0, 1
+	for parser.NextExpression() {
+		e := parser.Expression()
+		var parts []string
+		var at unstable.Range
+		for it := e.Key(); it.Next(); {
+			if len(parts) == 0 {
+				at = it.Node().Raw
+			}
+			parts = append(parts, string(it.Node().Data))
+		}
+		path := parts
+		if e.Kind == unstable.KeyValue {
+			path = slices.Concat(table, parts)
+		} else {
+			table = parts
+		}
+		if len(path) > best && len(path) <= len(key) && slices.Equal(path, key[:len(path)]) {
+			best, line = len(path), parser.Shape(at).Start.Line
+		}
+	}
+	return line
+}
+
+// kind names the TOML type of a value.
+func kind(value any) string {
+	switch value.(type) {
+	case string:
+		return "an empty text"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	}
+	return "a date or time"
+}

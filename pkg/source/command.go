@@ -1,0 +1,100 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// Command runs a helper, argv without a shell, and takes its standard output
+// as a value. environ is the helper's whole environment. terminal, when not
+// nil, is handed to it as standard input and foreground terminal, so that it
+// can ask there; without it the helper reads end of file. What the helper
+// prints on standard error is dropped. The helper and its children are killed
+// when ctx ends.
+func Command(ctx context.Context, argv, environ []string, terminal *os.File) (secret.Value, error) {
+	name := filepath.Base(argv[0])
+	path, err := lookUp(argv[0])
+	if err != nil {
+		return secret.Value{}, err
+	}
+	out := &limited{limit: MaxValue + 2}
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd.Args[0] = argv[0]
+	cmd.Env = environ
+	cmd.Stdout = out
+	cmd.WaitDelay = time.Second
+	if terminal != nil {
+		cmd.Stdin, cmd.Stderr = terminal, terminal
+	}
+	restore := group(cmd, terminal)
+	out.full = func() { _ = cmd.Cancel() }
+	err = cmd.Run()
+	restore()
+
+	exit, exited := errors.AsType[*exec.ExitError](err)
+	switch {
+	case out.over:
+		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s printed more than the limit of %d bytes", name, MaxValue)
+	case isDeadline(ctx.Err()):
+		return secret.Value{}, failure.New(failure.HelperTimeout, "the helper %s timed out", name)
+	case ctx.Err() != nil:
+		return secret.Value{}, context.Cause(ctx)
+	case exited && exit.ExitCode() >= 0:
+		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s ended with status %d", name, exit.ExitCode()).
+			WithHint("run it by hand to see why; tokenfetch does not show what it prints")
+	case exited:
+		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s was killed by a signal", name)
+	case errors.Is(err, exec.ErrWaitDelay):
+		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s left a process behind that keeps its output open", name)
+	case err != nil:
+		return secret.Value{}, failure.New(failure.HelperFailed, "cannot run the helper %s: %s", name, reason(err))
+	}
+	return value(out.data, "the helper "+name, failure.HelperFailed)
+}
+
+// lookUp finds a helper in PATH. Nothing is ever run from the working
+// directory, neither by a relative name nor through a relative entry of PATH.
+func lookUp(name string) (string, error) {
+	if name != filepath.Base(name) && !filepath.IsAbs(name) {
+		return "", failure.New(failure.HelperNotFound, "the helper %s has a relative path", name).
+			WithHint("give its absolute path, or a name that PATH finds")
+	}
+	path, err := exec.LookPath(name)
+	switch {
+	case errors.Is(err, exec.ErrDot):
+		return "", failure.New(failure.HelperNotFound, "the helper %s is found only through a relative entry of PATH", name).
+			WithHint("give its absolute path")
+	case errors.Is(err, fs.ErrPermission):
+		return "", failure.New(failure.HelperNotFound, "the helper %s cannot be executed", name)
+	case err != nil:
+		return "", failure.New(failure.HelperNotFound, "the helper %s was not found in PATH", name).
+			WithHint("install it, or give its absolute path")
+	}
+	return path, nil
+}
+
+// limited keeps at most limit bytes and calls full when there are more.
+type limited struct {
+	data  []byte
+	limit int
+	over  bool
+	full  func()
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if len(l.data)+len(p) > l.limit {
+		l.over = true
+		l.full()
+		return 0, errTooLarge
+	}
+	l.data = append(l.data, p...)
+	return len(p), nil
+}

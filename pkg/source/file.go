@@ -1,0 +1,160 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// A File is a file that was read whole, with what is known of who may change
+// and read it. Check and content belong to the same open file.
+type File struct {
+	Data []byte
+	// Unsafe says why others could have changed the file, or is empty.
+	Unsafe string
+	// Private reports that only the owner (and root) can read the file.
+	Private bool
+	// Mode holds the permission bits.
+	Mode fs.FileMode
+}
+
+// ReadRegular reads a regular file of at most limit bytes. Anything else (a
+// directory, FIFO, socket, device) is refused without waiting for it.
+func ReadRegular(ctx context.Context, path string, limit int64) (File, error) {
+	return read(ctx, path, limit, false)
+}
+
+// ReadValue reads a value from a file or FIFO, such as the process
+// substitution <(command) of a shell. A FIFO without a writer ends with ctx.
+// The returned note says why others could have changed the file; it is an
+// error unless trusted is set.
+func ReadValue(ctx context.Context, path string, trusted bool) (v secret.Value, note string, err error) {
+	f, err := read(ctx, path, MaxValue+2, true)
+	if err != nil {
+		return secret.Value{}, "", err
+	}
+	if f.Unsafe != "" && !trusted {
+		return secret.Value{}, "", failure.New(failure.FilePermissions, "the file %s %s", path, f.Unsafe).
+			WithHint("make it yours alone: chmod 600 FILE (and chown it to you)")
+	}
+	v, err = value(f.Data, "the file "+path, failure.FieldInvalid)
+	return v, f.Unsafe, err
+}
+
+func read(ctx context.Context, path string, limit int64, pipes bool) (File, error) {
+	var f File
+	data, err := await(ctx, func() ([]byte, error) {
+		file, err := open(path, pipes)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return nil, err
+		}
+		pipe := info.Mode()&fs.ModeNamedPipe != 0
+		if !info.Mode().IsRegular() && !(pipe && pipes) {
+			return nil, errNotRegular
+		}
+		if !inherited(path) {
+			f.Unsafe = unsafe(info)
+		}
+		f.Private, f.Mode = private(info), info.Mode().Perm()
+		if info.Mode().IsRegular() && info.Size() > limit {
+			return nil, errTooLarge
+		}
+		data, err := readUpTo(file, limit)
+		if err == nil && int64(len(data)) > limit {
+			err = errTooLarge
+		}
+		return data, err
+	})
+	switch {
+	case err == nil:
+		f.Data = data
+		return f, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return File{}, failure.New(failure.FileNotFound, "the file %s does not exist", path)
+	case isDeadline(err):
+		return File{}, failure.New(failure.InputTimeout, "no data within the time limit from the file %s", path)
+	case errors.Is(err, errTooLarge):
+		return File{}, failure.New(failure.FileUnreadable, "the file %s is too large: the limit is %d bytes", path, limit)
+	}
+	return File{}, failure.New(failure.FileUnreadable, "cannot read the file %s: %s", path, reason(err))
+}
+
+var (
+	errNotRegular = errors.New("not a regular file")
+	errTooLarge   = errors.New("too large")
+)
+
+// reason says in our words why a file could not be opened or read.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, errNotRegular):
+		return "not a regular file"
+	case errors.Is(err, fs.ErrPermission):
+		return "permission denied"
+	case errors.Is(err, syscall.ELOOP):
+		return "its symbolic links form a loop"
+	case errors.Is(err, syscall.EISDIR):
+		return "it is a directory, not a regular file"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return "its name is too long"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "a part of its path is not a directory"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "too many open files"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return fmt.Sprintf("system error %d", int(errno))
+	}
+	return "it cannot be opened"
+}
+
+// inherited reports whether path names a descriptor that the caller handed
+// over: whoever could write to it is the caller's business.
+func inherited(path string) bool {
+	_, ok := descriptor(path)
+	return ok
+}
+
+// descriptor returns the number of the open descriptor that path names.
+func descriptor(path string) (uintptr, bool) {
+	for _, prefix := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		if rest, ok := strings.CutPrefix(path, prefix); ok {
+			n, err := strconv.ParseUint(rest, 10, 16)
+			return uintptr(n), err == nil
+		}
+	}
+	return 0, false
+}
+
+// open opens path for reading. With pipes unset it never blocks on a FIFO. A
+// descriptor's path is used as that descriptor: opening it anew would lose a
+// pipe whose writer is gone.
+func open(path string, pipes bool) (*os.File, error) {
+	if fd, ok := descriptor(path); ok && pipes {
+		file := os.NewFile(fd, path)
+		if file == nil {
+			return nil, fs.ErrNotExist
+		}
+		return file, nil
+	}
+	flags := os.O_RDONLY
+	if !pipes {
+		flags |= nonblock
+	}
+	return os.OpenFile(path, flags, 0)
+}

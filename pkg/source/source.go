@@ -1,0 +1,96 @@
+// Package source reads one value from where it is kept: a file, standard
+// input or the output of a helper command. What it returns is exactly what
+// stood there, less one line end; what it will not take is an error that names
+// the rule and never the value.
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// MaxValue is the longest value that is taken, in bytes.
+const MaxValue = 8 << 10
+
+// Check returns the rule that value breaks, or "". A value is 1 to MaxValue
+// bytes of UTF-8 on one line.
+func Check(value string) string {
+	switch {
+	case value == "":
+		return "is empty"
+	case len(value) > MaxValue:
+		return fmt.Sprintf("is longer than the limit of %d bytes", MaxValue)
+	case !utf8.ValidString(value):
+		return "is not UTF-8"
+	}
+	for _, c := range []byte(value) {
+		switch c {
+		case 0:
+			return "contains a NUL byte"
+		case '\n', '\r':
+			return "contains a line break"
+		}
+	}
+	return ""
+}
+
+// value takes what was read as a value: one line end is removed, nothing else.
+// where names the place in an error ("the file …", "standard input").
+func value(raw []byte, where string, code failure.Code) (secret.Value, error) {
+	text, ended := bytes.CutSuffix(raw, []byte("\n"))
+	if ended {
+		text = bytes.TrimSuffix(text, []byte("\r"))
+	}
+	if rule := Check(string(text)); rule != "" {
+		return secret.Value{}, failure.New(code, "the value from %s %s", where, rule)
+	}
+	return secret.New(string(text)), nil
+}
+
+// Reader reads a value from r, where names it in errors. It returns when ctx
+// ends even if r never does; r must not be used again then.
+func Reader(ctx context.Context, r io.Reader, where string) (secret.Value, error) {
+	raw, err := await(ctx, func() ([]byte, error) { return readUpTo(r, MaxValue+2) })
+	switch {
+	case isDeadline(err):
+		return secret.Value{}, failure.New(failure.InputTimeout, "no data within the time limit from %s", where)
+	case err != nil:
+		return secret.Value{}, failure.New(failure.FileUnreadable, "cannot read %s: %s", where, reason(err))
+	}
+	return value(raw, where, failure.FieldInvalid)
+}
+
+// readUpTo reads all of r, or one byte more than limit.
+func readUpTo(r io.Reader, limit int64) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r, limit+1))
+}
+
+// await runs read and returns its result, or ctx's error when that ends first.
+// The operating system offers no way to break off a blocked open or read of a
+// file, so a read that never returns is left behind for the end of the process.
+func await(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := read()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
