@@ -1,0 +1,166 @@
+package provider
+
+import (
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+// Address is a provider's base address: a scheme, a host, an optional port and
+// a plain path.
+type Address struct {
+	Scheme string // https, or http for a loopback host
+	Host   string // lower case; an IPv6 address stands in brackets
+	Port   string // as it was given, or empty
+	Path   string // without a slash at the end, so it may be empty
+}
+
+// ParseAddress reads a base address. It is stricter than net/url, so that no
+// two programs can disagree about the host: ASCII letters, digits, dots and
+// hyphens, or an IP address; no user, query, fragment, percent, zone or
+// backslash. http needs 127.0.0.0/8, [::1] or localhost. No error quotes text.
+func ParseAddress(text string) (Address, error) {
+	bad := func(rule string) (Address, error) {
+		return Address{}, failure.New(failure.BadBaseURL, "the base address %s", rule).
+			WithHint("write it as https://HOST[:PORT][/PATH]")
+	}
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok || scheme != "https" && scheme != "http" {
+		return bad("must begin with https://")
+	}
+	authority, path, hasPath := strings.Cut(rest, "/")
+	if hasPath {
+		path = "/" + path
+	}
+	switch {
+	case strings.Contains(rest, "@"):
+		return bad("must not contain credentials")
+	case strings.ContainsAny(rest, "?#"):
+		return bad("must have no query or fragment")
+	case strings.ContainsAny(rest, "%\\"):
+		return bad("must not contain % or a backslash")
+	}
+	host, port := authority, ""
+	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
+		host, port = authority[:i], authority[i+1:]
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '0' {
+			return bad("has a port that is not a number from 1 to 65535")
+		}
+	}
+	host = strings.ToLower(host)
+	if !validHost(host) {
+		return bad("must name an ASCII host or an IP address")
+	}
+	path = strings.TrimRight(path, "/")
+	if path != "" && (!matches(pathPattern, path) || strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../")) {
+		return bad("must have a plain path: letters, digits, dots, hyphens, underscores and tildes between single slashes")
+	}
+	a := Address{scheme, host, port, path}
+	if scheme == "http" && !a.loopback() {
+		return Address{}, failure.New(failure.HTTPSRequired, "https required: the base address uses http, which is only for loopback addresses").
+			WithHint("write it as https://HOST[:PORT][/PATH]")
+	}
+	return a, nil
+}
+
+func validHost(host string) bool {
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		ip, err := netip.ParseAddr(inner)
+		return ok && err == nil && ip.Is6() && ip.Zone() == ""
+	}
+	if len(host) > 253 {
+		return false
+	}
+	labels := strings.Split(host, ".")
+	for _, label := range labels {
+		if !validLabel(label) {
+			return false
+		}
+	}
+	// A last label of digits is an IP address to some programs and a name to others.
+	if last := labels[len(labels)-1]; last[0] >= '0' && last[0] <= '9' {
+		ip, err := netip.ParseAddr(host)
+		return err == nil && ip.Is4()
+	}
+	return true
+}
+
+// LabelPattern is what one label of a host name looks like.
+const LabelPattern = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+
+func validLabel(label string) bool {
+	return regexp.MustCompile(`^` + LabelPattern + `$`).MatchString(label)
+}
+
+func (a Address) loopback() bool {
+	if a.Host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(a.Host, "[]"))
+	return err == nil && (ip.Is4() && ip.IsLoopback() || ip == netip.IPv6Loopback())
+}
+
+// Authority returns HOST[:PORT], the port as it was given.
+func (a Address) Authority() string {
+	if a.Port == "" {
+		return a.Host
+	}
+	return a.Host + ":" + a.Port
+}
+
+// Origin returns SCHEME://HOST:PORT, always with the port.
+func (a Address) Origin() string {
+	port := a.Port
+	if port == "" {
+		port = "443"
+		if a.Scheme == "http" {
+			port = "80"
+		}
+	}
+	return a.Scheme + "://" + a.Host + ":" + port
+}
+
+// String returns the address as it is called.
+func (a Address) String() string { return a.Scheme + "://" + a.Authority() + a.Path }
+
+// Address returns the base address of an environment; value gives the fields
+// its placeholders stand for, each of which must be one DNS label.
+func (d *Definition) Address(e Environment, value func(field string) string) (Address, error) {
+	text := e.BaseURL
+	for _, f := range d.Fields {
+		if !e.uses(f.Name) {
+			continue
+		}
+		label := value(f.Name)
+		if !validLabel(label) {
+			return Address{}, failure.New(failure.FieldInvalid, "%s is not one host name label: it must match %s", f.Name, LabelPattern).
+				WithHint("give only your subdomain, such as %s", f.Example)
+		}
+		text = strings.ReplaceAll(text, "{"+f.Name+"}", label)
+	}
+	return ParseAddress(text)
+}
+
+// CheckBase reads a base address that a user gave for this provider.
+func (d *Definition) CheckBase(text string) (Address, error) {
+	a, err := ParseAddress(text)
+	if err != nil {
+		return Address{}, err
+	}
+	if base, ok := strings.CutSuffix(a.Path, d.Request.Path); ok {
+		a.Path = base
+		return Address{}, failure.New(failure.BadBaseURL, "the base address already ends in %s, which is added to it", d.Request.Path).
+			WithHint("use %s", a)
+	}
+	return a, nil
+}
+
+// Needs reports whether a call to e needs the field; e is nil if a base
+// address was given instead.
+func (d *Definition) Needs(field string, e *Environment) bool {
+	return d.Request.uses(field) || e != nil && e.uses(field)
+}

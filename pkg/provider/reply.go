@@ -1,0 +1,269 @@
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// Token judges a reply: it returns the token in it, or the *failure.Error it
+// is. sent are the secrets of the request, which no token may contain.
+func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Token, error) {
+	object, parseErr := reply.Object()
+	var t *token.Token
+	var err error
+	switch reply.Status {
+	case 200, 201:
+		if t, err = d.read(object, parseErr, reply, sent); err == nil {
+			return t, nil
+		}
+	default:
+		err = d.failed(reply, object)
+	}
+	e, ok := err.(*failure.Error)
+	if !ok {
+		return nil, err // the run was interrupted while the body was read
+	}
+	e.HTTPStatus, e.Sent, e.Attempts = reply.Status, failure.SentYes, 1
+	switch e.Class() {
+	case failure.Refused, failure.Later:
+		e.Provider = d.providerError(object)
+		e.RetryAfter = reply.RetryAfter
+		if e.Class() == failure.Refused && (e.Code == failure.AccountLocked || saysLocked(e.Provider)) {
+			e.Code = failure.AccountLocked
+			e.Message = "the provider says the account is locked"
+			e.Hint = "do not try again; have the provider unlock the account"
+		}
+	default:
+		if d.Policy.SingleUse {
+			e.Message += "; a token may have been issued"
+		}
+	}
+	return nil, e
+}
+
+// failed returns what a status other than 200 and 201 means.
+func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Error {
+	status := reply.Status
+	if i := slices.IndexFunc(d.Statuses, func(s Status) bool { return s.Status == status }); i >= 0 && object != nil {
+		if d.Statuses[i].Means == "closed" {
+			return failure.New(failure.ProviderClosed, "the provider is closed now (status %d)", status).
+				WithHint("try again in its working hours")
+		}
+		return refused(failure.ProviderConflict, "the provider refused the request: it reports a conflict (status %d)", status)
+	}
+	switch {
+	case status == 401:
+		return refused(failure.CredentialsRejected, "the provider rejected the credentials (status 401)")
+	case status == 423:
+		return refused(failure.AccountLocked, "the provider says the account is locked")
+	case status == 407:
+		return failure.New(failure.ProxyFailed, "a proxy refused the request (status 407)").
+			WithHint("check HTTPS_PROXY and its credentials")
+	case status == 408 || status == 425:
+		return failure.New(failure.ProviderBusy, "the provider asks for a later try (status %d)", status).WithHint("try again later")
+	case status == 429:
+		return failure.New(failure.RateLimited, "the provider has had too many requests (status 429)%s", wait(reply.RetryAfter)).
+			WithHint("try again later, and less often")
+	case status >= 500:
+		return failure.New(failure.ProviderBroken, "the provider reports a fault of its own (status %d)%s", status, wait(reply.RetryAfter)).
+			WithHint("try again later")
+	case status == 400 || status == 403 || status == 409 || status == 422:
+		switch {
+		case !reply.IsJSON():
+			return failure.New(failure.NotJSON, "the reply of status %d is not JSON: a gateway may have blocked this", status).
+				WithHint("check the base address, and whether this computer's address is on the provider's list")
+		case status == 403:
+			return refused(failure.NotAllowed, "the provider does not allow this (status 403)")
+		}
+		return refused(failure.ProviderRefused, "the provider refused the credentials or the request (status %d)", status)
+	case status >= 400:
+		return failure.New(failure.NotATokenEndpoint, "the address is not a token endpoint (status %d)", status).
+			WithHint("check the base address")
+	case status >= 300 && status != 300 && status != 304:
+		return failure.New(failure.Redirect, "the provider answered with a redirect (status %d), which is not followed", status).
+			WithHint("check the base address")
+	}
+	return failure.New(failure.UnexpectedStatus, "the reply has the unexpected status %d", status).
+		WithHint("check the base address")
+}
+
+func refused(code failure.Code, format string, args ...any) *failure.Error {
+	return failure.New(code, format, args...).
+		WithHint("check the credentials before you try again; repeated refusals can lock an account")
+}
+
+func wait(after *time.Duration) string {
+	if after == nil {
+		return ""
+	}
+	return fmt.Sprintf("; it asks to wait %d s", int64(*after/time.Second))
+}
+
+// read finds the token in a reply of status 200 or 201.
+func (d *Definition) read(object token.Object, parseErr error, reply *token.Reply, sent []secret.Value) (*token.Token, error) {
+	if parseErr != nil {
+		return nil, parseErr
+	}
+	for _, c := range d.Reply.Checks {
+		if err := c.judge(object); err != nil {
+			return nil, err
+		}
+	}
+	value, found, err := agree(object, d.Reply.Token)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, failure.New(failure.NoToken, "the reply holds no token at %s; it holds %s", strings.Join(d.Reply.Token, " or "), keys(object)).
+			WithHint("check the base address; if it is right, report this reply to the provider")
+	}
+	text, ok := value.(string)
+	if !ok {
+		return nil, failure.New(failure.TokenNotAString, "the reply's token is not a string")
+	}
+	if err := token.Check(text, sent...); err != nil {
+		return nil, err
+	}
+	if err := d.checkType(object); err != nil {
+		return nil, err
+	}
+	t := &token.Token{
+		AccessToken: secret.New(text),
+		Lifetime:    d.Policy.Lifetime(),
+		Obtained:    reply.Received,
+		SingleUse:   d.Policy.SingleUse,
+	}
+	if value, found, err := agree(object, d.Reply.ExpiresIn); err != nil {
+		return nil, err
+	} else if found {
+		t.Lifetime = token.Lifetime(value)
+	}
+	if value, _, err := agree(object, d.Reply.Scope); err != nil {
+		return nil, err
+	} else if scope, ok := value.(string); ok && validScope(scope, sent) {
+		t.Scope = scope
+	}
+	return t, nil
+}
+
+// judge returns the failure that a member of a 2xx reply stands for, or nil.
+func (c Check) judge(object token.Object) error {
+	value, found := object.Get(c.Member)
+	if !found {
+		if c.Required {
+			return failure.New(failure.UnexpectedValue, "the reply's member %s is missing", c.Member)
+		}
+		return nil
+	}
+	verdict := c.Otherwise
+	if text, ok := token.Scalar(value); ok {
+		switch {
+		case slices.Contains(c.Accept, text):
+			verdict = "accept"
+		case slices.Contains(c.Refuse, text):
+			verdict = "refuse"
+		}
+	}
+	switch verdict {
+	case "accept":
+		return nil
+	case "refuse":
+		return refused(failure.ProviderRefused, "the provider refused the credentials or the request (in a reply of success)")
+	}
+	return failure.New(failure.UnexpectedValue, "the reply's member %s has a value that is not documented", c.Member)
+}
+
+// agree returns the value at the paths that are there; all must be equal.
+func agree(object token.Object, paths []string) (value any, found bool, err error) {
+	for _, path := range paths {
+		v, ok := object.Get(path)
+		switch {
+		case !ok:
+			continue
+		case !found:
+			value, found = v, true
+		case !equal(value, v):
+			return nil, false, failure.New(failure.MembersDisagree, "the reply's members %s differ", strings.Join(paths, " and "))
+		}
+	}
+	return value, found, nil
+}
+
+func equal(a, b any) bool {
+	textA, okA := token.Scalar(a)
+	textB, okB := token.Scalar(b)
+	return okA && okB && textA == textB
+}
+
+func (d *Definition) checkType(object token.Object) error {
+	value, found, err := agree(object, d.Reply.Type)
+	if err != nil {
+		return err
+	}
+	if text, ok := value.(string); found && (!ok || !strings.EqualFold(text, "bearer")) {
+		return failure.New(failure.BadTokenType, "the reply's token is not a bearer token")
+	}
+	return nil
+}
+
+// validScope reports whether text is a scope (RFC 6749 section 3.3) of a
+// reasonable length that echoes no secret.
+func validScope(text string, sent []secret.Value) bool {
+	if len(text) > 1024 || secret.Redact(text, sent...) != text {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+}
+
+// keys lists the names of an object's members, for an error.
+func keys(object token.Object) string {
+	names := slices.Sorted(maps.Keys(object))
+	if len(names) == 0 {
+		return "nothing"
+	}
+	more := ""
+	if len(names) > 20 {
+		names, more = names[:20], ", …"
+	}
+	for i, name := range names {
+		if len(name) > 40 {
+			names[i] = name[:40] + "…"
+		}
+	}
+	return "the members " + strings.Join(names, ", ") + more
+}
+
+// providerError collects what the provider said of the failure.
+func (d *Definition) providerError(object token.Object) *failure.ProviderError {
+	first := func(paths []string) string {
+		for _, path := range paths {
+			value, _ := object.Get(path)
+			if text, ok := token.Scalar(value); ok && text != "" {
+				return text
+			}
+		}
+		return ""
+	}
+	p := failure.ProviderError{Code: first(d.Reply.ErrorCode), Text: first(d.Reply.ErrorText), ID: first(d.Reply.ErrorID)}
+	if p == (failure.ProviderError{}) {
+		return nil
+	}
+	return &p
+}
+
+// saysLocked reports whether the provider's words contain the word "locked".
+func saysLocked(p *failure.ProviderError) bool {
+	if p == nil {
+		return false
+	}
+	words := strings.FieldsFunc(strings.ToLower(p.Text+" "+p.Code), func(r rune) bool { return !unicode.IsLetter(r) })
+	return slices.Contains(words, "locked")
+}

@@ -1,0 +1,328 @@
+package token
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// Request is a call of a token endpoint. It is always a POST.
+type Request struct {
+	URL         string // https, or http to a loopback address
+	ContentType string
+	Basic       *Basic // HTTP Basic credentials (RFC 7617), nil for none
+	Body        secret.Value
+}
+
+// Basic is a pair for the Authorization header. It is sent as it is: unlike
+// RFC 6749 section 2.3.1 asks, the providers do not form-decode it.
+type Basic struct {
+	User     string
+	Password secret.Value
+}
+
+// Reply is what a token endpoint answered.
+type Reply struct {
+	Status     int
+	Encoding   string         // Content-Encoding, if the body is encoded
+	RetryAfter *time.Duration // 0 to 24 h, nil if absent or unusable
+	Received   time.Time      // UTC
+
+	body    []byte
+	bodyErr error
+}
+
+// Object returns the body as a JSON object, see ParseObject, or the reason why
+// it could not be read.
+func (r *Reply) Object() (Object, error) {
+	switch {
+	case r.bodyErr != nil:
+		return nil, r.bodyErr
+	case r.Encoding != "":
+		return nil, failure.New(failure.UnsupportedEncoding, "the reply is compressed although that was not asked for")
+	}
+	return ParseObject(r.body)
+}
+
+// IsJSON reports whether the body was read whole and is JSON of any kind.
+func (r *Reply) IsJSON() bool { return r.bodyErr == nil && r.Encoding == "" && validJSON(r.body) }
+
+// Client sends requests. The zero Client trusts the system's certificates.
+type Client struct {
+	UserAgent string
+	Roots     *x509.CertPool       // trust these and only these, nil for the system's
+	Getenv    func(string) string  // to check the proxy variables net/http reads, may be nil
+	Trace     func(string, ...any) // told of each phase, may be nil
+}
+
+// ParseCertificates returns a pool of the PEM certificates in data. The error
+// says what is wrong with data without quoting it.
+func ParseCertificates(data []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, errors.New("holds no PEM certificate")
+	}
+	return pool, nil
+}
+
+// The bounds of a connection.
+const (
+	maxHeaders   = 64 << 10
+	dialTimeout  = 10 * time.Second
+	maxRetryWait = 24 * time.Hour
+)
+
+// Post sends req once and returns what came back, whatever its status; no
+// redirect is followed. The error is a *failure.Error that says how much was
+// sent.
+func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
+	target, err := url.Parse(req.URL)
+	if err != nil {
+		return nil, failure.New(failure.BadBaseURL, "the token endpoint's address is not valid")
+	}
+	x := &exchange{client: c, target: target}
+	if err := c.checkProxy(target); err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, x.hooks()), http.MethodPost, req.URL, strings.NewReader(req.Body.Reveal()))
+	if err != nil {
+		return nil, failure.New(failure.BadBaseURL, "the token endpoint's address is not valid")
+	}
+	request.GetBody = nil // nothing may send the body a second time
+	request.Header.Set("Content-Type", req.ContentType)
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", c.UserAgent)
+	if req.Basic != nil {
+		request.SetBasicAuth(req.Basic.User, req.Basic.Password.Reveal())
+	}
+	x.enter(phaseLookup)
+	// A transport alone follows no redirect and keeps no cookie.
+	response, err := x.transport().RoundTrip(request)
+	if err != nil {
+		return nil, x.explain(ctx, err)
+	}
+	defer response.Body.Close()
+	x.enter(phaseBody)
+	c.trace("status %d from %s", response.StatusCode, target.Host)
+	reply := &Reply{Status: response.StatusCode, Received: time.Now().UTC().Round(0)}
+	reply.RetryAfter = retryAfter(response.Header.Get("Retry-After"), reply.Received)
+	if e := response.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		reply.Encoding = e
+	}
+	reply.body, err = io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
+	switch {
+	case err != nil:
+		reply.bodyErr = x.explain(ctx, err)
+	case len(reply.body) > MaxBody:
+		reply.bodyErr = tooLarge()
+	}
+	c.trace("%d bytes of body", len(reply.body))
+	return reply, nil
+}
+
+func (c *Client) trace(format string, args ...any) {
+	if c.Trace != nil {
+		c.Trace(format, args...)
+	}
+}
+
+// phase is how far an exchange has come; its text is what is waited for.
+type phase string
+
+const (
+	phaseLookup  phase = "lookup"
+	phaseConnect phase = "connect"
+	phaseProxy   phase = "proxy"
+	phaseTLS     phase = "tls"
+	phaseSend    phase = "send"
+	phaseReply   phase = "reply"
+	phaseBody    phase = "body"
+)
+
+// exchange is one request under way. Its hooks run on goroutines of net/http,
+// some of which outlive the call.
+type exchange struct {
+	client *Client
+	target *url.URL
+
+	mu    sync.Mutex
+	phase phase
+	sent  failure.Sent
+	proxy *url.URL
+}
+
+func (x *exchange) enter(p phase) {
+	x.mu.Lock()
+	x.phase = p
+	x.mu.Unlock()
+}
+
+func (x *exchange) state() (phase, failure.Sent, *url.URL) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.phase, x.sent, x.proxy
+}
+
+func (x *exchange) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		ConnectStart: func(_, address string) {
+			x.enter(phaseConnect)
+			x.client.trace("connecting to %s", address)
+		},
+		TLSHandshakeStart: func() { x.enter(phaseTLS) },
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			if err == nil {
+				x.client.trace("%s with %s", tls.VersionName(s.Version), x.target.Hostname())
+			}
+		},
+		GotConn: func(httptrace.GotConnInfo) {
+			x.mu.Lock()
+			x.phase, x.sent = phaseSend, failure.SentUnknown
+			x.mu.Unlock()
+		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err != nil {
+				return
+			}
+			x.mu.Lock()
+			x.phase, x.sent = phaseReply, failure.SentYes
+			x.mu.Unlock()
+			x.client.trace("request sent")
+		},
+	}
+}
+
+func (x *exchange) transport() *http.Transport {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Protocols: &protocols,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err == nil && x.target.Scheme == "http" && !loopback(conn.RemoteAddr()) {
+				conn.Close()
+				return nil, errNotLoopback
+			}
+			return conn, err
+		},
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			proxy, err := http.ProxyFromEnvironment(r)
+			if err != nil {
+				return nil, errBadProxy // its text quotes the variable's value
+			}
+			if proxy != nil {
+				x.mu.Lock()
+				x.proxy = proxy
+				x.mu.Unlock()
+				x.client.trace("through the proxy %s", proxy.Host)
+			}
+			return proxy, nil
+		},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+			if r.StatusCode != http.StatusOK {
+				return proxyStatusError(r.StatusCode)
+			}
+			return nil
+		},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x.client.Roots},
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeaders,
+	}
+}
+
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// checkProxy refuses a proxy variable whose form is not clear before anything
+// else uses it: the standard library guesses, and its error texts quote the
+// value. A variable that is not used for target is not looked at.
+func (c *Client) checkProxy(target *url.URL) error {
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: target}); err == nil && proxy == nil || c.Getenv == nil {
+		return nil
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+		if value := c.Getenv(name); value != "" && !proxyForm(value) {
+			return failure.New(failure.ProxyInvalid, "%s does not hold the address of a proxy", name).
+				WithHint("write it as http://HOST:PORT, with its scheme")
+		}
+	}
+	return nil
+}
+
+// proxyForm reports whether value is a proxy's address: with one of the known
+// schemes, or just HOST:PORT.
+func proxyForm(value string) bool {
+	if !strings.Contains(value, "://") {
+		if strings.Contains(value, "@") {
+			return false // USER:PASSWORD@HOST reads as the scheme USER
+		}
+		value = "http://" + value
+	}
+	proxy, err := url.Parse(value)
+	if err != nil {
+		return false
+	}
+	switch proxy.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return validHost(proxy.Hostname())
+	}
+	return false
+}
+
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	for i := range len(host) {
+		c := host[i]
+		if !(c == '-' || c == '.' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return host != ""
+}
+
+// retryAfter reads a Retry-After header (RFC 9110 section 10.2.3).
+func retryAfter(header string, now time.Time) *time.Duration {
+	var wait time.Duration
+	if n, err := strconv.ParseUint(header, 10, 32); err == nil {
+		wait = time.Duration(n) * time.Second
+	} else if at, err := http.ParseTime(header); err == nil {
+		wait = max(0, at.Sub(now).Round(time.Second))
+	} else {
+		return nil
+	}
+	if wait > maxRetryWait {
+		return nil
+	}
+	return &wait
+}
+
+var (
+	errNotLoopback = errors.New("not a loopback address")
+	errBadProxy    = errors.New("bad proxy variable")
+)
+
+// proxyStatusError is a proxy's refusal to connect.
+type proxyStatusError int
+
+func (e proxyStatusError) Error() string { return fmt.Sprintf("proxy status %d", int(e)) }

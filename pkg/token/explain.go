@@ -1,0 +1,172 @@
+package token
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+func validJSON(body []byte) bool { return json.Valid(body) }
+
+// explain turns an error of net/http and below into one of ours. Their texts
+// carry bytes and secrets from outside and are never used.
+func (x *exchange) explain(ctx context.Context, err error) error {
+	phase, sent, proxy := x.state()
+	e := x.classify(ctx, err, phase)
+	if e == nil {
+		return context.Cause(ctx) // interrupted, not failed
+	}
+	if sent == "" {
+		sent = failure.SentNo
+	}
+	e.Sent, e.Attempts = sent, 1
+	if e.Class() != failure.Net {
+		return e
+	}
+	if proxy != nil && (phase == phaseLookup || phase == phaseConnect) && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
+		e = failure.New(failure.ProxyFailed, "the proxy %s cannot be reached", proxy.Host).
+			WithHint("check HTTPS_PROXY and NO_PROXY")
+		e.Sent, e.Attempts = failure.SentNo, 1
+	}
+	if proxy != nil && e.Code == failure.TLSUntrusted {
+		e.Hint = "a proxy may be intercepting: name its certificates with --ca-file FILE or ca_file in the profile"
+	}
+	if sent != failure.SentNo {
+		e.Message += "; the request may have been processed"
+	}
+	return e
+}
+
+// classify finds the code and sentence for err, nil if ctx was cancelled.
+func (x *exchange) classify(ctx context.Context, err error, phase phase) *failure.Error {
+	host := x.target.Host
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil
+	}
+	var netErr net.Error
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
+		return failure.New(failure.Timeout, "timeout: no answer from %s in time (phase %s)", host, phase).
+			WithHint("try again, or allow more time with --timeout 60s")
+	}
+	if status, ok := errors.AsType[proxyStatusError](err); ok {
+		e := failure.New(failure.ProxyFailed, "the proxy refused to connect to %s (status %d)", host, int(status)).
+			WithHint("check HTTPS_PROXY and its credentials, or add the host to NO_PROXY")
+		e.HTTPStatus = int(status)
+		return e
+	}
+	if e := classifyTLS(err, host); e != nil {
+		return e
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return failure.New(failure.DNSNotFound, "the name %s does not exist", x.target.Hostname()).
+				WithHint("check the environment or base address, and this computer's network")
+		}
+		return failure.New(failure.DNSFailed, "the name %s could not be looked up", x.target.Hostname()).
+			WithHint("check this computer's network")
+	}
+	switch {
+	case errors.Is(err, errBadProxy):
+		return failure.New(failure.ProxyInvalid, "a proxy variable does not hold the address of a proxy")
+	case errors.Is(err, errNotLoopback):
+		return failure.New(failure.ConnectFailed, "%s is not a loopback address, so http is not used", host).
+			WithHint("use an https base address")
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect") {
+		return failure.New(failure.ConnectFailed, "cannot connect to %s: %s", host, why(err)).
+			WithHint("check the environment or base address, and this computer's network")
+	}
+	if phase == phaseTLS {
+		return failure.New(failure.TLSProtocol, "%s broke off the TLS handshake (phase tls)", host).
+			WithHint("TLS 1.2 or newer is needed")
+	}
+	if phase == phaseLookup || phase == phaseConnect {
+		return failure.New(failure.ConnectFailed, "cannot connect to %s", host).
+			WithHint("check the environment or base address, and this computer's network")
+	}
+	if e := classifyProtocol(err); e != nil {
+		return e
+	}
+	return failure.New(failure.ConnectionLost, "the connection to %s was lost (phase %s)", host, phase).
+		WithHint("look at the account before trying again")
+}
+
+func classifyTLS(err error, host string) *failure.Error {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return failure.New(failure.TLSWrongHost, "the certificate does not belong to %s", host).
+			WithHint("check the environment or base address")
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return failure.New(failure.TLSUntrusted, "the certificate of %s comes from an unknown authority", host).
+			WithHint("if it is your own authority, name its certificates with --ca-file FILE or ca_file in the profile")
+	}
+	if _, ok := errors.AsType[x509.SystemRootsError](err); ok {
+		return failure.New(failure.TLSUntrusted, "this system has no certificates to check %s with", host).
+			WithHint("install them (package ca-certificates), or use --ca-file FILE")
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		if invalid.Reason == x509.Expired {
+			return failure.New(failure.TLSExpired, "the certificate of %s is expired or not yet valid", host).
+				WithHint("check this computer's clock; if it is right, the provider must renew")
+		}
+		return failure.New(failure.TLSInvalid, "the certificate of %s cannot be used", host)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return failure.New(failure.TLSInvalid, "the certificate of %s cannot be used", host)
+	}
+	// A TLS alert is an unexported type inside a net.OpError.
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
+		if strings.Contains(op.Err.Error(), "certificate") {
+			return failure.New(failure.TLSClientCert, "%s asks for a client certificate, which tokenfetch cannot give", host)
+		}
+		return failure.New(failure.TLSProtocol, "%s and tokenfetch have no TLS protocol in common", host).
+			WithHint("TLS 1.2 or newer is needed")
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return failure.New(failure.TLSProtocol, "%s does not speak TLS", host).
+			WithHint("check the port of the base address")
+	}
+	return nil
+}
+
+// classifyProtocol tells a broken reply from a lost connection. net/http has
+// no types for these, so its fixed words are looked for; none is shown.
+func classifyProtocol(err error) *failure.Error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "header too large"), strings.Contains(text, "too many 1xx"):
+		return failure.New(failure.HeadersTooLarge, "the reply's headers are larger than the limit of %d bytes", maxHeaders)
+	case strings.Contains(text, "malformed"), strings.Contains(text, "HTTP/1.x transport connection broken"), strings.Contains(text, "invalid"),
+		strings.Contains(text, "unsupported transfer encoding"), strings.Contains(text, "bad Content-Length"), errors.Is(err, http.ErrNotSupported):
+		return failure.New(failure.MalformedHTTP, "the reply is not valid HTTP").
+			WithHint("check the base address")
+	}
+	return nil
+}
+
+// why says in our words why a connection could not be made.
+func why(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no route to it"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "connection reset"
+	case errors.Is(err, syscall.EMFILE):
+		return "too many open files"
+	}
+	return "no connection"
+}

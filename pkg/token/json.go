@@ -1,0 +1,213 @@
+package token
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+// The bounds of a reply.
+const (
+	MaxBody  = 1 << 20 // bytes
+	maxDepth = 32      // objects and arrays inside each other
+)
+
+// Object is a JSON object. Its values are string, json.Number, bool, nil,
+// Object and []any.
+type Object map[string]any
+
+// Get returns the member at a path of exact key names joined by dots. A member
+// that is null counts as absent.
+func (o Object) Get(path string) (any, bool) {
+	name, rest, nested := strings.Cut(path, ".")
+	value := o[name]
+	if !nested {
+		return value, value != nil
+	}
+	inner, ok := value.(Object)
+	if !ok {
+		return nil, false
+	}
+	return inner.Get(rest)
+}
+
+// ParseObject reads body as exactly one JSON object, stricter than
+// encoding/json: valid UTF-8 and surrogates, no duplicate keys at any depth,
+// bounded depth, nothing behind the object. A byte order mark is skipped.
+func ParseObject(body []byte) (Object, error) {
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	switch {
+	case len(trimmed) == 0:
+		return nil, failure.New(failure.EmptyReply, "the reply is empty")
+	case len(body) > MaxBody:
+		return nil, tooLarge()
+	case !utf8.Valid(body) || bytes.IndexByte(body, 0) >= 0:
+		return nil, failure.New(failure.BadEncoding, "the reply is not UTF-8 text")
+	case trimmed[0] != '{':
+		return nil, notJSON()
+	}
+	decoder := json.NewDecoder(bytes.NewReader(trimmed))
+	decoder.UseNumber()
+	value, err := parseValue(decoder, 0)
+	if err != nil {
+		return nil, err
+	}
+	end := decoder.InputOffset()
+	// The token stream is laxer than a whole parse, so the object is checked again.
+	if !json.Valid(trimmed[:end]) {
+		return nil, notJSON()
+	}
+	if len(bytes.TrimLeft(trimmed[end:], " \t\r\n")) > 0 {
+		return nil, failure.New(failure.TrailingData, "the reply goes on after its JSON object")
+	}
+	if !validSurrogates(trimmed[:end]) {
+		return nil, failure.New(failure.BadEncoding, "the reply holds half of a surrogate pair")
+	}
+	return value.(Object), nil
+}
+
+func notJSON() error { return failure.New(failure.NotJSON, "the reply is not a JSON object") }
+
+func tooLarge() error {
+	return failure.New(failure.TooLarge, "the reply is larger than the limit of %d bytes", MaxBody)
+}
+
+func parseValue(decoder *json.Decoder, depth int) (any, error) {
+	t, err := decoder.Token()
+	if err != nil {
+		return nil, notJSON()
+	}
+	delim, ok := t.(json.Delim)
+	if !ok {
+		return t, nil
+	}
+	if depth == maxDepth {
+		return nil, failure.New(failure.TooDeep, "the reply is nested more than %d deep", maxDepth)
+	}
+	if delim == '[' {
+		list := []any{}
+		for decoder.More() {
+			value, err := parseValue(decoder, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
+		}
+		return list, closing(decoder)
+	}
+	object := Object{}
+	for decoder.More() {
+		t, err := decoder.Token()
+		key, ok := t.(string)
+		if err != nil || !ok {
+			return nil, notJSON()
+		}
+		if _, twice := object[key]; twice {
+			return nil, failure.New(failure.DuplicateKey, "the reply holds the key %q twice", cut(key, 40))
+		}
+		if object[key], err = parseValue(decoder, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return object, closing(decoder)
+}
+
+func closing(decoder *json.Decoder) error {
+	if _, err := decoder.Token(); err != nil && err != io.EOF {
+		return notJSON()
+	}
+	return nil
+}
+
+// validSurrogates reports whether every \uD800–\uDFFF escape of valid JSON text
+// is part of a pair.
+func validSurrogates(text []byte) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++
+		if text[i] != 'u' {
+			continue
+		}
+		r := escaped(text[i+1:])
+		i += 4
+		if !utf16.IsSurrogate(r) {
+			continue
+		}
+		rest := text[i+1:]
+		if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' || utf16.DecodeRune(r, escaped(rest[2:])) == utf8.RuneError {
+			return false
+		}
+		i += 6
+	}
+	return true
+}
+
+func escaped(hex []byte) rune {
+	n, _ := strconv.ParseUint(string(hex[:4]), 16, 16)
+	return rune(n)
+}
+
+func cut(text string, limit int) string {
+	if len(text) > limit {
+		return text[:limit] + "…"
+	}
+	return text
+}
+
+// Scalar returns a string or number of a reply as text, so that 1, 1.0 and "1"
+// compare equal. Other types have none.
+func Scalar(value any) (text string, ok bool) {
+	switch v := value.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		if n, ok := wholeNumber(v.String()); ok {
+			return strconv.FormatInt(n, 10), true
+		}
+		return v.String(), true
+	}
+	return "", false
+}
+
+// Lifetime reads a lifetime in seconds: a whole JSON number or a string of
+// digits. Anything else, zero, a negative number, and more than MaxLifetime
+// mean unknown, which is 0.
+func Lifetime(value any) time.Duration {
+	var n int64
+	var ok bool
+	switch v := value.(type) {
+	case json.Number:
+		n, ok = wholeNumber(v.String())
+	case string:
+		if strings.Trim(v, "0123456789") == "" {
+			n, ok = wholeNumber(v)
+		}
+	}
+	if !ok || n <= 0 || n > int64(MaxLifetime/time.Second) {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// wholeNumber reads a JSON number that is whole, in any of its spellings
+// (3600, 3600.0, 3.6e3).
+func wholeNumber(text string) (int64, bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != float64(int64(f)) || f > 1<<53 || f < -(1<<53) {
+		return 0, false
+	}
+	return int64(f), true
+}
