@@ -1,0 +1,478 @@
+// Package credential finds the fields of a provider: which source gives each
+// (Find, which reads no secret and asks nobody), and their values (Read). The
+// precedence is flag, variable, profile, keychain for a secret, default.
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// Query is what a run says of the credentials it wants.
+type Query struct {
+	Definition *provider.Definition
+	Profile    string // its name; profile.Default is the one nobody named
+	File       *profile.File
+	Environ    []string // NAME=VALUE, as of os.Environ
+
+	// From the command line, empty or absent if not given.
+	Environment string
+	BaseURL     string
+	Flags       map[string]string // flag name to value: of a secret a path, "-" for standard input
+}
+
+// Kind says what kind of place a value comes from.
+type Kind int
+
+// The kinds, in the order of precedence. A profile may name any of the last four.
+const (
+	Missing  Kind = iota
+	Text          // written down: on the command line, in a variable or the profile
+	Stdin         // standard input
+	File          // the file at Path
+	Helper        // the output of Argv
+	Keychain      // the item Account
+	Default       // another field's value, or a constant of the definition
+)
+
+// Place is where the value of one field comes from.
+type Place struct {
+	Field provider.Field
+	Kind  Kind
+	Where string // in words: "TOKENFETCH_ZEEPAY_USERNAME", "keychain item …"
+
+	Path    string
+	Argv    []string
+	Account string
+
+	text    secret.Value
+	level   level
+	profile string // the profile whose keychain item it is
+	asked   bool   // the keychain is named by the profile, not just the last resort
+}
+
+// level is the level of precedence a setting was found at.
+type level int
+
+const (
+	none level = iota
+	byDefinition
+	byProfile
+	byVariable
+	byFlag
+)
+
+// Plan is where everything a request needs comes from.
+type Plan struct {
+	Definition  *provider.Definition
+	ProfileName string
+	Profile     *profile.Profile // nil if the file has none of that name
+	Environment string           // empty if a base address was given
+	Base        provider.Address
+	Places      []Place // of the fields that are needed, in the definition's order
+
+	query *Query
+}
+
+// Find decides where each field comes from and which host is called. With an
+// error it may still return a plan that holds the host. It reads no file, runs no helper and asks no keychain, except that a field which is
+// part of the host's name may be read from its file.
+func Find(ctx context.Context, q Query) (*Plan, error) {
+	p := &Plan{Definition: q.Definition, ProfileName: q.Profile, query: &q}
+	fields := make([]profile.Field, len(q.Definition.Fields))
+	for i, f := range q.Definition.Fields {
+		fields[i] = profile.Field{Name: f.Name, Secret: f.Secret}
+	}
+	var err error
+	if p.Profile, err = q.File.Profile(q.Definition.Name, q.Profile, fields); err != nil {
+		return nil, err
+	}
+	if p.Profile == nil && q.named() {
+		return nil, q.noProfile()
+	}
+	if err := p.findHost(ctx); err != nil {
+		return p, err
+	}
+	return p, p.findFields()
+}
+
+// named reports whether somebody named a profile: such a one is read alone.
+func (q *Query) named() bool { return q.Profile != profile.Default }
+
+// lookup returns the value of an environment variable.
+func (q *Query) lookup(name string) (string, bool) {
+	for _, entry := range slices.Backward(q.Environ) {
+		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// variable returns a variable of this provider, which must not be empty. A
+// named profile is not reached by variables.
+func (q *Query) variable(name string) (value string, found bool, err error) {
+	if q.named() {
+		return "", false, nil
+	}
+	if value, found = q.lookup(name); found && value == "" {
+		return "", false, failure.New(failure.VariableEmpty, "%s is set but empty", name).
+			WithHint("give it a value, or unset it")
+	}
+	return value, found, nil
+}
+
+// table names the profile's table in a message.
+func (q *Query) table() string { return "[" + q.Definition.Name + "." + q.Profile + "]" }
+
+func (q *Query) fileName() string {
+	if q.File.Path == "" {
+		return "a profiles file (there is no home directory)"
+	}
+	return q.File.Path
+}
+
+func (q *Query) noProfile() error {
+	e := failure.New(failure.ProfileNotFound, "there is no profile %s in %s", q.table(), q.fileName())
+	if names := q.File.Names(q.Definition.Name); len(names) > 0 {
+		return e.WithHint("its profiles of %s are: %s", q.Definition.Name, strings.Join(names, ", "))
+	}
+	return e.WithHint("add the table %s to it; run tokenfetch %s --help for its keys", q.table(), q.Definition.Name)
+}
+
+// findHost chooses the environment or base address: flag, variable, profile,
+// or the only one there is.
+func (p *Plan) findHost(ctx context.Context) error {
+	q, d := p.query, p.Definition
+	var environment, baseURL string
+	var at level
+	environmentVariable, baseVariable := d.Variable("environment"), d.Variable("base_url")
+	varEnvironment, hasEnvironment, err := q.variable(environmentVariable)
+	if err != nil {
+		return err
+	}
+	varBase, hasBase, err := q.variable(baseVariable)
+	if err != nil {
+		return err
+	}
+	if q.named() {
+		for _, name := range []string{environmentVariable, baseVariable} {
+			if _, set := q.lookup(name); set {
+				return failure.New(failure.SourceConflict, "%s is set, but the profile %s is named and is read alone", name, q.table()).
+					WithHint("unset %s, or use -e or --base-url", name)
+			}
+		}
+	}
+	switch {
+	case q.Environment != "" || q.BaseURL != "":
+		environment, baseURL, at = q.Environment, q.BaseURL, byFlag
+	case hasEnvironment && hasBase:
+		return failure.New(failure.SourceConflict, "%s and %s are both set", environmentVariable, baseVariable).
+			WithHint("unset one of them")
+	case hasEnvironment || hasBase:
+		environment, baseURL, at = varEnvironment, varBase, byVariable
+	case p.Profile != nil && (p.Profile.Environment != "" || p.Profile.BaseURL != ""):
+		environment, baseURL, at = p.Profile.Environment, p.Profile.BaseURL, byProfile
+	case len(d.Environments) == 1:
+		environment, at = d.Environments[0].Name, byDefinition
+	default:
+		return p.noHost()
+	}
+	if p.Base, err = p.address(ctx, environment, baseURL); err != nil {
+		return err
+	}
+	p.Environment = environment
+	if at >= byVariable {
+		return p.checkBinding(ctx)
+	}
+	return nil
+}
+
+func (p *Plan) noHost() error {
+	q, d := p.query, p.Definition
+	if p.Profile == nil && !q.touched() {
+		return failure.New(failure.ProfileNotFound, "%s is not set up: there is no profile %s in %s, and no variable %s is set", d.Name, q.table(), q.fileName(), d.Variable("*")).
+			WithHint("run tokenfetch %s --emulator to try it, and tokenfetch %s --help for how to set it up", d.Name, d.Name)
+	}
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		return failure.New(failure.HostMissing, "nothing says which host of %s to use: %s", d.Title, strings.Join(names, ", ")).
+			WithHint("add -e %s, set %s=%s, or put environment = %q into %s", names[0], d.Variable("environment"), names[0], names[0], q.table())
+	}
+	return failure.New(failure.HostMissing, "nothing says which host to use, and %s publishes none", d.Title).
+		WithHint("add --base-url https://HOST, set %s, or put base_url into %s", d.Variable("base_url"), q.table())
+}
+
+// touched reports whether anything gives a field of this provider.
+func (q *Query) touched() bool {
+	prefix := q.Definition.Variable("")
+	return len(q.Flags) > 0 || slices.ContainsFunc(q.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
+}
+
+// address returns the base address for an environment's name or a base URL.
+func (p *Plan) address(ctx context.Context, environment, baseURL string) (provider.Address, error) {
+	d := p.Definition
+	if baseURL != "" {
+		return d.CheckBase(baseURL)
+	}
+	e, ok := d.Environment(environment)
+	if !ok {
+		err := failure.New(failure.HostMissing, "%s has no environment of that name", d.Title)
+		if names := d.EnvironmentNames(); len(names) > 0 {
+			return provider.Address{}, err.WithHint("its environments are: %s", strings.Join(names, ", "))
+		}
+		return provider.Address{}, err.WithHint("it has none: give its address with --base-url https://HOST")
+	}
+	var problem error
+	address, err := d.Address(e, func(field string) string {
+		place, err := p.place(field)
+		switch {
+		case err != nil:
+		case place.Kind == Helper || place.Kind == Keychain:
+			err = failure.New(failure.FieldInvalid, "%s is part of the host's name and cannot come from %s", field, place.Where).
+				WithHint("write it into the profile")
+		case place.Kind == Missing:
+			err = p.missing([]Place{place})
+		default:
+			var value secret.Value
+			if value, err = place.read(ctx, Access{}); err == nil {
+				return value.Reveal()
+			}
+		}
+		problem = errors.Join(problem, err)
+		return ""
+	})
+	if problem != nil {
+		return provider.Address{}, problem
+	}
+	return address, err
+}
+
+// checkBinding refuses to send a secret of the profile to another host than
+// the profile's own, when a flag or variable chose the host.
+func (p *Plan) checkBinding(ctx context.Context) error {
+	if p.Profile == nil {
+		return nil
+	}
+	environment := p.Profile.Environment
+	if environment == "" && p.Profile.BaseURL == "" {
+		if len(p.Definition.Environments) != 1 {
+			return nil // bound to no host
+		}
+		environment = p.Definition.Environments[0].Name
+	}
+	own, err := p.address(ctx, environment, p.Profile.BaseURL)
+	if err != nil {
+		return err
+	}
+	if own.Origin() == p.Base.Origin() {
+		return nil
+	}
+	for _, f := range p.Definition.Fields {
+		place, err := p.place(f.Name)
+		if err != nil {
+			return err
+		}
+		if f.Secret && place.level == byProfile && place.Kind != Keychain {
+			return failure.New(failure.HostMismatch, "%s of %s belongs to %s and is not sent to %s", f.Name, p.query.table(), own.Origin(), p.Base.Origin()).
+				WithHint("give the secret for that host with --%s FILE or %s, or make a profile for it", f.Flag(), p.Definition.Variable(f.Name))
+		}
+	}
+	return nil
+}
+
+// findFields fills in Places.
+func (p *Plan) findFields() error {
+	var environment *provider.Environment
+	if e, ok := p.Definition.Environment(p.Environment); ok {
+		environment = &e
+	}
+	var missing []Place
+	for _, f := range p.Definition.Fields {
+		if !p.Definition.Needs(f.Name, environment) {
+			continue
+		}
+		place, err := p.place(f.Name)
+		if err != nil {
+			return err
+		}
+		switch {
+		case place.Kind == Missing && f.Optional:
+			continue
+		case place.Kind == Missing:
+			missing = append(missing, place)
+		}
+		p.Places = append(p.Places, place)
+	}
+	if missing != nil {
+		return p.missing(missing)
+	}
+	return nil
+}
+
+// place finds where one field comes from.
+func (p *Plan) place(name string) (Place, error) {
+	f, _ := p.Definition.Field(name)
+	q := p.query
+	if value, ok := q.Flags[f.Flag()]; ok {
+		place := Place{Field: f, level: byFlag, Where: "the flag --" + f.Flag()}
+		switch {
+		case !f.Secret:
+			place.Kind, place.text = Text, secret.New(value)
+		case value == "-":
+			place.Kind, place.Where = Stdin, "standard input"
+		default:
+			place.Kind, place.Path = File, value
+		}
+		return place, nil
+	}
+	variable := p.Definition.Variable(name)
+	value, found, err := q.variable(variable)
+	if err != nil {
+		return Place{}, err
+	}
+	path, foundFile, err := q.variable(variable + "_FILE")
+	if err != nil {
+		return Place{}, err
+	}
+	switch {
+	case found && foundFile:
+		return Place{}, failure.New(failure.SourceConflict, "%s and %s_FILE are both set", variable, variable).
+			WithHint("unset one of them")
+	case found:
+		return Place{Field: f, level: byVariable, Kind: Text, text: secret.New(value), Where: variable}, nil
+	case foundFile:
+		return Place{Field: f, level: byVariable, Kind: File, Path: path, Where: "the file of " + variable + "_FILE"}, nil
+	}
+	if p.Profile != nil {
+		if s, ok := p.Profile.Fields[name]; ok {
+			return p.fromProfile(f, s)
+		}
+	}
+	if f.Secret {
+		return p.keychainPlace(f, q.Profile, false), nil
+	}
+	if f.Default != "" {
+		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default"}, nil
+	}
+	return Place{Field: f}, nil
+}
+
+func (p *Plan) fromProfile(f provider.Field, s profile.Source) (Place, error) {
+	where := p.query.table() + " in " + p.query.File.Path
+	place := Place{Field: f, level: byProfile, Where: where}
+	switch {
+	case s.Text != nil:
+		place.Kind, place.text = Text, *s.Text
+	case s.Env != "":
+		value, found := p.query.lookup(s.Env)
+		if !found {
+			return Place{}, failure.New(failure.FieldMissing, "%s of %s comes from the variable %s, which is not set%s", f.Name, p.query.table(), s.Env, p.query.similar(s.Env)).
+				WithHint("set %s, or change the profile", s.Env)
+		}
+		if value == "" {
+			return Place{}, failure.New(failure.VariableEmpty, "%s is set but empty; %s of %s comes from it", s.Env, f.Name, p.query.table()).
+				WithHint("give it a value, or change the profile")
+		}
+		place.Kind, place.text, place.Where = Text, secret.New(value), s.Env+", named by "+p.query.table()
+	case s.File != "":
+		place.Kind, place.Path = File, s.File
+		place.Where = "the file " + s.File + ", named by " + p.query.table()
+	case s.Command != nil:
+		place.Kind, place.Argv = Helper, s.Command
+		place.Where = "the helper " + s.Command[0] + ", named by " + p.query.table()
+	default:
+		return p.keychainPlace(f, s.Keychain, true), nil
+	}
+	return place, nil
+}
+
+func (p *Plan) keychainPlace(f provider.Field, profileName string, asked bool) Place {
+	place := Place{Field: f, level: byProfile, Kind: Keychain, profile: profileName, asked: asked}
+	place.Account = p.account(place, p.Base)
+	place.Where = "the keychain item " + place.Account
+	return place
+}
+
+// account is the keychain's name for a secret. The host is a part of it, so
+// that a stored secret can only go to the host it was stored for.
+func (p *Plan) account(place Place, base provider.Address) string {
+	return p.Definition.Name + "/" + place.profile + "/" + place.Field.Name + "@" + base.Authority()
+}
+
+// missing is the error for fields that nothing gives.
+func (p *Plan) missing(places []Place) error {
+	q := p.query
+	var names, variables []string
+	for _, place := range places {
+		names = append(names, place.Field.Name)
+		variables = append(variables, p.Definition.Variable(place.Field.Name))
+	}
+	first := places[0].Field
+	near := ""
+	for _, variable := range variables {
+		near += q.similar(variable)
+	}
+	verb := "is"
+	if len(names) > 1 {
+		verb = "are"
+	}
+	e := failure.New(failure.FieldMissing, "%s %s missing: not given by a flag, %s%s", strings.Join(names, ", "), verb, q.places(variables), near)
+	if q.named() {
+		for _, variable := range variables {
+			if _, set := q.lookup(variable); set {
+				return e.WithHint("%s is set, but a named profile is read alone: write %s = { env = %q } into %s", variable, first.Name, variable, q.table())
+			}
+		}
+		return e.WithHint("add --%s VALUE, or write %s = \"…\" into %s", first.Flag(), first.Name, q.table())
+	}
+	return e.WithHint("add --%s VALUE, set %s, or write %s = \"...\" into %s", first.Flag(), variables[0], first.Name, q.table())
+}
+
+// places says where a field was looked for beside the flags.
+func (q *Query) places(variables []string) string {
+	profile := q.table() + " in " + q.fileName()
+	if q.named() {
+		return "or " + profile
+	}
+	return strings.Join(variables, ", ") + " or " + profile
+}
+
+// similar names a variable that is set and looks like a slip for name.
+func (q *Query) similar(name string) string {
+	var set []string
+	for _, entry := range q.Environ {
+		n, _, _ := strings.Cut(entry, "=")
+		if n != name && strings.HasPrefix(n, "TOKENFETCH_") == strings.HasPrefix(name, "TOKENFETCH_") {
+			set = append(set, n)
+		}
+	}
+	near := profile.Nearest(name, set)
+	if near == "" {
+		if short, ok := strings.CutPrefix(name, "TOKENFETCH_"); ok {
+			if _, set := q.lookup(short); set {
+				near = short
+			}
+		}
+	}
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%s is set: was that meant?)", near)
+}
+
+// checkValue applies the rules of a value to one that was written down.
+func checkValue(v secret.Value, where string) error {
+	if rule := source.Check(v.Reveal()); rule != "" {
+		return failure.New(failure.FieldInvalid, "the value from %s %s", where, rule)
+	}
+	return nil
+}

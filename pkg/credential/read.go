@@ -1,0 +1,166 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// Access is how values are reached.
+type Access struct {
+	// Stdin reads a value from standard input.
+	Stdin func(ctx context.Context) (secret.Value, error)
+	// Helper runs a helper command and returns what it prints.
+	Helper func(ctx context.Context, argv []string) (secret.Value, error)
+	// File limits the time that reading one file may take; nil for no limit.
+	File func(context.Context) (context.Context, context.CancelFunc)
+	// Keychain is asked for items.
+	Keychain secret.Store
+	// Trusted takes files the caller names that others could have changed, as
+	// in CI, and tells Note.
+	Trusted bool
+	Note    func(message string)
+}
+
+// Read returns the values of all fields of the plan.
+func (p *Plan) Read(ctx context.Context, a Access) (provider.Values, error) {
+	values := provider.Values{}
+	for _, place := range p.Places {
+		if place.Kind == Default {
+			continue
+		}
+		value, err := place.read(ctx, a)
+		if err != nil {
+			return nil, p.explain(ctx, a, place, err)
+		}
+		values[place.Field.Name] = value
+	}
+	for _, place := range p.Places {
+		if place.Kind == Default {
+			values[place.Field.Name] = place.Field.DefaultValue(values)
+		}
+	}
+	return values, nil
+}
+
+// Known returns the values that are known without reading anything: those that
+// are not secret and are written down. For --dry-run.
+func (p *Plan) Known() provider.Values {
+	values := provider.Values{}
+	for _, place := range p.Places {
+		if place.Kind == Text && !place.Field.Secret {
+			values[place.Field.Name] = place.text
+		}
+	}
+	for _, place := range p.Places {
+		if place.Kind == Default {
+			values[place.Field.Name] = place.Field.DefaultValue(values)
+		}
+	}
+	return values
+}
+
+// read gets the value from its place.
+func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
+	switch place.Kind {
+	case Stdin:
+		return a.Stdin(ctx)
+	case File:
+		if a.File != nil {
+			var cancel context.CancelFunc
+			ctx, cancel = a.File(ctx)
+			defer cancel()
+		}
+		// A file that a flag or variable names is the caller's own choice.
+		value, note, err := source.ReadValue(ctx, place.Path, a.Trusted && place.level > byProfile)
+		if note != "" && err == nil {
+			a.Note("the file " + place.Path + " " + note + "; taken because this is CI")
+		}
+		return value, err
+	case Helper:
+		return a.Helper(ctx, place.Argv)
+	case Keychain:
+		value, err := a.Keychain.Get(ctx, place.Account)
+		if err != nil {
+			return secret.Value{}, err
+		}
+		return value, checkValue(value, place.Where)
+	}
+	return place.text, checkValue(place.text, place.Where)
+}
+
+// explain turns the errors of a secret.Store into what a user can do. Other
+// errors say that already.
+func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) error {
+	d := p.Definition
+	variable := d.Variable(place.Field.Name)
+	without := "set " + variable + " or give --" + place.Field.Flag() + " FILE"
+	if p.query.named() {
+		without = "write " + place.Field.Name + " = { env = \"NAME\" } or { file = \"PATH\" } into " + p.query.table() + ", or give --" + place.Field.Flag() + " FILE"
+	}
+	switch {
+	case errors.Is(err, secret.ErrNotFound):
+		e := failure.New(failure.KeychainNotFound, "%s is missing: %s does not exist%s, and nothing else gives it%s",
+			place.Field.Name, place.Where, p.elsewhere(ctx, a, place), p.query.similar(variable))
+		if _, set := p.query.lookup(variable); set && p.query.named() {
+			return e.WithHint("%s is set, but a named profile is read alone: write %s = { env = %q } into %s", variable, place.Field.Name, variable, p.query.table())
+		}
+		if store := storeCommand(place.Account); store != "" {
+			return e.WithHint("store it with: %s; or %s", store, without)
+		}
+		return e.WithHint("%s", without)
+	case errors.Is(err, secret.ErrUnavailable):
+		return failure.New(failure.KeychainUnavailable, "%s is missing: nothing gives it, and there is no keychain here", place.Field.Name).
+			WithHint("%s", without)
+	case errors.Is(err, secret.ErrLocked):
+		return failure.New(failure.KeychainLocked, "the keychain is locked, and %s is stored in it", place.Field.Name).
+			WithHint("unlock it in your desktop session and run this again; or %s", without)
+	case errors.Is(err, secret.ErrTimeout):
+		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked for %s", place.Field.Name).
+			WithHint("check your keychain service, or allow more time with --timeout 60s; or %s", without)
+	}
+	return err
+}
+
+// elsewhere says which other environment of the provider has the secret.
+func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
+	for _, e := range p.Definition.Environments {
+		if e.Name == p.Environment {
+			continue
+		}
+		base, err := provider.ParseAddress(e.BaseURL)
+		if err != nil {
+			continue // its host depends on a field
+		}
+		if _, err := a.Keychain.Get(ctx, p.account(place, base)); err == nil {
+			return " (there is one for the environment " + e.Name + ", at " + base.Authority() + ")"
+		}
+	}
+	return ""
+}
+
+// WithoutSecrets returns environ without the variables that hold secrets of
+// this program: those of every provider's secret fields, and those that the
+// profile names as the source of one.
+func (p *Plan) WithoutSecrets(environ []string) []string {
+	drop := map[string]bool{}
+	if p.Profile != nil {
+		for _, f := range p.Definition.Fields {
+			if f.Secret {
+				drop[p.Profile.Fields[f.Name].Env] = true
+			}
+		}
+	}
+	secretNames, err := provider.SecretVariables()
+	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		ours := strings.HasPrefix(name, "TOKENFETCH_") && (err != nil || slices.Contains(secretNames, name))
+		return ours || drop[name]
+	})
+}

@@ -1,0 +1,39 @@
+package keychain
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	ss "github.com/zalando/go-keyring/secret_service"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// locked reports whether the collection that go-keyring uses is locked. It
+// makes no call unless a session bus exists: without one the D-Bus library
+// starts a daemon, which stays and keeps our environment.
+func (k *Keychain) locked() (bool, error) {
+	if !k.busExists() {
+		return false, secret.ErrUnavailable
+	}
+	service, err := ss.NewSecretService()
+	if err != nil {
+		return false, secret.ErrUnavailable
+	}
+	property, err := service.GetLoginCollection().GetProperty("org.freedesktop.Secret.Collection.Locked")
+	if err != nil {
+		return false, secret.ErrUnavailable
+	}
+	locked, _ := property.Value().(bool)
+	return locked, nil
+}
+
+func (k *Keychain) busExists() bool {
+	if address := k.Getenv("DBUS_SESSION_BUS_ADDRESS"); address != "" {
+		return !strings.HasPrefix(address, "autolaunch:")
+	}
+	info, err := os.Stat(filepath.Join("/run/user", strconv.Itoa(os.Getuid()), "bus"))
+	return err == nil && info.Mode()&os.ModeSocket != 0
+}
