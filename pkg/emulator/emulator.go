@@ -1,0 +1,288 @@
+// Package emulator serves the providers' token endpoints from their
+// definitions, for trials and tests: it takes only the demo credentials, answers
+// with the documented replies, counts and locks, and can misbehave on purpose.
+package emulator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// Options say how the emulator behaves.
+type Options struct {
+	LockAfter int           // failed logins in a row that lock an account, 0 for never
+	TokenTTL  time.Duration // lifetime the replies state, 0 for the documented one
+	Delay     time.Duration // wait before each reply
+	Faults    []Fault
+	Journal   io.Writer // one JSON line for each request, secrets hidden; may be nil
+}
+
+// Emulator is an http.Handler that serves each provider under /NAME.
+type Emulator struct {
+	options   Options
+	providers map[string]*provider.Definition
+
+	mu       sync.Mutex
+	failures map[string]int // of each provider, in a row
+}
+
+// New returns an emulator of the given providers. It fails if a fault in the
+// options names a provider it does not have.
+func New(definitions []*provider.Definition, options Options) (*Emulator, error) {
+	e := &Emulator{options: options, providers: map[string]*provider.Definition{}, failures: map[string]int{}}
+	for _, d := range definitions {
+		e.providers[d.Name] = d
+	}
+	for _, f := range options.Faults {
+		if f.Provider != "" && e.providers[f.Provider] == nil {
+			return nil, errors.New("a fault is for an unknown provider")
+		}
+	}
+	return e, nil
+}
+
+// Demo returns the only credentials that the emulator takes: a value for each
+// field that the request needs and that has no default.
+func Demo(d *provider.Definition) map[string]string {
+	values := map[string]string{}
+	for _, f := range d.Fields {
+		if d.Needs(f.Name, nil) && f.Default == "" && !f.Optional {
+			values[f.Name] = "demo-" + d.Name + "-" + strings.ReplaceAll(f.Name, "_", "-")
+		}
+	}
+	return values
+}
+
+// Credentials returns Demo with the defaults of the other fields.
+func Credentials(d *provider.Definition) provider.Values {
+	values := provider.Values{}
+	for name, value := range Demo(d) {
+		values[name] = secret.New(value)
+	}
+	for _, f := range d.Fields {
+		if f.Default != "" {
+			values[f.Name] = f.DefaultValue(values)
+		}
+	}
+	return values
+}
+
+// BaseURL returns the base address of a provider on an emulator that listens
+// at address (host:port).
+func BaseURL(address, providerName string) string { return "http://" + address + "/" + providerName }
+
+// Serve answers connections on l until ctx ends.
+func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// request is one request as the emulator understood it.
+type request struct {
+	definition *provider.Definition
+	user       string            // of the Basic pair
+	password   string            //
+	basic      bool              // there is a pair
+	body       map[string]string // the members of the body
+	problem    string            // why it is not the documented request, or empty
+	status     int               // the reply to such a request
+}
+
+// ServeHTTP answers one request and writes it to the journal.
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	d := e.providers[name]
+	if d == nil {
+		e.journal(r, request{}, http.StatusNotFound, "unknown provider")
+		http.Error(w, "no such provider", http.StatusNotFound)
+		return
+	}
+	req := understand(d, r, "/"+rest)
+	select {
+	case <-time.After(e.options.Delay):
+	case <-r.Context().Done():
+	}
+	if fault, ok := e.fault(name); ok {
+		e.journal(r, req, 0, "fault "+fault.Name)
+		fault.play(w, r, d)
+		return
+	}
+	if req.problem != "" {
+		e.journal(r, req, req.status, req.problem)
+		writeReply(w, generic(d, req.status, req.problem))
+		return
+	}
+	reply, outcome := e.login(req)
+	e.journal(r, req, reply.Status, outcome)
+	writeReply(w, reply)
+}
+
+// understand checks a request against the definition: method, path, content
+// type, and that exactly the documented parts are there, once each.
+func understand(d *provider.Definition, r *http.Request, path string) request {
+	req := request{definition: d, body: map[string]string{}}
+	wrong := func(status int, problem string) request {
+		req.status, req.problem = status, problem
+		return req
+	}
+	if path != d.Request.Path || r.URL.RawQuery != "" {
+		return wrong(http.StatusNotFound, "wrong path")
+	}
+	if r.Method != http.MethodPost {
+		return wrong(http.StatusMethodNotAllowed, "wrong method")
+	}
+	if r.Header.Get("Content-Type") != d.Request.ContentType() {
+		return wrong(http.StatusUnsupportedMediaType, "wrong content type")
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return wrong(http.StatusBadRequest, "unreadable body")
+	}
+	if !parseBody(d.Request.Encoding, data, req.body) {
+		return wrong(http.StatusBadRequest, "malformed body")
+	}
+	req.user, req.password, req.basic = r.BasicAuth()
+	if req.basic != (d.Request.Basic != nil) {
+		return wrong(http.StatusUnauthorized, "wrong Authorization header")
+	}
+	known := map[string]bool{}
+	for _, m := range d.Request.Body {
+		known[m.Name] = true
+		field, _ := d.Field(m.Field)
+		value, ok := req.body[m.Name]
+		switch {
+		case !ok && !field.Optional:
+			return wrong(http.StatusBadRequest, "missing member "+m.Name)
+		case m.Value != "" && value != m.Value:
+			return wrong(http.StatusBadRequest, "wrong value of "+m.Name)
+		}
+	}
+	for member := range req.body {
+		if !known[member] {
+			return wrong(http.StatusBadRequest, "undocumented member")
+		}
+	}
+	return req
+}
+
+// parseBody reads the members of a body, each of which must be a text and
+// stand once.
+func parseBody(encoding string, data []byte, into map[string]string) bool {
+	if encoding == "json" {
+		return json.Unmarshal(data, &into) == nil
+	}
+	values, err := url.ParseQuery(string(data))
+	for name, list := range values {
+		if len(list) != 1 {
+			return false
+		}
+		into[name] = list[0]
+	}
+	return err == nil
+}
+
+// login compares the credentials, counts and locks, and issues a token.
+func (e *Emulator) login(req request) (provider.Example, string) {
+	d := req.definition
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.options.LockAfter > 0 && e.failures[d.Name] >= e.options.LockAfter {
+		return documented(d, "locked"), "account locked"
+	}
+	if !req.matches(Credentials(d)) {
+		e.failures[d.Name]++
+		return documented(d, "refused"), "login failed"
+	}
+	e.failures[d.Name] = 0
+	reply := documented(d, "token")
+	reply.Body = strings.ReplaceAll(reply.Body, "{token}", "emulated-"+rand.Text())
+	reply.Body = strings.ReplaceAll(reply.Body, "{refresh_token}", "emulated-refresh-"+rand.Text())
+	if ttl := e.options.TokenTTL; ttl > 0 {
+		reply.Body = setLifetime(reply.Body, d.Reply.ExpiresIn, int64(ttl/time.Second))
+	}
+	return reply, "token issued"
+}
+
+// matches reports whether the request carries the demo credentials.
+func (req request) matches(demo provider.Values) bool {
+	d := req.definition
+	if b := d.Request.Basic; b != nil && (req.user != demo[b.User].Reveal() || req.password != demo[b.Password].Reveal()) {
+		return false
+	}
+	for _, m := range d.Request.Body {
+		if value, sent := req.body[m.Name]; sent && m.Field != "" && value != demo[m.Field].Reveal() {
+			return false
+		}
+	}
+	return true
+}
+
+// setLifetime puts seconds where a reply states its lifetime.
+func setLifetime(body string, paths []string, seconds int64) string {
+	var object map[string]any
+	if len(paths) == 0 || json.Unmarshal([]byte(body), &object) != nil {
+		return body
+	}
+	for _, path := range paths {
+		if _, ok := object[path]; ok {
+			object[path] = seconds
+		}
+	}
+	data, err := json.Marshal(object)
+	if err != nil {
+		return body
+	}
+	return string(data)
+}
+
+// journal writes one line about a request. Values of secret fields are hidden.
+func (e *Emulator) journal(r *http.Request, req request, status int, outcome string) {
+	if e.options.Journal == nil {
+		return
+	}
+	entry := struct {
+		Time     string            `json:"time"`
+		Provider string            `json:"provider,omitempty"`
+		Method   string            `json:"method"`
+		Path     string            `json:"path"`
+		Body     map[string]string `json:"body,omitempty"`
+		Status   int               `json:"status,omitempty"`
+		Outcome  string            `json:"outcome"`
+	}{Time: time.Now().UTC().Format(time.RFC3339Nano), Method: r.Method, Path: r.URL.Path, Status: status, Outcome: outcome}
+	if d := req.definition; d != nil {
+		entry.Provider, entry.Body = d.Name, map[string]string{}
+		for _, m := range d.Request.Body {
+			if value, ok := req.body[m.Name]; ok {
+				if f, _ := d.Field(m.Field); f.Secret {
+					value = "[hidden]"
+				}
+				entry.Body[m.Name] = value
+			}
+		}
+	}
+	line, err := json.Marshal(entry)
+	if err != nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, _ = e.options.Journal.Write(append(line, '\n'))
+}

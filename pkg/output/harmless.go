@@ -1,0 +1,38 @@
+package output
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Harmless returns text in printable ASCII on one line, of at most limit
+// characters, marked with "..." where it was cut. Every other character
+// becomes an escape. "##" is broken up, because Azure Pipelines, GitHub and
+// TeamCity take a command that begins with it anywhere in a line.
+func Harmless(text string, limit int) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		piece := text[:n]
+		switch {
+		case r == utf8.RuneError && n == 1:
+			piece = fmt.Sprintf(`\x%02x`, text[0])
+		case r == '#' && strings.HasSuffix(b.String(), "#"):
+			piece = `\x23`
+		case r < ' ' || r == 0x7f:
+			piece = fmt.Sprintf(`\x%02x`, r)
+		case r > 0xffff:
+			piece = fmt.Sprintf(`\U%08x`, r)
+		case r > '~':
+			piece = fmt.Sprintf(`\u%04x`, r)
+		}
+		if b.Len()+len(piece) > limit {
+			cut := b.String()
+			return cut[:min(len(cut), max(0, limit-3))] + "..."
+		}
+		b.WriteString(piece)
+		text = text[n:]
+	}
+	return b.String()
+}

@@ -1,0 +1,176 @@
+// Package output turns a token into the bytes that a person or program asked
+// for, and makes text from outside harmless to show.
+package output
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// Result is a token with what is told of it.
+type Result struct {
+	Token       *token.Token
+	Provider    string
+	Profile     string
+	Environment string // empty if a base address was given
+	Origin      string // scheme://host:port
+	Cached      bool
+}
+
+// Formats returns the names of the formats, the default first.
+func Formats() []string {
+	return []string{"text", "json", "export", "fish", "powershell", "header", "curl"}
+}
+
+// SetsVariable reports whether the format is a command that sets a variable.
+func SetsVariable(format string) bool {
+	return slices.Contains([]string{"export", "fish", "powershell"}, format)
+}
+
+// NeedsHeader reports whether the format presents the token as an
+// Authorization header (RFC 6750 section 2.1).
+func NeedsHeader(format string) bool { return format == "header" || format == "curl" }
+
+// Format returns the result in a format, with its line end. name is the
+// variable of the formats that set one; it must satisfy CheckVariable.
+func Format(r Result, format, name string) []byte {
+	text := r.Token.AccessToken.Reveal()
+	switch format {
+	case "json":
+		return jsonLine(r)
+	case "export":
+		return fmt.Appendf(nil, "export %s=%s\n", name, quotePOSIX(text))
+	case "fish":
+		return fmt.Appendf(nil, "set -gx %s %s\n", name, quoteFish(text))
+	case "powershell":
+		return fmt.Appendf(nil, "$env:%s = %s\n", name, quotePowerShell(text))
+	case "header":
+		return fmt.Appendf(nil, "Authorization: Bearer %s\n", text)
+	case "curl":
+		return fmt.Appendf(nil, "header = %s\n", quoteCurl("Authorization: Bearer "+text))
+	}
+	return []byte(text + "\n")
+}
+
+// FailingLine returns the one line a failed run prints in the formats that are
+// evaluated, so that the evaluation fails too and no old value stays; for
+// other formats it is empty. name is the variable, or empty if it is unusable.
+func FailingLine(format, name string) string {
+	switch {
+	case format == "curl":
+		return "proto = \"-all\"\n"
+	case format == "powershell" && name != "":
+		return "Remove-Item Env:" + name + " -ErrorAction Ignore; throw 'tokenfetch failed'\n"
+	case format == "powershell":
+		return "throw 'tokenfetch failed'\n"
+	case format == "fish" && name != "":
+		return "set -e " + name + "; false\n"
+	case format == "export" && name != "":
+		return "unset " + name + "; false\n"
+	case format == "fish" || format == "export":
+		return "false\n"
+	}
+	return ""
+}
+
+func jsonLine(r Result) []byte {
+	line := struct {
+		Schema      string  `json:"schema"`
+		Provider    string  `json:"provider"`
+		Profile     string  `json:"profile"`
+		Environment *string `json:"environment"`
+		Origin      string  `json:"origin"`
+		AccessToken string  `json:"access_token"`
+		TokenType   string  `json:"token_type"`
+		ExpiresIn   *int64  `json:"expires_in"`
+		ExpiresAt   *string `json:"expires_at"`
+		Scope       *string `json:"scope"`
+		SingleUse   bool    `json:"single_use"`
+		Cached      bool    `json:"cached"`
+	}{
+		Schema:      "tokenfetch.token/1",
+		Provider:    r.Provider,
+		Profile:     r.Profile,
+		Environment: orNull(r.Environment),
+		Origin:      r.Origin,
+		AccessToken: r.Token.AccessToken.Reveal(),
+		TokenType:   "Bearer",
+		Scope:       orNull(r.Token.Scope),
+		SingleUse:   r.Token.SingleUse,
+		Cached:      r.Cached,
+	}
+	if life := r.Token.Lifetime; life > 0 {
+		seconds := int64(life / time.Second)
+		at := r.Token.Obtained.Add(life).UTC().Format(time.RFC3339)
+		line.ExpiresIn, line.ExpiresAt = &seconds, &at
+	}
+	return JSONLine(line)
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// JSONLine returns v as one line of JSON in printable ASCII. v must be made of
+// types that always marshal.
+func JSONLine(v any) []byte {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic("output: a value that does not marshal") // a fault of ours
+	}
+	out := make([]byte, 0, b.Len())
+	for _, r := range strings.TrimSuffix(b.String(), "\n") {
+		switch {
+		case r >= ' ' && r <= '~':
+			out = append(out, byte(r))
+		case r > 0xffff:
+			r -= 0x10000
+			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return append(out, '\n')
+}
+
+// VariablePattern is what the name of a variable looks like.
+const VariablePattern = `[A-Za-z_][A-Za-z0-9_]*`
+
+// CheckVariable returns the rule that name breaks as the variable for a token,
+// or "". Names that change how programs run are refused.
+func CheckVariable(name string) string {
+	if len(name) > 128 || !regexp.MustCompile(`^`+VariablePattern+`$`).MatchString(name) {
+		return "must match " + VariablePattern
+	}
+	up := strings.ToUpper(name)
+	for _, prefix := range []string{"LD_", "DYLD_", "GITHUB_", "RUNNER_", "TOKENFETCH_", "BASH_FUNC_", "GIT_", "FISH_"} {
+		if strings.HasPrefix(up, prefix) {
+			return "must not begin with " + prefix
+		}
+	}
+	if slices.Contains(dangerous, up) {
+		return "must not be a variable that changes how programs run"
+	}
+	return ""
+}
+
+var dangerous = []string{
+	"PATH", "IFS", "ENV", "BASH_ENV", "BASHOPTS", "SHELLOPTS", "CDPATH", "PS0", "PS1", "PS2", "PS3", "PS4", "PROMPT_COMMAND", "ZDOTDIR", "FPATH",
+	"HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "TMPDIR", "TMP", "TEMP", "TERM", "EDITOR", "VISUAL", "PAGER", "BROWSER", "CI",
+	"NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "PERL5LIB", "PERL5OPT", "PERL5DB",
+	"RUBYLIB", "RUBYOPT", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH", "GODEBUG", "GOTRACEBACK", "GOFLAGS", "GOPROXY",
+	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "CURL_HOME", "CURL_CA_BUNDLE",
+	"PATHEXT", "COMSPEC", "SYSTEMROOT", "WINDIR", "APPDATA", "PSMODULEPATH", "DBUS_SESSION_BUS_ADDRESS", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+	"EUID", "UID", "PPID", "GROUPS", "BASH_VERSINFO", "_",
+}

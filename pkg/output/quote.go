@@ -1,0 +1,26 @@
+package output
+
+import "strings"
+
+// The quoters take any text without NUL and line breaks; a token is visible
+// ASCII. Each returns one word of its language that stands for exactly the text.
+
+// quotePOSIX quotes for sh, dash, bash, zsh and ksh.
+func quotePOSIX(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// quoteFish quotes for fish, where \\ and \' are escapes inside single quotes.
+func quoteFish(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
+}
+
+// quotePowerShell quotes for PowerShell, where a doubled quote stands for one.
+func quotePowerShell(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}
+
+// quoteCurl quotes for a configuration file of curl.
+func quoteCurl(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+}
