@@ -1,0 +1,106 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/fatih/color"
+
+	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// maxLine is the length of the longest line on standard error, in characters.
+const maxLine = 900
+
+// console writes lines for a person to standard error. Whatever goes through
+// it comes out as one line of printable ASCII that begins with the program's
+// name and holds no secret of the run.
+type console struct {
+	file     *os.File
+	terminal bool
+	colour   bool
+	verbose  bool
+
+	mu      sync.Mutex
+	secrets []secret.Value
+}
+
+func newConsole(env *Env) *console {
+	terminal := isTerminal(env.Stderr)
+	return &console{
+		file:     env.Stderr,
+		terminal: terminal,
+		colour:   terminal && env.getenv("NO_COLOR") == "" && env.getenv("TERM") != "dumb",
+	}
+}
+
+// hide makes the console replace the secrets in every later line.
+func (c *console) hide(secrets ...secret.Value) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.secrets = append(c.secrets, secrets...)
+}
+
+// safe returns text without the run's secrets, harmless, and at most limit
+// characters long.
+func (c *console) safe(text string, limit int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return output.Harmless(secret.Redact(text, c.secrets...), limit)
+}
+
+// line writes one line: "tokenfetch: LABEL: TEXT".
+func (c *console) line(label string, attribute color.Attribute, text string) {
+	text = c.safe(text, maxLine)
+	if c.colour {
+		painted := color.New(attribute, color.Bold)
+		painted.EnableColor()
+		label = painted.Sprint(label)
+	}
+	// There is nowhere to report a standard error that cannot be written.
+	_, _ = fmt.Fprintf(c.file, "tokenfetch: %s: %s\n", label, text)
+}
+
+func (c *console) error(text string) { c.line("error", color.FgRed, text) }
+func (c *console) hint(text string)  { c.line("hint", color.FgCyan, text) }
+
+// plan writes a line of --dry-run.
+func (c *console) plan(format string, args ...any) {
+	c.line("dry run", color.FgGreen, fmt.Sprintf(format, args...))
+}
+
+// info writes a line that only --verbose shows.
+func (c *console) info(format string, args ...any) {
+	if c.verbose {
+		c.line("info", color.Faint, fmt.Sprintf(format, args...))
+	}
+}
+
+// waiting says on a terminal what the run waits for, once that has taken a
+// second. The function it returns erases the line again.
+func (c *console) waiting(what string) (done func()) {
+	if !c.terminal || c.verbose {
+		return func() {}
+	}
+	var mu sync.Mutex
+	shown, ended := false, false
+	timer := time.AfterFunc(time.Second, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !ended {
+			shown = true
+			_, _ = fmt.Fprintf(c.file, "tokenfetch: waiting for %s ...", c.safe(what, 60))
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if ended = true; shown {
+			_, _ = fmt.Fprint(c.file, "\r\x1b[K")
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenfetch/tokenfetch/pkg/emulator"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// defaultListen is where the emulator listens if nothing else is said.
+const defaultListen = "127.0.0.1:8765"
+
+func (r *run) newEmulator() *cobra.Command {
+	var listen, journal string
+	var faults []string
+	var options emulator.Options
+	c := &cobra.Command{
+		Use:   "emulator [-- COMMAND [ARG...]]",
+		Short: "serve the providers' token endpoints on this computer",
+		Long: `Serve the token endpoints of all providers on a loopback address.
+
+Without COMMAND it prints the variables that make tokenfetch use it, as lines a
+shell can take over, and runs until Ctrl-C. With COMMAND it picks a free port,
+runs COMMAND with these variables set and ends with COMMAND's exit code. It takes
+only its demo credentials; anything else is a failed login.`,
+		Example: `  tokenfetch emulator
+  tokenfetch emulator -- sh -c 'tokenfetch enkash'
+  tokenfetch emulator --fault zeepay:closed -- ./test.sh
+  tokenfetch emulator --journal requests.jsonl --lock-after 3`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
+				return failure.New(failure.UnexpectedArgument, "the command must stand behind --").
+					WithHint("write tokenfetch emulator -- COMMAND")
+			}
+			if cmd.ArgsLenAtDash() == 0 && len(args) == 0 {
+				return failure.New(failure.MissingArgument, "there is no command behind --").
+					WithHint("write tokenfetch emulator -- COMMAND")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, text := range faults {
+				fault, ok := emulator.ParseFault(text)
+				if !ok {
+					return failure.New(failure.BadFlagValue, "--fault names no fault").
+						WithHint("the faults are %s; PROVIDER:FAULT is for one provider", strings.Join(emulator.FaultNames(), ", "))
+				}
+				options.Faults = append(options.Faults, fault)
+			}
+			return r.emulate(cmd, options, listen, journal, args)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&listen, "listen", "", "loopback `ADDRESS` to listen on (default "+defaultListen+", with COMMAND a free port)")
+	flags.StringVar(&journal, "journal", "", "append one JSON line for each request to `FILE`, secrets hidden")
+	flags.Var(&count{&options.LockAfter}, "lock-after", "lock an account after `N` failed logins in a row")
+	flags.Var(&duration{&options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
+	flags.Var(&duration{&options.Delay}, "delay", "wait before each reply, such as 300ms")
+	flags.StringArrayVar(&faults, "fault", nil, "fail as `[PROVIDER:]FAULT`, may be given again: "+strings.Join(emulator.FaultNames(), ", "))
+	return c
+}
+
+// emulate runs the emulator, for a command or until a signal.
+func (r *run) emulate(cmd *cobra.Command, options emulator.Options, listen, journal string, argv []string) error {
+	definitions, err := provider.Builtins()
+	if err != nil {
+		return err
+	}
+	if journal != "" {
+		file, err := os.OpenFile(journal, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return failure.New(failure.EmulatorUnavailable, "the journal %s cannot be opened", journal).WithHint("check its directory and mode")
+		}
+		defer file.Close()
+		options.Journal = file
+	}
+	e, err := emulator.New(definitions, options)
+	if err != nil {
+		return failure.New(failure.BadFlagValue, "--fault names an unknown provider").WithHint("the providers are %s", strings.Join(provider.Names(), ", "))
+	}
+	var path string
+	if len(argv) > 0 {
+		if path, err = exec.LookPath(argv[0]); err != nil {
+			return failure.New(failure.MissingArgument, "the command behind -- was not found").WithHint("check its name and PATH")
+		}
+	}
+	listener, err := listenOn(listen, len(argv) > 0)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	served := make(chan error, 1)
+	variables := demoVariables(definitions, listener.Addr().String())
+	go func() { served <- e.Serve(ctx, listener) }()
+	if len(argv) > 0 {
+		return r.runCommand(path, argv, variables)
+	}
+	var lines strings.Builder
+	fmt.Fprintf(&lines, "# emulator at http://%s; stop it with Ctrl-C\n", listener.Addr())
+	for _, v := range variables {
+		name, value, _ := strings.Cut(v, "=")
+		fmt.Fprintf(&lines, "export %s='%s'\n", name, value)
+	}
+	if err := r.print(lines.String()); err != nil {
+		return err
+	}
+	if err := <-served; err != nil {
+		return failure.New(failure.EmulatorUnavailable, "the emulator stopped listening")
+	}
+	return nil
+}
+
+// listenOn opens the address, which must be a loopback one.
+func listenOn(address string, anyPort bool) (net.Listener, error) {
+	if address == "" {
+		address = defaultListen
+		if anyPort {
+			address = "127.0.0.1:0"
+		}
+	}
+	host, port, err := net.SplitHostPort(address)
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	ip, ipErr := netip.ParseAddr(host)
+	if err != nil || ipErr != nil || !ip.IsLoopback() {
+		return nil, failure.New(failure.BadFlagValue, "the value of the flag --listen must be a loopback address with a port").
+			WithHint("write it as 127.0.0.1:PORT")
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on %s", address).
+			WithHint("another program may use the port: choose one with --listen 127.0.0.1:PORT")
+	}
+	return listener, nil
+}
+
+// demoVariables make tokenfetch use the emulator at address, as NAME=VALUE.
+func demoVariables(definitions []*provider.Definition, address string) []string {
+	var variables []string
+	for _, d := range definitions {
+		variables = append(variables, d.Variable("base_url")+"="+emulator.BaseURL(address, d.Name))
+		demo := emulator.Demo(d)
+		for _, f := range d.Fields {
+			if value, ok := demo[f.Name]; ok {
+				variables = append(variables, d.Variable(f.Name)+"="+value)
+			}
+		}
+	}
+	return variables
+}
+
+// runCommand runs a command with the variables and ends with its exit code.
+// Variables that would lead it elsewhere are removed.
+func (r *run) runCommand(path string, argv, variables []string) error {
+	command := exec.Command(path, argv[1:]...)
+	command.Args[0] = argv[0]
+	command.Stdin, command.Stdout, command.Stderr = r.env.Stdin, r.env.Stdout, r.env.Stderr
+	command.Env = slices.DeleteFunc(slices.Clone(r.env.Environ), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return name == "TOKENFETCH_PROFILE" || slices.ContainsFunc(provider.Names(), func(p string) bool {
+			return strings.HasPrefix(name, provider.VariablePrefix(p))
+		})
+	})
+	command.Env = append(command.Env, variables...)
+	if err := command.Start(); err != nil {
+		return failure.New(failure.MissingArgument, "the command behind -- cannot be run").WithHint("check its mode and format")
+	}
+	stop := r.signals.passOn(command.Process)
+	err := command.Wait()
+	stop()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return childStatus(statusOf(exit.ProcessState))
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return failure.New(failure.Internal, "the command could not be waited for")
+	}
+	return nil
+}
+
+// childStatus is the exit code of a command that ran to its end. It is no
+// failure of ours, so nothing is printed for it.
+type childStatus int
+
+// Error returns a constant: it is never shown.
+func (childStatus) Error() string { return "the command failed" }
+
+// count is a flag's value that is a whole number of at least 1.
+type count struct{ value *int }
+
+// Set reads the number.
+func (c *count) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 1000 {
+		return rule("must be a number from 1 to 1000")
+	}
+	*c.value = n
+	return nil
+}
+
+// String returns the number, empty if none was given.
+func (c *count) String() string {
+	if c.value == nil || *c.value == 0 {
+		return ""
+	}
+	return strconv.Itoa(*c.value)
+}
+
+// Type is the word for the value in a help text.
+func (c *count) Type() string { return "number" }

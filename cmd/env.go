@@ -1,0 +1,58 @@
+// Package cmd is the command line of tokenfetch: commands, flags, help, what
+// is printed where, and the exit codes. It is the only package that knows that
+// a person or a shell exists.
+package cmd
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// Env is the world outside the program.
+type Env struct {
+	Args     []string // without the program's name
+	Stdin    *os.File
+	Stdout   *os.File
+	Stderr   *os.File
+	Environ  []string     // NAME=VALUE
+	Keychain secret.Store // nil for the operating system's own
+	Version  string
+	Start    time.Time // when the program began; time limits count from here
+}
+
+// lookup returns the value of an environment variable and whether it is set.
+func (e *Env) lookup(name string) (string, bool) {
+	for _, entry := range slices.Backward(e.Environ) {
+		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// getenv returns the value of an environment variable, or "".
+func (e *Env) getenv(name string) string {
+	value, _ := e.lookup(name)
+	return value
+}
+
+// ci reports whether this is a continuous integration job: nobody is there to
+// answer, and files belong to whoever checked them out.
+func (e *Env) ci() bool {
+	if ci := e.getenv("CI"); ci != "" && ci != "false" && ci != "0" {
+		return true
+	}
+	return slices.ContainsFunc([]string{"TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID"},
+		func(name string) bool { return e.getenv(name) != "" })
+}
+
+// attended reports whether a person is likely to see and answer a dialog.
+func (e *Env) attended() bool { return isTerminal(e.Stderr) && !e.ci() }
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

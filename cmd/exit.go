@@ -1,0 +1,173 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/output"
+)
+
+// maxProviderText is how much of a provider's words is shown, in characters.
+const maxProviderText = 300
+
+// exit tells the user how the run ended and returns the exit code. It is the
+// only place that does either.
+func (r *run) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	if status, ok := errors.AsType[childStatus](err); ok {
+		return int(status)
+	}
+	e := r.explain(err)
+	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
+		if _, err := r.env.Stdout.WriteString(line); err != nil {
+			r.console.info("the failing line could not be written")
+		}
+	}
+	if r.asked.errorsJSON {
+		_, _ = r.env.Stderr.Write(r.errorJSON(e))
+		return e.Exit()
+	}
+	r.console.error(fmt.Sprintf("%s%s (%s)", r.console.safe(e.Message, 500), r.providerSays(e.Provider), e.Code))
+	if e.Hint != "" {
+		r.console.hint(e.Hint)
+	}
+	return e.Exit()
+}
+
+// explain makes a *failure.Error of any error.
+func (r *run) explain(err error) *failure.Error {
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		return e
+	}
+	if stop, ok := errors.AsType[interrupt](err); ok {
+		e := failure.New(failure.Interrupted, "ended by a signal")
+		e.ExitCode = 128 + stop.number()
+		return e
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return failure.New(failure.Timeout, "the time limit is over").WithHint("allow more time with --timeout 60s")
+	}
+	// Not one of ours: its text may hold anything, so only its type is told.
+	return failure.New(failure.Internal, "tokenfetch met an unexpected error of type %T", err).
+		WithHint("please report this, with the command (without secrets) and tokenfetch version")
+}
+
+// providerSays quotes the provider's words, harmless and cut.
+func (r *run) providerSays(p *failure.ProviderError) string {
+	if p == nil {
+		return ""
+	}
+	text := "; provider says"
+	if p.Text != "" {
+		text += fmt.Sprintf(" %q", r.words(p.Text))
+	}
+	if p.Code != "" {
+		text += fmt.Sprintf(" code %q", r.words(p.Code))
+	}
+	if p.ID != "" {
+		text += fmt.Sprintf(" id %q", r.words(p.ID))
+	}
+	return text
+}
+
+func (r *run) words(text string) string { return r.console.safe(text, maxProviderText) }
+
+// errorJSON is the error as one line of JSON. Every key is always there.
+func (r *run) errorJSON(e *failure.Error) []byte {
+	type providerError struct {
+		Code *string `json:"code"`
+		Text *string `json:"text"`
+		ID   *string `json:"id"`
+	}
+	line := struct {
+		Schema        string         `json:"schema"`
+		Exit          int            `json:"exit"`
+		Class         string         `json:"class"`
+		Code          failure.Code   `json:"code"`
+		Message       string         `json:"message"`
+		Hint          *string        `json:"hint"`
+		Provider      *string        `json:"provider"`
+		Profile       *string        `json:"profile"`
+		Origin        *string        `json:"origin"`
+		Sent          failure.Sent   `json:"sent"`
+		Attempts      int            `json:"attempts"`
+		Retryable     bool           `json:"retryable"`
+		RetryAfter    *int64         `json:"retry_after_s"`
+		HTTPStatus    *int           `json:"http_status"`
+		ProviderError *providerError `json:"provider_error"`
+		Version       string         `json:"version"`
+	}{
+		Schema:    "tokenfetch.error/1",
+		Exit:      e.Exit(),
+		Class:     e.Class().String(),
+		Code:      e.Code,
+		Message:   r.console.safe(e.Message, maxLine),
+		Hint:      r.orNull(e.Hint),
+		Provider:  r.orNull(r.provider),
+		Profile:   r.orNull(r.profile),
+		Origin:    r.orNull(r.origin),
+		Sent:      e.Sent,
+		Attempts:  e.Attempts,
+		Retryable: e.Retryable(),
+		Version:   r.env.Version,
+	}
+	if line.Sent == "" {
+		line.Sent = failure.SentNo
+	}
+	if e.RetryAfter != nil {
+		seconds := int64(*e.RetryAfter / time.Second)
+		line.RetryAfter = &seconds
+	}
+	if e.HTTPStatus != 0 {
+		line.HTTPStatus = &e.HTTPStatus
+	}
+	if p := e.Provider; p != nil {
+		line.ProviderError = &providerError{r.orNull(p.Code), r.orNull(p.Text), r.orNull(p.ID)}
+	}
+	return output.JSONLine(line)
+}
+
+func (r *run) orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	text = r.words(text)
+	return &text
+}
+
+// deliver writes the token to standard output, all of it or an error.
+func (r *run) deliver(data []byte) error {
+	n, err := r.env.Stdout.Write(data)
+	r.outputBegun = n > 0
+	if err == nil {
+		err = r.env.Stdout.Close()
+	}
+	if err != nil {
+		e := failure.New(failure.OutputFailed, "the token could not be written to standard output: %s", whyNot(err)).
+			WithHint("check the program or file that standard output goes to, then fetch again")
+		e.Sent, e.Attempts = failure.SentYes, 1
+		return e
+	}
+	return nil
+}
+
+// checkDestination refuses to fetch a token that can be used once when nothing
+// would receive it.
+func (r *run) checkDestination() error {
+	out, err := r.env.Stdout.Stat()
+	if err != nil {
+		return failure.New(failure.OutputFailed, "standard output is closed").WithHint("let it go to a file, pipe or terminal")
+	}
+	null, err := os.Stat(os.DevNull)
+	if err == nil && os.SameFile(out, null) {
+		return failure.New(failure.OutputFailed, "standard output is closed or the null device: a token that can be used once would be lost").
+			WithHint("let it go to a file, pipe or terminal")
+	}
+	return nil
+}

@@ -1,0 +1,526 @@
+package cmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/emulator"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/keychain"
+	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// fetchOptions are the flags of a provider's command.
+type fetchOptions struct {
+	profile     string
+	environment string
+	baseURL     string
+	format      string
+	variable    string
+	caFile      string
+	emulator    bool
+	dryRun      bool
+	fields      map[string]string // the fields' flags that were given
+}
+
+// newProvider is the command of one provider.
+func (r *run) newProvider(d *provider.Definition) *cobra.Command {
+	o := fetchOptions{format: output.Formats()[0], variable: provider.TokenVariable(d.Name)}
+	c := &cobra.Command{
+		Use:   d.Name,
+		Short: "fetch a token from " + d.Title,
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r.provider = d.Name
+			o.fields = givenFields(cmd.Flags(), d)
+			if err := r.chooseProfile(cmd, d, &o); err != nil {
+				return err
+			}
+			if err := o.check(cmd, d); err != nil {
+				return err
+			}
+			return r.fetch(cmd.Context(), d, o)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	// "zeepay/ci" on the command line is another name of this command.
+	if word := firstWord(r.env.Args); strings.HasPrefix(word, d.Name+"/") {
+		c.Aliases = []string{word}
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVarP(&o.profile, "profile", "p", "", "profile to use, a `NAME` of the profiles file")
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		flags.StringVarP(&o.environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
+	} else {
+		flags.StringVarP(&o.environment, "environment", "e", "", "the provider's host by `NAME` (this provider publishes none)")
+	}
+	flags.StringVar(&o.baseURL, "base-url", "", "the provider's host by `URL`")
+	for _, f := range d.Fields {
+		if f.Secret {
+			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
+		} else {
+			flags.String(f.Flag(), "", f.Help+", a `VALUE`")
+		}
+	}
+	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "how the token is printed")
+	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for export, fish and powershell")
+	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
+	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
+	r.completeFlags(c, d)
+	return c
+}
+
+// givenFields returns the fields' flags that are on the command line.
+func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string {
+	given := map[string]string{}
+	for _, f := range d.Fields {
+		if flags.Changed(f.Flag()) {
+			given[f.Flag()], _ = flags.GetString(f.Flag()) // defined as a string above
+		}
+	}
+	return given
+}
+
+// chooseProfile settles the profile's name: the flag, the word PROVIDER/NAME,
+// $TOKENFETCH_PROFILE, or the default.
+func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) error {
+	if attached(r.env.Args, 'p') {
+		return failure.New(failure.BadFlagValue, "-p takes the profile's name as a word of its own").
+			WithHint("write -p NAME; for a password use --password-file FILE, a variable or the keychain")
+	}
+	name, flag := o.profile, cmd.Flags().Changed("profile")
+	word, inWord := strings.CutPrefix(cmd.CalledAs(), d.Name+"/")
+	const variable = "TOKENFETCH_PROFILE"
+	switch {
+	case flag && inWord:
+		return failure.New(failure.ConflictingFlags, "the profile is named twice: in %s/NAME and by --profile", d.Name).WithHint("keep one")
+	case inWord:
+		name = word
+	case !flag:
+		value, set := r.env.lookup(variable)
+		switch {
+		case !set || o.emulator:
+			name = profile.Default
+		case value == "":
+			return failure.New(failure.VariableEmpty, "%s is set but empty", variable).WithHint("unset it, or set it to a profile's name")
+		case !profile.ValidName(value):
+			return failure.New(failure.VariableInvalid, "%s must match %s", variable, profile.NamePattern).WithHint("set it to a profile's name")
+		default:
+			name = value
+		}
+	}
+	if !profile.ValidName(name) {
+		return failure.New(failure.BadProfileName, "the profile's name must match %s", profile.NamePattern).
+			WithHint("run tokenfetch %s --help", d.Name)
+	}
+	o.profile = name
+	r.profile = name
+	return nil
+}
+
+// check refuses what the flags cannot mean together, before anything is read.
+func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
+	conflict := func(a, b string) error {
+		return failure.New(failure.ConflictingFlags, "%s and %s exclude each other", a, b).WithHint("keep one of them")
+	}
+	if o.environment != "" && o.baseURL != "" {
+		return conflict("--environment", "--base-url")
+	}
+	if o.emulator {
+		others := []string{"environment", "base-url", "ca-file", "dry-run"}
+		for _, f := range d.Fields {
+			others = append(others, f.Flag())
+		}
+		for _, name := range others {
+			if cmd.Flags().Changed(name) {
+				return conflict("--emulator", "--"+name)
+			}
+		}
+	}
+	var stdin []string
+	for _, f := range d.Fields {
+		if f.Secret && o.fields[f.Flag()] == "-" {
+			stdin = append(stdin, "--"+f.Flag()+" -")
+		}
+	}
+	if len(stdin) > 1 {
+		return conflict(stdin[0], stdin[1])
+	}
+	if rule := output.CheckVariable(o.variable); rule != "" {
+		return failure.New(failure.BadVariableName, "the name given to --var %s", rule).WithHint("choose another name, such as %s", provider.TokenVariable(d.Name))
+	}
+	if member := d.Policy.BodyMember; member != "" && output.NeedsHeader(o.format) {
+		return failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", d.Title, member).
+			WithHint(`put it into the body: tokenfetch %s | jq -R '{%s: .}' (and add the members of your call)`, d.Name, member)
+	}
+	return nil
+}
+
+// fetch is the way of a token, from the profile to standard output.
+func (r *run) fetch(ctx context.Context, d *provider.Definition, o fetchOptions) error {
+	call := r.realCall
+	if o.emulator {
+		call = r.emulatedCall
+	}
+	c, err := call(ctx, d, o)
+	if err != nil || o.dryRun {
+		return err
+	}
+	defer c.close()
+	r.origin = c.base.Origin()
+	var secrets []secret.Value
+	for _, f := range d.Fields {
+		if f.Secret {
+			secrets = append(secrets, c.values[f.Name])
+		}
+	}
+	r.console.hide(secrets...)
+	request, err := d.TokenRequest(c.base, c.values)
+	if err != nil {
+		return err
+	}
+	r.console.hide(request.Body)
+	if d.Policy.SingleUse {
+		if err := r.checkDestination(); err != nil {
+			return err
+		}
+	}
+	reply, err := r.send(ctx, c, request)
+	if err != nil {
+		return r.adviseAllowList(d, c, singleUse(d, err))
+	}
+	t, err := d.Token(reply, secrets...)
+	if err != nil {
+		return r.adviseAllowList(d, c, err)
+	}
+	r.console.hide(t.AccessToken)
+	return r.deliver(output.Format(output.Result{
+		Token:       t,
+		Provider:    d.Name,
+		Profile:     o.profile,
+		Environment: c.environment,
+		Origin:      r.origin,
+	}, o.format, o.variable))
+}
+
+// call is everything a request is made of.
+type call struct {
+	environment string // empty if a base address was given
+	base        provider.Address
+	values      provider.Values
+	roots       *x509.CertPool
+	limit       *limit
+	close       func()
+}
+
+// emulatedCall starts an emulator in this process and uses its credentials.
+func (r *run) emulatedCall(ctx context.Context, d *provider.Definition, _ fetchOptions) (*call, error) {
+	e, err := emulator.New([]*provider.Definition{d}, emulator.Options{})
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
+	}
+	ctx, stop := context.WithCancel(ctx)
+	go func() { _ = e.Serve(ctx, listener) }() // a failure shows as a lost connection
+	base, err := provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name))
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return &call{base: base, values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout), close: stop}, nil
+}
+
+// realCall finds the fields and reads them, or only shows where they come from.
+func (r *run) realCall(ctx context.Context, d *provider.Definition, o fetchOptions) (*call, error) {
+	limit := newLimit(r.env.Start, r.timeout)
+	file, err := r.loadProfiles(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	findCtx, cancel := limit.context(ctx)
+	defer cancel()
+	plan, err := credential.Find(findCtx, credential.Query{
+		Definition:  d,
+		Profile:     o.profile,
+		File:        file,
+		Environ:     r.env.Environ,
+		Environment: o.environment,
+		BaseURL:     o.baseURL,
+		Flags:       o.fields,
+	})
+	if plan != nil && plan.Base.Host != "" {
+		r.origin = plan.Base.Origin()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p := plan.Profile; p != nil && p.Timeout > 0 && r.timeout == 0 {
+		limit = newLimit(r.env.Start, p.Timeout)
+	}
+	if o.dryRun {
+		r.showPlan(plan)
+		return nil, nil
+	}
+	for _, place := range plan.Places {
+		r.console.info("%s from %s", place.Field.Name, place.Where)
+	}
+	c := &call{environment: plan.Environment, base: plan.Base, limit: limit, close: func() {}}
+	if c.roots, err = r.loadRoots(ctx, limit, plan, o.caFile); err != nil {
+		return nil, err
+	}
+	c.values, err = plan.Read(ctx, r.access(limit, plan))
+	return c, err
+}
+
+// loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
+// names must exist.
+func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, error) {
+	path := r.config
+	_, byVariable := r.env.lookup("TOKENFETCH_CONFIG")
+	named := path != "" || byVariable
+	if path == "" {
+		var err error
+		if path, err = profile.Path(r.env.lookup); err != nil {
+			return nil, err
+		}
+	}
+	if path == "" {
+		return &profile.File{}, nil
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	ctx, cancel := limit.context(ctx)
+	defer cancel()
+	file, err := profile.Load(ctx, path, profile.Options{
+		Home:    profile.Home(r.env.lookup),
+		Trusted: named && r.env.ci(),
+		Note:    func(note string) { r.console.info("%s", note) },
+	})
+	if err == nil && named && !file.Exists {
+		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).
+			WithHint("check --config and TOKENFETCH_CONFIG")
+	}
+	return file, err
+}
+
+// loadRoots reads the certificates to trust, nil for the system's.
+func (r *run) loadRoots(ctx context.Context, limit *limit, plan *credential.Plan, path string) (*x509.CertPool, error) {
+	if path == "" && plan.Profile != nil {
+		path = plan.Profile.CAFile
+	}
+	if path == "" {
+		return nil, nil
+	}
+	ctx, cancel := limit.context(ctx)
+	defer cancel()
+	bad := func(problem string) error {
+		return failure.New(failure.CAFileInvalid, "the file of certificates %s %s", path, problem).
+			WithHint("name a PEM file with the certificates of your authority")
+	}
+	file, err := source.ReadRegular(ctx, path, 4<<20)
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("check --ca-file, or ca_file in the profile")
+	}
+	if err != nil {
+		return nil, err
+	}
+	roots, err := token.ParseCertificates(file.Data)
+	if err != nil {
+		return nil, bad(err.Error())
+	}
+	return roots, nil
+}
+
+// access reaches the places values come from, each within its time limit.
+func (r *run) access(limit *limit, plan *credential.Plan) credential.Access {
+	return credential.Access{
+		Stdin: func(ctx context.Context) (secret.Value, error) { return r.readStdin(ctx, limit) },
+		Helper: func(ctx context.Context, argv []string) (secret.Value, error) {
+			return r.runHelper(ctx, limit, plan, argv)
+		},
+		File:     limit.context,
+		Keychain: &limitedStore{r, r.keychain(limit), limit},
+		Trusted:  r.env.ci(),
+		Note:     func(note string) { r.console.info("%s", note) },
+	}
+}
+
+func (r *run) keychain(limit *limit) secret.Store {
+	if r.env.Keychain != nil {
+		return r.env.Keychain
+	}
+	return &keychain.Keychain{
+		Getenv: r.env.getenv,
+		Dialog: r.env.attended(),
+		Waiting: func() func() {
+			resume, erase := limit.pause(), r.console.waiting("the keychain to be unlocked")
+			return func() { erase(); resume() }
+		},
+	}
+}
+
+// limitedStore gives each call of a store its time limit.
+type limitedStore struct {
+	run   *run
+	store secret.Store
+	limit *limit
+}
+
+// Get asks the store within the limit of a keychain call.
+func (s *limitedStore) Get(ctx context.Context, account string) (secret.Value, error) {
+	defer s.run.console.waiting("the keychain")()
+	ctx, done := s.limit.keychain(ctx)
+	defer done()
+	return s.store.Get(ctx, account)
+}
+
+// readStdin reads a secret from standard input, without echo on a terminal,
+// where the time a person takes does not count.
+func (r *run) readStdin(ctx context.Context, limit *limit) (secret.Value, error) {
+	defer r.console.waiting("the secret on standard input")()
+	fd := int(r.env.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		ctx, cancel := limit.context(ctx)
+		defer cancel()
+		return source.Reader(ctx, r.env.Stdin, "standard input")
+	}
+	defer limit.pause()()
+	state, err := term.GetState(fd)
+	if err != nil {
+		return secret.Value{}, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
+	}
+	r.terminal.set(func() { _ = term.Restore(fd, state) })
+	defer r.terminal.restore()
+	return source.Reader(ctx, &typed{fd: fd}, "standard input")
+}
+
+// typed is one line from a terminal, read without echo.
+type typed struct {
+	fd   int
+	line []byte
+	done bool
+}
+
+// Read asks for the line at the first call.
+func (t *typed) Read(p []byte) (int, error) {
+	if !t.done {
+		var err error
+		if t.line, err = term.ReadPassword(t.fd); err != nil {
+			return 0, err
+		}
+		t.done = true
+	}
+	if len(t.line) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, t.line)
+	t.line = t.line[n:]
+	return n, nil
+}
+
+// runHelper runs a helper command. It gets this program's environment without
+// the secrets in it.
+func (r *run) runHelper(ctx context.Context, limit *limit, plan *credential.Plan, argv []string) (secret.Value, error) {
+	defer r.console.waiting("the helper " + filepath.Base(argv[0]))()
+	ctx, cancel := limit.context(ctx)
+	defer cancel()
+	stdin := r.env.Stdin
+	if !isTerminal(stdin) {
+		stdin = nil
+	}
+	return source.Command(ctx, argv, plan.WithoutSecrets(r.env.Environ), stdin)
+}
+
+// send makes the request.
+func (r *run) send(ctx context.Context, c *call, request token.Request) (*token.Reply, error) {
+	defer r.console.waiting(c.base.Authority())()
+	ctx, cancel := c.limit.context(ctx)
+	defer cancel()
+	client := token.Client{
+		UserAgent: "tokenfetch/" + r.env.Version,
+		Roots:     c.roots,
+		Getenv:    r.env.getenv,
+		Trace:     r.console.info,
+	}
+	return client.Post(ctx, request)
+}
+
+// singleUse adds to a failure after the request was sent that a token may be
+// lost.
+func singleUse(d *provider.Definition, err error) error {
+	if e, ok := errors.AsType[*failure.Error](err); ok && d.Policy.SingleUse && e.Sent != failure.SentNo {
+		e.Message += "; a token may have been issued"
+	}
+	return err
+}
+
+// adviseAllowList adds a hint where a host that accepts only listed source
+// addresses gives no proper answer.
+func (r *run) adviseAllowList(d *provider.Definition, c *call, err error) error {
+	e, ok := errors.AsType[*failure.Error](err)
+	environment, _ := d.Environment(c.environment)
+	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}
+	if ok && environment.AllowListed && slices.Contains(suspects, e.Code) {
+		e.Hint = "this host accepts only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
+		e.Hint = strings.TrimSuffix(e.Hint, "; otherwise ")
+	}
+	return err
+}
+
+// showPlan prints what a run would do. No value of a secret field is known
+// here, and none is asked for.
+func (r *run) showPlan(plan *credential.Plan) {
+	d, values := plan.Definition, plan.Known()
+	r.console.plan("POST %s%s", plan.Base, d.Request.Path)
+	r.console.plan("Content-Type: %s", d.Request.ContentType())
+	show := func(field string) string {
+		for _, place := range plan.Places {
+			if place.Field.Name != field {
+				continue
+			}
+			value := secret.Hidden
+			if !place.Field.Secret {
+				value = "[read when it is sent]"
+				if known, ok := values[field]; ok {
+					value = known.Reveal()
+				}
+			}
+			return value + "  (" + field + " from " + place.Where + ")"
+		}
+		return "[not sent]  (" + field + " is optional)"
+	}
+	if b := d.Request.Basic; b != nil {
+		r.console.plan("Authorization: Basic, user %s", show(b.User))
+		r.console.plan("Authorization: Basic, password %s", show(b.Password))
+	}
+	for _, m := range d.Request.Body {
+		if m.Field == "" {
+			r.console.plan("body %s = %s", m.Name, m.Value)
+			continue
+		}
+		r.console.plan("body %s = %s", m.Name, show(m.Field))
+	}
+	r.console.plan("nothing was sent")
+}

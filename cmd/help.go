@@ -1,0 +1,298 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// topic is a page of help that belongs to no command.
+type topic struct {
+	name, short string
+	text        func() (string, error)
+}
+
+func topics() []topic {
+	return []topic{
+		{"environment", "the environment variables that are read", environmentTopic},
+		{"exit-codes", "the exit codes and what a script should do", exitCodesTopic},
+		{"errors", "every error code and what it means", errorsTopic},
+	}
+}
+
+// newHelp is "tokenfetch help [COMMAND|TOPIC]".
+func (r *run) newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND|TOPIC]",
+		Short: "print help about a command or topic",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return failure.New(failure.UnexpectedArgument, "help takes one command or topic").WithHint("run tokenfetch --help")
+			}
+			if len(args) == 0 {
+				return r.print(r.helpOf(root))
+			}
+			for _, t := range topics() {
+				if t.name == args[0] {
+					text, err := t.text()
+					if err != nil {
+						return err
+					}
+					return r.print(text)
+				}
+			}
+			c, _, err := root.Find(args)
+			if err != nil || c == root {
+				return failure.New(failure.UnknownCommand, "there is no command or topic of that name").WithHint("run tokenfetch --help")
+			}
+			return r.print(r.helpOf(c))
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, t := range topics() {
+				names = append(names, cobra.CompletionWithDesc(t.name, t.short))
+			}
+			for _, c := range root.Commands() {
+				if !c.Hidden {
+					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// printHelp writes a command's help to the command's output.
+func (r *run) printHelp(cmd *cobra.Command, _ []string) { cmd.Print(r.helpOf(cmd)) }
+
+// helpOf returns the help of a command.
+func (r *run) helpOf(cmd *cobra.Command) string {
+	if !cmd.HasParent() {
+		return rootHelp(cmd)
+	}
+	var b strings.Builder
+	text, use := cmd.Long, cmd.Use
+	if d, err := provider.Builtin(cmd.Name()); err == nil {
+		text, use = providerText(d), cmd.Use+"[/PROFILE]"
+	}
+	if text == "" {
+		text = strings.ToUpper(cmd.Short[:1]) + cmd.Short[1:] + "."
+	}
+	fmt.Fprintf(&b, "%s\n\nUsage:\n  tokenfetch %s [flags]\n", text, use)
+	if cmd.Example != "" {
+		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
+	}
+	if cmd.HasAvailableLocalFlags() {
+		fmt.Fprintf(&b, "\nFlags:\n%s", cmd.LocalFlags().FlagUsages())
+	}
+	fmt.Fprintf(&b, "\nFlags of every command:\n%s", cmd.InheritedFlags().FlagUsages())
+	return b.String()
+}
+
+func rootHelp(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString(`tokenfetch fetches a bearer token from a payment provider and prints it.
+
+Try it with nothing set up:
+  tokenfetch zeepay --emulator
+
+Use it in a script:
+  TOKEN=$(tokenfetch zeepay)
+  eval "$(tokenfetch zeepay -o export || echo false)"
+
+Usage:
+  tokenfetch PROVIDER[/PROFILE] [flags]
+  tokenfetch COMMAND [flags]
+
+Providers:
+`)
+	providers := provider.Names()
+	var commands []*cobra.Command
+	for _, c := range root.Commands() {
+		if slices.Contains(providers, c.Name()) {
+			fmt.Fprintf(&b, "  %-12s %s\n", c.Name(), c.Short)
+		} else if !c.Hidden {
+			commands = append(commands, c)
+		}
+	}
+	b.WriteString("\nCommands:\n")
+	slices.SortFunc(commands, func(a, b *cobra.Command) int { return cmp.Compare(a.Name(), b.Name()) })
+	for _, c := range commands {
+		fmt.Fprintf(&b, "  %-12s %s\n", c.Name(), c.Short)
+	}
+	b.WriteString("\nTopics (tokenfetch help TOPIC):\n")
+	for _, t := range topics() {
+		fmt.Fprintf(&b, "  %-12s %s\n", t.name, t.short)
+	}
+	fmt.Fprintf(&b, "\nFlags:\n%s", root.LocalFlags().FlagUsages())
+	return b.String()
+}
+
+// providerText is what the help of a provider's command begins with.
+func providerText(d *provider.Definition) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Fetch a token from %s and print it.\n", d.Title)
+	for _, note := range d.Notes {
+		fmt.Fprintf(&b, "\n%s\n", wrap(note, 78))
+	}
+	b.WriteString("\nEnvironments (-e NAME):\n")
+	for _, e := range d.Environments {
+		note := ""
+		if e.AllowListed {
+			note = "  (only from listed source addresses)"
+		}
+		fmt.Fprintf(&b, "  %-12s %s%s\n", e.Name, e.BaseURL, note)
+	}
+	if len(d.Environments) == 0 {
+		b.WriteString("  none is public: use --base-url https://HOST\n")
+	}
+	b.WriteString("\nFields, their variables, and keys of a profile:\n")
+	for _, f := range d.Fields {
+		note := ""
+		switch {
+		case f.Secret:
+			note = " (secret)"
+		case f.Optional || f.Default != "":
+			note = " (optional)"
+		}
+		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s%s\n", f.Name, d.Variable(f.Name), "", f.Help, note)
+	}
+	fmt.Fprintf(&b, `
+Each field comes from the first of: its flag, its variable (or the file that
+%s names), the profile, for a secret the keychain.
+A named profile is read alone, without the variables. A profile looks like:
+
+%s
+Documentation: %s`, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Docs)
+	return b.String()
+}
+
+// ExampleProfile is a profile of the provider with example values. Secrets are
+// left to the keychain.
+func ExampleProfile(d *provider.Definition, name string) string {
+	lines := [][2]string{{"base_url", "https://HOST"}}
+	var environment *provider.Environment
+	if len(d.Environments) > 0 {
+		environment = &d.Environments[0]
+		lines = [][2]string{{"environment", environment.Name}}
+	}
+	var fromKeychain []string
+	for _, f := range d.Fields {
+		switch {
+		case !d.Needs(f.Name, environment) || f.Optional || f.Default != "":
+		case f.Secret:
+			fromKeychain = append(fromKeychain, f.Name)
+		default:
+			lines = append(lines, [2]string{f.Name, f.Example})
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "[%s.%s]\n", d.Name, name)
+	for _, line := range lines {
+		fmt.Fprintf(&b, "%-11s = %q\n", line[0], line[1])
+	}
+	fmt.Fprintf(&b, "# %s: from the keychain, as nothing else is said\n", strings.Join(fromKeychain, " and "))
+	return b.String()
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
+
+// wrap breaks text into lines of at most width characters.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case column+1+len(word) > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
+}
+
+func environmentTopic() (string, error) {
+	var b strings.Builder
+	b.WriteString(`Environment variables that tokenfetch reads.
+
+  TOKENFETCH_PROFILE   profile to use where none is named
+  TOKENFETCH_CONFIG    the profiles file
+                       (default: tokenfetch/profiles.toml in XDG_CONFIG_HOME or ~/.config)
+  TOKENFETCH_ERRORS    text or json: how errors are printed
+  NO_COLOR, TERM=dumb  no colour
+  HTTPS_PROXY, NO_PROXY (or in lower case)
+                       the proxy, and the hosts that are called without it
+  CI, TF_BUILD, JENKINS_URL, TEAMCITY_VERSION, CODEBUILD_BUILD_ID
+                       there is nobody to answer, and files belong to the checkout
+
+Variables of a provider fill the profile that nobody named. A profile named by
+-p, PROVIDER/NAME or TOKENFETCH_PROFILE is read alone. A variable that is set
+but empty is an error. Instead of a field's variable, NAME_FILE may name a file
+that holds the value.
+`)
+	all, err := provider.Builtins()
+	if err != nil {
+		return "", err
+	}
+	for _, d := range all {
+		fmt.Fprintf(&b, "\n%s:\n  %s\n  %s\n", d.Title, d.Variable("environment"), d.Variable("base_url"))
+		for _, f := range d.Fields {
+			fmt.Fprintf(&b, "  %s\n", d.Variable(f.Name))
+		}
+	}
+	return b.String(), nil
+}
+
+// exitCodesTopic prints the table that scripts depend on.
+func exitCodesTopic() (string, error) {
+	return `Exit codes.
+
+     0  ok       the token was written out completely
+     1  bug      a fault of tokenfetch: please report it
+     2  usage    the command line is wrong; nothing was read or sent: fix the call
+     3  config   a profile, field, source, the keychain or a permission is wrong;
+                 nothing was sent: fix the set-up
+     4  refused  the provider said no: stop, a person must act
+     5  later    the provider is closed, busy or broken: try later
+     6  net      DNS, connection, proxy, TLS, lost connection or time limit:
+                 look at "sent" of --errors json before trying again
+     7  reply    an answer that cannot be trusted: report it to the provider
+     8  output   the token could not be delivered: fix the receiver
+ 128+n           ended by signal n
+
+With -o export, fish, powershell or curl every failure also prints one line on
+standard output that makes the evaluating shell, or curl, fail too.
+`, nil
+}
+
+func errorsTopic() (string, error) {
+	var b strings.Builder
+	b.WriteString("Error codes, by exit code. They stand in parentheses behind a message, and\nas \"code\" in --errors json.\n")
+	class := failure.OK
+	for _, m := range failure.Codes() {
+		if m.Class != class {
+			class = m.Class
+			exit := fmt.Sprint(int(class))
+			if class == failure.Signal {
+				exit = "128+n"
+			}
+			fmt.Fprintf(&b, "\n%s %s\n", exit, class)
+		}
+		fmt.Fprintf(&b, "  %-24s %s\n", m.Code, m.Means)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,200 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// run is one run of the program: the world outside, the flags that every
+// command has, and what is known so far for an error message.
+type run struct {
+	env      Env
+	console  *console
+	terminal terminalState
+	signals  *signals
+	asked    asked
+
+	config  string        // --config
+	timeout time.Duration // --timeout, 0 if not given
+
+	provider, profile, origin string
+	outputBegun               bool
+}
+
+// Main runs the program in the process's own world and returns its exit code.
+// A run that a signal ends dies of that signal.
+func Main(version string) int {
+	return Run(Env{
+		Args:    os.Args[1:],
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Environ: os.Environ(),
+		Version: version,
+		Start:   time.Now(),
+	})
+}
+
+// Run is the program.
+func Run(env Env) int {
+	r := &run{env: env, console: newConsole(&env)}
+	catchBrokenPipe()
+	var ctx context.Context
+	ctx, r.signals = watch(r.terminal.restore)
+	code := r.exit(r.execute(ctx))
+	if stop, ok := errors.AsType[interrupt](context.Cause(ctx)); ok && code == 128+stop.number() {
+		dieOf(stop)
+	}
+	return code
+}
+
+func (r *run) execute(ctx context.Context) error {
+	errorsDefault := r.env.getenv("TOKENFETCH_ERRORS")
+	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
+	name := ""
+	if slices.Contains(provider.Names(), word) {
+		name = provider.TokenVariable(word)
+	}
+	r.asked = whatAsked(r.env.Args, name, errorsDefault)
+
+	root, err := r.newRoot()
+	if err != nil {
+		return err
+	}
+	if found, _, err := root.Find([]string{word}); err == nil && found != root && name == "" {
+		r.asked.format = "" // a command that prints no token
+	}
+	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
+		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
+	}
+	return root.ExecuteContext(ctx)
+}
+
+func (r *run) newRoot() (*cobra.Command, error) {
+	var showVersion bool
+	root := &cobra.Command{
+		Use:           "tokenfetch",
+		Short:         "Fetch bearer tokens from payment providers",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if showVersion && len(args) == 0 {
+				return r.printVersion()
+			}
+			return r.needCommand(cmd, args)
+		},
+		ValidArgsFunction: r.completeRefs,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(r.env.Stdin)
+	root.SetOut(r.env.Stdout)
+	root.SetErr(r.env.Stderr)
+	root.SetArgs(r.env.Args)
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(r.printHelp)
+	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	flags.StringVar(&r.config, "config", "", "profiles file to read `FILE`")
+	flags.Var(&duration{value: &r.timeout}, "timeout", "limit for the whole run, such as 10s")
+	// The value is read by whatAsked, which also works where parsing fails.
+	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
+	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion())
+	root.SetHelpCommand(r.newHelp(root))
+	if err := r.addProviders(root); err != nil {
+		return nil, err
+	}
+	for _, c := range append(root.Commands(), root) {
+		c.InitDefaultHelpFlag()
+		strict(c.Flags())
+		strict(c.PersistentFlags())
+	}
+	return root, nil
+}
+
+// addProviders adds the providers' commands. Reading a definition costs time
+// that a run feels, so only those are read that the arguments mention, or all
+// where they name no command (as for help and completion).
+func (r *run) addProviders(root *cobra.Command) error {
+	args := beforeDashes(r.env.Args)
+	if found, _, err := root.Find(args); err != nil || found != root {
+		return nil
+	}
+	mentioned := func(name string) bool {
+		return slices.ContainsFunc(args, func(arg string) bool {
+			word, _, _ := strings.Cut(arg, "/")
+			return word == name
+		})
+	}
+	names := provider.Names()
+	if some := slices.Clone(names); slices.ContainsFunc(names, mentioned) {
+		names = slices.DeleteFunc(some, func(name string) bool { return !mentioned(name) })
+	}
+	for _, name := range names {
+		d, err := provider.Builtin(name)
+		if err != nil {
+			return err
+		}
+		root.AddCommand(r.newProvider(d))
+	}
+	return nil
+}
+
+// needCommand ends a run whose command line lacks a command or names none. It
+// does not repeat the word, which may be a misplaced secret. Help goes to
+// standard error, so that it never becomes somebody's token.
+func (r *run) needCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return failure.New(failure.UnknownCommand, "the first word is neither a provider nor a command").
+			WithHint("the providers are %s; run tokenfetch --help for the commands", strings.Join(provider.Names(), ", "))
+	}
+	cmd.SetOut(r.env.Stderr)
+	r.printHelp(cmd, nil)
+	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
+}
+
+// noArguments is the argument rule of a command that takes none. Unlike
+// cobra's it does not repeat the argument.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return failure.New(failure.UnexpectedArgument, "%s takes no further argument", cmd.CommandPath()).
+			WithHint("run %s --help", cmd.CommandPath())
+	}
+	return nil
+}
+
+// duration is a flag's value in the range of a time limit.
+type duration struct{ value *time.Duration }
+
+// Set reads a time limit, see profile.ParseTimeout.
+func (d *duration) Set(text string) error {
+	value, err := profile.ParseTimeout(text)
+	if err != nil {
+		return rule(err.Error())
+	}
+	*d.value = value
+	return nil
+}
+
+// String returns the value, empty if none was given.
+func (d *duration) String() string {
+	if d.value == nil || *d.value == 0 {
+		return ""
+	}
+	return d.value.String()
+}
+
+// Type is the word for the value in a help text.
+func (d *duration) Type() string { return "duration" }

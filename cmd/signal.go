@@ -1,0 +1,78 @@
+package cmd
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+)
+
+// interrupt is the cause of a context that a signal ended.
+type interrupt struct{ signal os.Signal }
+
+// Error returns a constant: exit says what happened.
+func (interrupt) Error() string { return "interrupted" }
+
+// signals watches for the signals that end a program.
+type signals struct{ received chan os.Signal }
+
+// watch returns a context that ends on one of these signals. cleanUp runs when
+// it does; a program that is still there shortly after, or gets a second
+// signal, is ended at once.
+func watch(cleanUp func()) (context.Context, *signals) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s := &signals{make(chan os.Signal, 2)}
+	signal.Notify(s.received, endingSignals()...)
+	go func() {
+		stop := interrupt{<-s.received}
+		cleanUp()
+		cancel(stop)
+		select {
+		case <-s.received:
+		case <-time.After(800 * time.Millisecond):
+		}
+		cleanUp()
+		dieOf(stop)
+	}()
+	return ctx, s
+}
+
+// passOn sends the signals to a child instead, until stop is called: the child
+// decides when the run ends.
+func (s *signals) passOn(child *os.Process) (stop func()) {
+	signal.Stop(s.received)
+	received := make(chan os.Signal, 8)
+	signal.Notify(received, endingSignals()...)
+	go func() {
+		for sig := range received {
+			// A terminal has sent its signals to the child already.
+			if !fromTerminal(sig) {
+				_ = child.Signal(sig)
+			}
+		}
+	}()
+	return func() { signal.Stop(received); close(received) }
+}
+
+// terminalState undoes what was changed about a terminal, from wherever the
+// program ends.
+type terminalState struct {
+	mu   sync.Mutex
+	undo func()
+}
+
+func (t *terminalState) set(undo func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.undo = undo
+}
+
+func (t *terminalState) restore() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.undo != nil {
+		t.undo()
+		t.undo = nil
+	}
+}

@@ -1,0 +1,73 @@
+//go:build unix
+
+package cmd
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func endingSignals() []os.Signal {
+	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+}
+
+func (i interrupt) number() int {
+	if s, ok := i.signal.(syscall.Signal); ok {
+		return int(s)
+	}
+	return int(syscall.SIGINT)
+}
+
+// catchBrokenPipe lets a write to a pipe without a reader fail instead of
+// ending the program. Unlike ignoring the signal, this is not inherited.
+func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
+// dieOf ends the program by the signal itself, so that a shell sees it. Go's
+// own handler of SIGQUIT prints every goroutine, so that one is only imitated.
+func dieOf(i interrupt) {
+	if i.signal != syscall.SIGQUIT {
+		signal.Reset(i.signal)
+		if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(i.signal) == nil {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	os.Exit(128 + i.number())
+}
+
+// whyNot says in our words why a write failed.
+func whyNot(err error) string {
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return "its reader is gone"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "no space left"
+	case errors.Is(err, syscall.EFBIG):
+		return "the file would become too large"
+	case errors.Is(err, os.ErrClosed), errors.Is(err, syscall.EBADF):
+		return "it is closed"
+	}
+	return "the write failed"
+}
+
+// fromTerminal reports whether a signal is one that Ctrl-C or Ctrl-\ sends to
+// the whole foreground group while this program is in it.
+func fromTerminal(sig os.Signal) bool {
+	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
+		return false
+	}
+	group, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == syscall.Getpgrp()
+}
+
+// statusOf is the exit code of a process as a shell tells it.
+func statusOf(state *os.ProcessState) int {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
+}
