@@ -45,11 +45,6 @@ func (r *run) explain(err error) *failure.Error {
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		return e
 	}
-	if stop, ok := errors.AsType[interrupt](err); ok {
-		e := failure.New(failure.Interrupted, "ended by a signal")
-		e.ExitCode = 128 + stop.number()
-		return e
-	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return failure.New(failure.Timeout, "the time limit is over").WithHint("allow more time with --timeout 60s")
 	}

@@ -157,9 +157,9 @@ type asked struct {
 	errorsJSON bool
 }
 
-// whatAsked looks through the arguments before any "--". word is the command's
-// first word, found by firstWord; defaultName the provider's own variable.
-func whatAsked(args []string, defaultName string, errorsDefault string) asked {
+// whatAsked looks through the arguments before any "--". defaultName is the
+// provider's own variable, errorsDefault the form of errors where no flag says.
+func whatAsked(args []string, defaultName, errorsDefault string) asked {
 	args = beforeDashes(args)
 	a := asked{name: defaultName, errorsJSON: errorsDefault == "json"}
 	for i, arg := range args {
@@ -200,16 +200,20 @@ func whatAsked(args []string, defaultName string, errorsDefault string) asked {
 	return a
 }
 
-// firstWord returns the first argument that is not a flag or the value of one
-// of the flags every command has.
+// firstWord returns the word that cobra takes for the command: the first
+// argument that is not a flag or its value, where every flag but the switches
+// of the root command takes one.
 func firstWord(args []string) string {
+	switches := []string{"-v", "--verbose", "-h", "--help", "--version"}
 	args = beforeDashes(args)
 	for i := 0; i < len(args); i++ {
-		switch arg := args[i]; {
-		case arg == "--config" || arg == "--timeout" || arg == "--errors":
-			i++
+		arg := args[i]
+		switch {
 		case !strings.HasPrefix(arg, "-"):
 			return arg
+		case strings.Contains(arg, "=") || slices.Contains(switches, arg):
+		case strings.HasPrefix(arg, "--") || len(arg) == 2:
+			i++ // its value
 		}
 	}
 	return ""

@@ -51,8 +51,13 @@ func Run(env Env) int {
 	catchBrokenPipe()
 	var ctx context.Context
 	ctx, r.signals = watch(r.terminal.restore)
-	code := r.exit(r.execute(ctx))
-	if stop, ok := errors.AsType[interrupt](context.Cause(ctx)); ok && code == 128+stop.number() {
+	err := r.execute(ctx)
+	stop, stopped := errors.AsType[interrupt](context.Cause(ctx))
+	if stopped = stopped && err != nil; stopped {
+		err = stop.failure(err)
+	}
+	code := r.exit(err)
+	if stopped {
 		dieOf(stop)
 	}
 	return code

@@ -2,10 +2,13 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
 // interrupt is the cause of a context that a signal ended.
@@ -13,6 +16,17 @@ type interrupt struct{ signal os.Signal }
 
 // Error returns a constant: exit says what happened.
 func (interrupt) Error() string { return "interrupted" }
+
+// failure is how a run ends that the signal broke off with err, which knows
+// how much was sent.
+func (i interrupt) failure(err error) error {
+	e := failure.New(failure.Interrupted, "ended by a signal")
+	if cause, ok := errors.AsType[*failure.Error](err); ok {
+		e.Sent, e.Attempts = cause.Sent, cause.Attempts
+	}
+	e.ExitCode = 128 + i.number()
+	return e
+}
 
 // signals watches for the signals that end a program.
 type signals struct{ received chan os.Signal }

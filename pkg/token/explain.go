@@ -15,16 +15,13 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-func validJSON(body []byte) bool { return json.Valid(body) }
+func validJSON(body []byte) bool { return json.Valid(withoutMark(body)) }
 
 // explain turns an error of net/http and below into one of ours. Their texts
 // carry bytes and secrets from outside and are never used.
 func (x *exchange) explain(ctx context.Context, err error) error {
 	phase, sent, proxy := x.state()
 	e := x.classify(ctx, err, phase)
-	if e == nil {
-		return context.Cause(ctx) // interrupted, not failed
-	}
 	if sent == "" {
 		sent = failure.SentNo
 	}
@@ -32,7 +29,7 @@ func (x *exchange) explain(ctx context.Context, err error) error {
 	if e.Class() != failure.Net {
 		return e
 	}
-	if proxy != nil && (phase == phaseLookup || phase == phaseConnect) && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
+	if proxy != nil && (phase == phaseLookup || phase == phaseConnect || phase == phaseProxy) && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
 		e = failure.New(failure.ProxyFailed, "the proxy %s cannot be reached", proxy.Host).
 			WithHint("check HTTPS_PROXY and NO_PROXY")
 		e.Sent, e.Attempts = failure.SentNo, 1
@@ -46,14 +43,23 @@ func (x *exchange) explain(ctx context.Context, err error) error {
 	return e
 }
 
-// classify finds the code and sentence for err, nil if ctx was cancelled.
+// classify finds the code and sentence for err.
 func (x *exchange) classify(ctx context.Context, err error, phase phase) *failure.Error {
 	host := x.target.Host
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return nil
+		return failure.New(failure.Interrupted, "ended by a signal")
 	}
 	var netErr net.Error
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	switch {
+	case isDNS && dns.IsNotFound:
+		return failure.New(failure.DNSNotFound, "the name %s does not exist", x.target.Hostname()).
+			WithHint("check the environment or base address, and this computer's network")
+	case isDNS || late && phase == phaseLookup:
+		return failure.New(failure.DNSFailed, "the name %s could not be looked up", x.target.Hostname()).
+			WithHint("check this computer's network")
+	case late:
 		return failure.New(failure.Timeout, "timeout: no answer from %s in time (phase %s)", host, phase).
 			WithHint("try again, or allow more time with --timeout 60s")
 	}
@@ -63,16 +69,8 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 		e.HTTPStatus = int(status)
 		return e
 	}
-	if e := classifyTLS(err, host); e != nil {
+	if e := classifyTLS(err, host, phase); e != nil {
 		return e
-	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		if dns.IsNotFound {
-			return failure.New(failure.DNSNotFound, "the name %s does not exist", x.target.Hostname()).
-				WithHint("check the environment or base address, and this computer's network")
-		}
-		return failure.New(failure.DNSFailed, "the name %s could not be looked up", x.target.Hostname()).
-			WithHint("check this computer's network")
 	}
 	switch {
 	case errors.Is(err, errBadProxy):
@@ -100,7 +98,7 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 		WithHint("look at the account before trying again")
 }
 
-func classifyTLS(err error, host string) *failure.Error {
+func classifyTLS(err error, host string, phase phase) *failure.Error {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return failure.New(failure.TLSWrongHost, "the certificate does not belong to %s", host).
 			WithHint("check the environment or base address")
@@ -128,6 +126,9 @@ func classifyTLS(err error, host string) *failure.Error {
 		if strings.Contains(op.Err.Error(), "certificate") {
 			return failure.New(failure.TLSClientCert, "%s asks for a client certificate, which tokenfetch cannot give", host)
 		}
+		if phase != phaseTLS {
+			return nil // it came after the handshake
+		}
 		return failure.New(failure.TLSProtocol, "%s and tokenfetch have no TLS protocol in common", host).
 			WithHint("TLS 1.2 or newer is needed")
 	}
@@ -141,14 +142,14 @@ func classifyTLS(err error, host string) *failure.Error {
 // classifyProtocol tells a broken reply from a lost connection. net/http has
 // no types for these, so its fixed words are looked for; none is shown.
 func classifyProtocol(err error) *failure.Error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if _, ok := errors.AsType[*net.OpError](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil
 	}
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "header too large"), strings.Contains(text, "too many 1xx"):
 		return failure.New(failure.HeadersTooLarge, "the reply's headers are larger than the limit of %d bytes", maxHeaders)
-	case strings.Contains(text, "malformed"), strings.Contains(text, "HTTP/1.x transport connection broken"), strings.Contains(text, "invalid"),
+	case strings.Contains(text, "malformed"), strings.Contains(text, "HTTP/1.x transport connection broken"), strings.Contains(text, "invalid"), strings.Contains(text, "chunk"),
 		strings.Contains(text, "unsupported transfer encoding"), strings.Contains(text, "bad Content-Length"), errors.Is(err, http.ErrNotSupported):
 		return failure.New(failure.MalformedHTTP, "the reply is not valid HTTP").
 			WithHint("check the base address")

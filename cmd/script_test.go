@@ -1,0 +1,219 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// The scripts run the program as a process of its own, with a keychain that is
+// a directory of the script. Everything else is real.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"tokenfetch": func() {
+			os.Exit(Run(Env{
+				Args:     os.Args[1:],
+				Stdin:    os.Stdin,
+				Stdout:   os.Stdout,
+				Stderr:   os.Stderr,
+				Environ:  os.Environ(),
+				Keychain: directoryStore(os.Getenv("TEST_KEYCHAIN")),
+				Version:  "test",
+				Start:    time.Now(),
+			}))
+		},
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setUpScript,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exitcode": exitcode,
+			"endpoint": startEndpoint,
+			"requests": countRequests,
+			"keychain": storeItem,
+		},
+	})
+}
+
+// canaries are secrets that are easy to recognise, under the names by which
+// scripts use them. None may come out anywhere but where a script says.
+var canaries = map[string]string{
+	"PASSWORD":      "pW7xQ2zL9kVb3",
+	"CLIENT_SECRET": "sC4tR8nM1jHf6",
+	"TOKEN":         "tK5gY0dB7uWq2",
+	"REFRESH":       "rF3eP6aZ9vXo1",
+}
+
+func setUpScript(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return err
+	}
+	env.Setenv("HOME", home)
+	env.Setenv("TEST_KEYCHAIN", filepath.Join(env.WorkDir, "keychain"))
+	for name, value := range canaries {
+		env.Setenv(name, value)
+	}
+	// Scripts come out of the archive readable by all; ones with secrets must not be.
+	return filepath.WalkDir(env.WorkDir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".toml") {
+			return os.Chmod(path, 0o600)
+		}
+		return err
+	})
+}
+
+// exitcode [-token] N COMMAND... runs COMMAND and checks what holds for every
+// run: its exit code, that no canary comes out (with -token, the token on
+// standard output is expected), that standard error is a few lines of printable
+// ASCII, that a JSON error tells the same code, that no file appears, and that
+// it ends in time.
+func exitcode(ts *testscript.TestScript, neg bool, args []string) {
+	token := len(args) > 0 && args[0] == "-token"
+	if token {
+		args = args[1:]
+	}
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode [-token] N COMMAND [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	before := tree(ts)
+	start := time.Now()
+	err = ts.Exec(args[1], args[2:]...)
+	took := time.Since(start)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	if got != want {
+		ts.Fatalf("exit code %d, want %d\n%s", got, want, stderr)
+	}
+	if took > 5*time.Second {
+		ts.Fatalf("took %v", took)
+	}
+	for name, canary := range canaries {
+		if leaked := leak(stderr, canary); leaked != "" {
+			ts.Fatalf("%s on standard error, as %q", name, leaked)
+		}
+		if leaked := leak(stdout, canary); leaked != "" && !(token && name == "TOKEN") {
+			ts.Fatalf("%s on standard output, as %q", name, leaked)
+		}
+	}
+	checkStderr(ts, stderr)
+	if slices.Contains(args, "json") && got != 0 && strings.Contains(strings.Join(args, " "), "--errors") {
+		lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+		var line struct {
+			Schema string
+			Exit   int
+		}
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.Exit != got || line.Schema != "tokenfetch.error/1" {
+			ts.Fatalf("the last line is not a JSON error with exit %d: %s", got, lines[len(lines)-1])
+		}
+	}
+	if after := tree(ts); !slices.Equal(before, after) {
+		ts.Fatalf("files changed:\nbefore %v\nafter  %v", before, after)
+	}
+}
+
+func checkStderr(ts *testscript.TestScript, stderr string) {
+	if len(stderr) > 8<<10 {
+		ts.Fatalf("%d bytes on standard error", len(stderr))
+	}
+	for line := range strings.Lines(stderr) {
+		if len(line) > 1000 {
+			ts.Fatalf("a line of %d characters on standard error", len(line))
+		}
+	}
+	for i := range len(stderr) {
+		if c := stderr[i]; (c < 0x20 || c > 0x7e) && c != '\n' {
+			ts.Fatalf("byte %#x on standard error:\n%q", c, stderr)
+		}
+	}
+}
+
+// leak returns the form in which any 6 characters of the canary, or the canary
+// in an encoding, stand in text.
+func leak(text, canary string) string {
+	for i := range len(canary) - 5 {
+		if strings.Contains(text, canary[i:i+6]) {
+			return canary[i : i+6]
+		}
+	}
+	if redacted := secret.Redact(text, secret.New(canary)); redacted != text {
+		return "an encoding"
+	}
+	return ""
+}
+
+// tree lists the files below the script's directory, less those that the
+// test's own endpoint writes.
+func tree(ts *testscript.TestScript) []string {
+	var paths []string
+	ts.Check(filepath.WalkDir(ts.MkAbs("."), func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || filepath.Base(path) == "requests" {
+			return nil
+		}
+		paths = append(paths, path)
+		return err
+	}))
+	return paths
+}
+
+// directoryStore keeps each item in a file named after its account. A file
+// named fault makes every call fail in the way it says.
+type directoryStore string
+
+func (d directoryStore) Get(ctx context.Context, account string) (secret.Value, error) {
+	fault, _ := os.ReadFile(filepath.Join(string(d), "fault"))
+	switch string(bytes.TrimSpace(fault)) {
+	case "locked":
+		return secret.Value{}, secret.ErrLocked
+	case "unavailable":
+		return secret.Value{}, secret.ErrUnavailable
+	case "slow":
+		<-ctx.Done()
+		return secret.Value{}, secret.ErrTimeout
+	case "forbidden":
+		panic("the keychain was asked")
+	}
+	data, err := os.ReadFile(filepath.Join(string(d), url.PathEscape(account)))
+	if err != nil {
+		return secret.Value{}, secret.ErrNotFound
+	}
+	return secret.New(string(data)), nil
+}
+
+// keychain ACCOUNT VALUE stores an item.
+func storeItem(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: keychain ACCOUNT VALUE")
+	}
+	dir := ts.Getenv("TEST_KEYCHAIN")
+	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(os.WriteFile(filepath.Join(dir, url.PathEscape(args[0])), []byte(args[1]), 0o600))
+}
+
