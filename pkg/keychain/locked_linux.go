@@ -34,6 +34,9 @@ func (k *Keychain) busExists() bool {
 	if address := k.Getenv("DBUS_SESSION_BUS_ADDRESS"); address != "" {
 		return !strings.HasPrefix(address, "autolaunch:")
 	}
-	info, err := os.Stat(filepath.Join("/run/user", strconv.Itoa(os.Getuid()), "bus"))
+	info, err := os.Stat(userBus())
 	return err == nil && info.Mode()&os.ModeSocket != 0
 }
+
+// userBus is where the bus of the user's session is, if there is one.
+func userBus() string { return filepath.Join("/run/user", strconv.Itoa(os.Getuid()), "bus") }

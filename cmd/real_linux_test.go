@@ -1,0 +1,121 @@
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/tokenfetch/tokenfetch/pkg/emulator"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// TestRealKeychainEndToEnd uses the program as it is shipped: the binary, the
+// emulator as a process of its own, and secrets that the system's own command
+// has put into a real keychain. Each provider prints its token in every format.
+func TestRealKeychainEndToEnd(t *testing.T) {
+	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") == "" {
+		t.Skip("TOKENFETCH_TEST_KEYCHAIN is not set: the keychain of this session is left alone")
+	}
+	binary := filepath.Join(t.TempDir(), "tokenfetch")
+	if out, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	home := t.TempDir()
+	base := []string{
+		"HOME=" + home, "PATH=" + os.Getenv("PATH"),
+		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
+	}
+	address := serveEmulator(t, binary, base)
+	definitions, err := provider.Builtins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var secrets []string
+	for _, d := range definitions {
+		environ := append([]string{d.Variable("base_url") + "=" + emulator.BaseURL(address, d.Name)}, base...)
+		for name, value := range emulator.Demo(d) {
+			if f, _ := d.Field(name); !f.Secret {
+				environ = append(environ, d.Variable(name)+"="+value)
+				continue
+			}
+			secrets = append(secrets, value)
+			account := d.Name + "/default/" + name + "@" + address
+			store := exec.Command("secret-tool", "store", "--label=tokenfetch", "service", "tokenfetch", "username", account)
+			store.Stdin = strings.NewReader(value)
+			if out, err := store.CombinedOutput(); err != nil {
+				t.Fatalf("secret-tool: %v\n%s", err, out)
+			}
+			t.Cleanup(func() {
+				_ = exec.Command("secret-tool", "clear", "service", "tokenfetch", "username", account).Run()
+			})
+		}
+		variable := provider.TokenVariable(d.Name)
+		const token = `emulated-[A-Z0-9]{26}`
+		patterns := map[string]string{
+			"text":       token,
+			"json":       `\{"schema":"tokenfetch.token/1",.*"access_token":"` + token + `",.*\}`,
+			"export":     `export ` + variable + `='` + token + `'`,
+			"fish":       `set -gx ` + variable + ` '` + token + `'`,
+			"powershell": `\$env:` + variable + ` = '` + token + `'`,
+		}
+		if d.Policy.BodyMember == "" {
+			patterns["header"] = `Authorization: Bearer ` + token
+			patterns["curl"] = `header = "Authorization: Bearer ` + token + `"`
+		}
+		for format, pattern := range patterns {
+			t.Run(d.Name+"/"+format, func(t *testing.T) {
+				stdout, stderr, err := execute(binary, environ, d.Name, "-o", format, "-v")
+				if err != nil || !regexp.MustCompile(`^`+pattern+`\n$`).MatchString(stdout) {
+					t.Fatalf("%v\nstdout %q\nstderr %s", err, stdout, stderr)
+				}
+				for _, s := range secrets {
+					if strings.Contains(stdout+stderr, s) {
+						t.Fatalf("a secret came out:\n%s%s", stdout, stderr)
+					}
+				}
+			})
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(home, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left in the home directory: %v %v", left, err)
+	}
+}
+
+func execute(binary string, environ []string, args ...string) (stdout, stderr string, err error) {
+	var out, errs bytes.Buffer
+	c := exec.Command(binary, args...)
+	c.Env, c.Stdout, c.Stderr = environ, &out, &errs
+	err = c.Run()
+	return out.String(), errs.String(), err
+}
+
+// serveEmulator starts the emulator on a free port and returns its address.
+func serveEmulator(t *testing.T, binary string, environ []string) string {
+	t.Helper()
+	c := exec.Command(binary, "emulator", "--listen", "127.0.0.1:0")
+	c.Env = environ
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Signal(os.Interrupt)
+		if err := c.Wait(); err != nil {
+			t.Errorf("the emulator ended with %v", err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
+	if err != nil || address == "" {
+		t.Fatalf("the emulator said %q, %v", line, err)
+	}
+	return address
+}

@@ -1,0 +1,170 @@
+package keychain
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zalando/go-keyring"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// needKeyring skips a test that would touch a keychain unless the run is set up
+// for that: an unlocked Secret Service on a session bus of its own.
+func needKeyring(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") == "" {
+		t.Skip("TOKENFETCH_TEST_KEYCHAIN is not set: the keychain of this session is left alone")
+	}
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestRealKeychain(t *testing.T) {
+	needKeyring(t)
+	const account = "zeepay/test/password@127.0.0.1:1"
+	k := &Keychain{Getenv: os.Getenv}
+	if _, err := k.Get(within(t, 3*time.Second), account); !errors.Is(err, secret.ErrNotFound) {
+		t.Fatalf("an item that was not stored: %v, want ErrNotFound", err)
+	}
+	for _, value := range []string{"x", " $&'\"\\ \t", "pässwörd 😀", strings.Repeat("k", 8192)} {
+		if err := keyring.Set(Service, account, value); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = keyring.Delete(Service, account) })
+		got, err := k.Get(within(t, 3*time.Second), account)
+		if err != nil || got.Reveal() != value {
+			t.Fatalf("read back %q, %v; want %q", got.Reveal(), err, value)
+		}
+	}
+}
+
+// TestSystemCommand checks that the command that hints name stores what is read.
+func TestSystemCommand(t *testing.T) {
+	needKeyring(t)
+	const account = "mpay/default/password@api.mpayafrica.co.tz"
+	store := exec.Command("secret-tool", "store", "--label=tokenfetch", "service", Service, "username", account)
+	store.Stdin = strings.NewReader("typed-by-hand")
+	if out, err := store.CombinedOutput(); err != nil {
+		t.Fatalf("secret-tool: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { _ = keyring.Delete(Service, account) })
+	got, err := (&Keychain{Getenv: os.Getenv}).Get(within(t, 3*time.Second), account)
+	if err != nil || got.Reveal() != "typed-by-hand" {
+		t.Fatalf("read %q, %v", got.Reveal(), err)
+	}
+}
+
+// TestLocked asks a locked keychain of its own session: without a person that
+// is an error, and nobody is asked.
+func TestLocked(t *testing.T) {
+	needKeyring(t)
+	session := exec.CommandContext(within(t, 10*time.Second), "dbus-run-session", "--", "sh", "-c", `
+		printf x | gnome-keyring-daemon --unlock --components=secrets >/dev/null &&
+		dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
+			org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null &&
+		`+childAddress+`="$DBUS_SESSION_BUS_ADDRESS" exec "$0"`, os.Args[0])
+	session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir())
+	out, err := session.Output()
+	if err != nil || string(out) != secret.ErrLocked.Error() {
+		t.Fatalf("got %q, %v; want %q", out, err, secret.ErrLocked)
+	}
+}
+
+// The rows without a keychain run this test again as a process of its own,
+// because the D-Bus library keeps one connection for the whole process.
+const childAddress = "TEST_BUS_ADDRESS"
+
+func TestMain(m *testing.M) {
+	if address, ok := os.LookupEnv(childAddress); ok {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		os.Setenv("DBUS_SESSION_BUS_ADDRESS", address)
+		_, err := (&Keychain{Getenv: os.Getenv}).Get(ctx, "a")
+		os.Stdout.WriteString(err.Error())
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func getInChild(t *testing.T, address string) (message string, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	// Whoever would start a daemon leaves a trace.
+	for _, name := range []string{"dbus-launch", "dbus-daemon", "gnome-keyring-daemon"} {
+		script := "#!/bin/sh\ntouch " + filepath.Join(dir, "started") + "\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	child := exec.CommandContext(within(t, 5*time.Second), os.Args[0])
+	child.Env = []string{"PATH=" + dir, childAddress + "=" + address, "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir}
+	out, err := child.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "started")); err == nil {
+		t.Fatal("a daemon was started")
+	}
+	return string(out), dir
+}
+
+func TestNoBus(t *testing.T) {
+	for _, address := range []string{"", "autolaunch:", "unix:path=/nonexistent/bus", "nonsense"} {
+		if address == "" {
+			if info, err := os.Stat(userBus()); err == nil && info.Mode()&os.ModeSocket != 0 {
+				continue // this machine has a user bus, which may be used
+			}
+		}
+		if got, _ := getInChild(t, address); got != secret.ErrUnavailable.Error() {
+			t.Errorf("address %q: %q, want %q", address, got, secret.ErrUnavailable)
+		}
+	}
+}
+
+// TestSilentBus is a bus that accepts and never answers.
+func TestSilentBus(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if got, _ := getInChild(t, "unix:path="+socket); got != secret.ErrTimeout.Error() {
+		t.Errorf("got %q, want %q", got, secret.ErrTimeout)
+	}
+}
+
+// TestBrokenBus is a bus that hangs up.
+func TestBrokenBus(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	if got, _ := getInChild(t, "unix:path="+socket); got != secret.ErrUnavailable.Error() {
+		t.Errorf("got %q, want %q", got, secret.ErrUnavailable)
+	}
+}
