@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,7 +66,7 @@ only its demo credentials; anything else is a failed login.`,
 	flags.SortFlags = false
 	flags.StringVar(&listen, "listen", "", "loopback `ADDRESS` to listen on (default "+defaultListen+", with COMMAND a free port)")
 	flags.StringVar(&journal, "journal", "", "append one JSON line for each request to `FILE`, secrets hidden")
-	flags.Var(&count{&options.LockAfter}, "lock-after", "lock an account after `N` failed logins in a row")
+	flags.Var(&count{&options.LockAfter, 1}, "lock-after", "lock an account after `N` failed logins in a row")
 	flags.Var(&duration{&options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
 	flags.Var(&duration{&options.Delay}, "delay", "wait before each reply, such as 300ms")
 	flags.StringArrayVar(&faults, "fault", nil, "fail as `[PROVIDER:]FAULT`, may be given again: "+strings.Join(emulator.FaultNames(), ", "))
@@ -199,27 +198,3 @@ type childStatus int
 
 // Error returns a constant: it is never shown.
 func (childStatus) Error() string { return "the command failed" }
-
-// count is a flag's value that is a whole number of at least 1.
-type count struct{ value *int }
-
-// Set reads the number.
-func (c *count) Set(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > 1000 {
-		return rule("must be a number from 1 to 1000")
-	}
-	*c.value = n
-	return nil
-}
-
-// String returns the number, empty if none was given.
-func (c *count) String() string {
-	if c.value == nil || *c.value == 0 {
-		return ""
-	}
-	return strconv.Itoa(*c.value)
-}
-
-// Type is the word for the value in a help text.
-func (c *count) Type() string { return "number" }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -42,13 +43,17 @@ type endpoint struct {
 //	hang                          read the request and never answer
 //	close                         read the request and close the connection
 //	garbage                       answer with bytes that are not HTTP
+//
+// or several of these joined by "then", one for each request. With -drop N the
+// first N connections are reset before anything is read.
 func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
-	secure := len(args) > 0 && args[0] == "-tls"
-	if secure {
-		args = args[1:]
-	}
+	flags := flag.NewFlagSet("endpoint", flag.ContinueOnError)
+	secure := flags.Bool("tls", false, "")
+	drop := flags.Int("drop", 0, "")
+	ts.Check(flags.Parse(args))
+	args = flags.Args()
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: endpoint [-tls] BEHAVIOUR")
+		ts.Fatalf("usage: endpoint [-tls] [-drop N] BEHAVIOUR")
 	}
 	file, err := os.OpenFile(ts.MkAbs("requests"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	ts.Check(err)
@@ -56,8 +61,9 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	address := listener.Addr().String()
+	listener = &dropping{Listener: listener, left: *drop}
 	scheme := "http"
-	if secure {
+	if *secure {
 		scheme = "https"
 		authority, certificate := testCertificate(ts)
 		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority, 0o600))
@@ -89,26 +95,44 @@ func (e *endpoint) count(connection, request bool) {
 	}
 }
 
-func (e *endpoint) handler(ts *testscript.TestScript, args []string) http.Handler {
-	var status int
-	var body string
-	if args[0][0] >= '0' && args[0][0] <= '9' {
-		var err error
-		status, err = strconv.Atoi(args[0])
-		ts.Check(err)
-		body = os.Expand(ts.ReadFile(args[1]), ts.Getenv)
+// behaviour is how one request is answered.
+type behaviour struct {
+	status  int    // or, if it is 0,
+	trouble string // hang, close or garbage
+	body    string
+	headers []string
+}
+
+func parseBehaviours(ts *testscript.TestScript, args []string) []behaviour {
+	var all []behaviour
+	for _, step := range strings.Split(strings.Join(args, "\n"), "\nthen\n") {
+		words := strings.Split(step, "\n")
+		status, err := strconv.Atoi(words[0])
+		if err != nil {
+			all = append(all, behaviour{trouble: words[0]})
+			continue
+		}
+		all = append(all, behaviour{status, "", os.Expand(ts.ReadFile(words[1]), ts.Getenv), words[2:]})
 	}
+	return all
+}
+
+func (e *endpoint) handler(ts *testscript.TestScript, args []string) http.Handler {
+	behaviours := parseBehaviours(ts, args)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.count(false, true)
 		e.write(r)
-		switch args[0] {
+		e.mu.Lock()
+		b := behaviours[min(e.requests, len(behaviours))-1]
+		e.mu.Unlock()
+		switch b.trouble {
 		case "hang":
 			<-r.Context().Done()
 			return
 		case "close", "garbage":
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
-				if args[0] == "garbage" {
+				if b.trouble == "garbage" {
 					_, _ = conn.Write([]byte("220 mail.example ESMTP \x1b[2J\r\n"))
 				}
 				conn.Close()
@@ -116,13 +140,33 @@ func (e *endpoint) handler(ts *testscript.TestScript, args []string) http.Handle
 			return
 		}
 		w.Header()["Content-Type"] = []string{"application/json"}
-		for _, header := range args[2:] {
+		for _, header := range b.headers {
 			name, value, _ := strings.Cut(header, ":")
 			w.Header()[name] = []string{value}
 		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
+		w.WriteHeader(b.status)
+		_, _ = io.WriteString(w, b.body)
 	})
+}
+
+// dropping is a listener that resets its first connections.
+type dropping struct {
+	net.Listener
+	left int // used by the one goroutine that accepts
+}
+
+func (d *dropping) Accept() (net.Conn, error) {
+	for {
+		conn, err := d.Listener.Accept()
+		if err != nil || d.left == 0 {
+			return conn, err
+		}
+		d.left--
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		conn.Close()
+	}
 }
 
 // write logs a request: the line, the headers in alphabetical order, the body.

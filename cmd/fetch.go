@@ -34,6 +34,7 @@ type fetchOptions struct {
 	format      string
 	variable    string
 	caFile      string
+	retries     int
 	emulator    bool
 	dryRun      bool
 	fields      map[string]string // the fields' flags that were given
@@ -81,6 +82,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	}
 	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "how the token is printed")
 	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for export, fish and powershell")
+	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
 	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
 	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
@@ -203,13 +205,9 @@ func (r *run) fetch(ctx context.Context, d *provider.Definition, o fetchOptions)
 			return err
 		}
 	}
-	reply, err := r.send(ctx, c, request)
+	t, err := r.exchange(ctx, d, c, request, o.retries, secrets)
 	if err != nil {
-		return r.adviseAllowList(d, c, singleUse(d, err))
-	}
-	t, err := d.Token(reply, secrets...)
-	if err != nil {
-		return r.adviseAllowList(d, c, err)
+		return adviseAllowList(d, c, err)
 	}
 	r.console.hide(t.AccessToken)
 	return r.deliver(output.Format(output.Result{
@@ -478,7 +476,7 @@ func singleUse(d *provider.Definition, err error) error {
 
 // adviseAllowList adds a hint where a host that accepts only listed source
 // addresses gives no proper answer.
-func (r *run) adviseAllowList(d *provider.Definition, c *call, err error) error {
+func adviseAllowList(d *provider.Definition, c *call, err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
 	environment, _ := d.Environment(c.environment)
 	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}

@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,6 +70,35 @@ func (c *choice) String() string {
 
 // Type is the word for the value in a help text.
 func (c *choice) Type() string { return strings.Join(c.from, "|") }
+
+const maxCount = 1000
+
+// count is a flag's value that is a whole number of at least least.
+type count struct {
+	value *int
+	least int
+}
+
+// Set reads the number.
+func (c *count) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < c.least || n > maxCount {
+		return rule(fmt.Sprintf("must be a number from %d to %d", c.least, maxCount))
+	}
+	*c.value = n
+	return nil
+}
+
+// String returns the number, empty if none was given.
+func (c *count) String() string {
+	if c.value == nil || *c.value == 0 {
+		return ""
+	}
+	return strconv.Itoa(*c.value)
+}
+
+// Type is the word for the value in a help text.
+func (c *count) Type() string { return "number" }
 
 // strict makes every flag of the set one that may be given once, except lists.
 func strict(flags *pflag.FlagSet) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type run struct {
 // Main runs the program in the process's own world and returns its exit code.
 // A run that a signal ends dies of that signal.
 func Main(version string) int {
+	harden()
 	return Run(Env{
 		Args:    os.Args[1:],
 		Stdin:   os.Stdin,
@@ -51,7 +53,7 @@ func Run(env Env) int {
 	catchBrokenPipe()
 	var ctx context.Context
 	ctx, r.signals = watch(r.terminal.restore)
-	err := r.execute(ctx)
+	err := r.safely(ctx)
 	stop, stopped := errors.AsType[interrupt](context.Cause(ctx))
 	if stopped = stopped && err != nil; stopped {
 		err = stop.failure(err)
@@ -61,6 +63,24 @@ func Run(env Env) int {
 		dieOf(stop)
 	}
 	return code
+}
+
+// safely runs the command line. A panic becomes an error that does not hold its
+// text: that may be anything.
+func (r *run) safely(ctx context.Context) (err error) {
+	debug.SetTraceback("none") // for a panic on another goroutine
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.terminal.restore()
+			err = failure.New(failure.Internal, "tokenfetch met a fault of its own").
+				WithHint("please report this, with the command (without secrets) and tokenfetch version")
+		}
+	}()
+	if setUID() {
+		return failure.New(failure.SetUID, "tokenfetch refuses to run set-uid: it would read another user's secrets").
+			WithHint("remove the set-uid and set-gid bits from the program")
+	}
+	return r.execute(ctx)
 }
 
 func (r *run) execute(ctx context.Context) error {

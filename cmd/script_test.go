@@ -26,6 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"tokenfetch": func() {
+			harden()
 			os.Exit(Run(Env{
 				Args:     os.Args[1:],
 				Stdin:    os.Stdin,
@@ -216,4 +217,3 @@ func storeItem(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o700))
 	ts.Check(os.WriteFile(filepath.Join(dir, url.PathEscape(args[0])), []byte(args[1]), 0o600))
 }
-

@@ -13,7 +13,7 @@ import (
 )
 
 func endingSignals() []os.Signal {
-	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT}
 }
 
 func (i interrupt) number() int {
@@ -28,9 +28,10 @@ func (i interrupt) number() int {
 func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // dieOf ends the program by the signal itself, so that a shell sees it. Go's
-// own handler of SIGQUIT prints every goroutine, so that one is only imitated.
+// own handlers of SIGQUIT and SIGABRT print every goroutine, so these are only
+// imitated.
 func dieOf(i interrupt) {
-	if i.signal != syscall.SIGQUIT {
+	if i.signal != syscall.SIGQUIT && i.signal != syscall.SIGABRT {
 		signal.Reset(i.signal)
 		if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(i.signal) == nil {
 			time.Sleep(100 * time.Millisecond)
@@ -71,3 +72,6 @@ func statusOf(state *os.ProcessState) int {
 	}
 	return state.ExitCode()
 }
+
+// setUID reports whether the program runs with other rights than its caller's.
+func setUID() bool { return os.Geteuid() != os.Getuid() || os.Getegid() != os.Getgid() }

@@ -18,3 +18,6 @@ func fromTerminal(os.Signal) bool { return true }
 
 // statusOf is the exit code of a process.
 func statusOf(state *os.ProcessState) int { return state.ExitCode() }
+
+// setUID is always false: Windows has no such bit.
+func setUID() bool { return false }

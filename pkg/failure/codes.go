@@ -46,6 +46,7 @@ const (
 	CAFileInvalid       Code = "ca_file_invalid"
 	ProxyInvalid        Code = "proxy_invalid"
 	DefinitionInvalid   Code = "definition_invalid"
+	SetUID              Code = "set_uid"
 	EmulatorUnavailable Code = "emulator_unavailable"
 
 	CredentialsRejected Code = "credentials_rejected"
@@ -150,6 +151,7 @@ func Codes() []Meaning {
 		{CAFileInvalid, Config, "the file of certificates cannot be used"},
 		{ProxyInvalid, Config, "a proxy variable is not of its form"},
 		{DefinitionInvalid, Config, "a provider definition is wrong"},
+		{SetUID, Config, "the program runs with other rights than its caller's"},
 		{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
 
 		{CredentialsRejected, Refused, "the provider rejected the credentials"},
