@@ -85,10 +85,10 @@ func setUpScript(env *testscript.Env) error {
 }
 
 // exitcode [-token] N COMMAND... runs COMMAND and checks what holds for every
-// run: its exit code, that no canary comes out (with -token, the token on
-// standard output is expected), that standard error is a few lines of printable
-// ASCII, that a JSON error tells the same code, that no file appears, and that
-// it ends in time.
+// run: its exit code, that no canary comes out, on a stream or in a file (with
+// -token, the token on standard output is expected), that standard error is a
+// few lines of printable ASCII, that a JSON error tells the same code, that no
+// file appears, that no process stays, and that it ends in time.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	token := len(args) > 0 && args[0] == "-token"
 	if token {
@@ -135,9 +135,55 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the last line is not a JSON error with exit %d: %s", got, lines[len(lines)-1])
 		}
 	}
-	if after := tree(ts); !slices.Equal(before, after) {
-		ts.Fatalf("files changed:\nbefore %v\nafter  %v", before, after)
+	checkFiles(ts, before, tree(ts))
+	if left := leftBehind(ts.MkAbs(".")); left != "" {
+		ts.Fatalf("a process was left behind: %s", left)
 	}
+}
+
+// checkFiles compares two looks at the script's directory: none may appear or
+// vanish, and one that has changed holds no canary.
+func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time) {
+	for path, changed := range after {
+		old, known := before[path]
+		if !known {
+			ts.Fatalf("the file %s appeared", path)
+		}
+		if changed.Equal(old) || ts.MkAbs("requests") == path {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // a directory, whose files are looked at one by one
+		}
+		for name, canary := range canaries {
+			if leaked := leak(string(data), canary); leaked != "" {
+				ts.Fatalf("%s in the file %s, as %q", name, path, leaked)
+			}
+		}
+	}
+	for path := range before {
+		if _, there := after[path]; !there {
+			ts.Fatalf("the file %s vanished", path)
+		}
+	}
+}
+
+// leftBehind returns the command line of a process that still runs with the
+// script's directory in its environment.
+func leftBehind(dir string) string {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ") // none on other systems
+	for _, path := range environs {
+		environ, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(environ, []byte("WORK="+dir+"\x00")) {
+			continue
+		}
+		line, err := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if err == nil && len(line) > 0 {
+			return string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		}
+	}
+	return ""
 }
 
 func checkStderr(ts *testscript.TestScript, stderr string) {
@@ -170,18 +216,21 @@ func leak(text, canary string) string {
 	return ""
 }
 
-// tree lists the files below the script's directory, less those that the
-// test's own endpoint writes.
-func tree(ts *testscript.TestScript) []string {
-	var paths []string
+// tree lists the files below the script's directory with the times they were
+// changed.
+func tree(ts *testscript.TestScript) map[string]time.Time {
+	files := map[string]time.Time{}
 	ts.Check(filepath.WalkDir(ts.MkAbs("."), func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) || filepath.Base(path) == "requests" {
-			return nil
+		if err != nil {
+			return err
 		}
-		paths = append(paths, path)
+		info, err := entry.Info()
+		if err == nil {
+			files[path] = info.ModTime()
+		}
 		return err
 	}))
-	return paths
+	return files
 }
 
 // directoryStore keeps each item in a file named after its account. A file
