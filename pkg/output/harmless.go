@@ -28,8 +28,8 @@ func Harmless(text string, limit int) string {
 			piece = fmt.Sprintf(`\u%04x`, r)
 		}
 		if b.Len()+len(piece) > limit {
-			cut := b.String()
-			return cut[:min(len(cut), max(0, limit-3))] + "..."
+			cut, mark := b.String(), "..."
+			return cut[:min(len(cut), max(0, limit-3))] + mark[:min(3, max(0, limit))]
 		}
 		b.WriteString(piece)
 		text = text[n:]

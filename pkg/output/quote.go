@@ -2,8 +2,8 @@ package output
 
 import "strings"
 
-// The quoters take any text without NUL and line breaks; a token is visible
-// ASCII. Each returns one word of its language that stands for exactly the text.
+// The quoters take visible ASCII, which is what a token is made of. Each returns
+// one word of its language that stands for exactly the text.
 
 // quotePOSIX quotes for sh, dash, bash, zsh and ksh.
 func quotePOSIX(text string) string {
@@ -16,6 +16,7 @@ func quoteFish(text string) string {
 }
 
 // quotePowerShell quotes for PowerShell, where a doubled quote stands for one.
+// Typographic quotes, which it takes for quotes too, are not ASCII.
 func quotePowerShell(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }

@@ -1,0 +1,332 @@
+package output
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// The expected bytes are written by hand, so that they say what users are
+// promised and not what the code does.
+func TestFormat(t *testing.T) {
+	tests := []struct {
+		name   string
+		result Result
+		want   map[string]string
+	}{
+		{
+			name: "reusable, with every quote character",
+			result: Result{
+				Token: &token.Token{
+					AccessToken: secret.New(`a'b"c\d$(e)` + "`f`"),
+					Lifetime:    time.Hour,
+					// Not UTC and not a whole second: the line must be both.
+					Obtained: time.Date(2026, 11, 9, 10, 30, 0, 999_000_000, time.FixedZone("EET", 2*60*60)),
+					Scope:    "read write",
+				},
+				Provider: "abbeycross", Profile: "prod", Environment: "live", Origin: "https://api.example.com:443",
+			},
+			want: map[string]string{
+				"text": `a'b"c\d$(e)` + "`f`\n",
+				"json": `{"schema":"tokenfetch.token/1","provider":"abbeycross","profile":"prod","environment":"live",` +
+					`"origin":"https://api.example.com:443","access_token":"a'b\"c\\d$(e)` + "`f`" + `","token_type":"Bearer",` +
+					`"expires_in":3600,"expires_at":"2026-11-09T09:30:00Z","scope":"read write","single_use":false,"cached":false}` + "\n",
+				"export":     `export ACME_TOKEN='a'\''b"c\d$(e)` + "`f`'\n",
+				"fish":       `set -gx ACME_TOKEN 'a\'b"c\\d$(e)` + "`f`'\n",
+				"powershell": `$env:ACME_TOKEN = 'a''b"c\d$(e)` + "`f`'\n",
+				"header":     `Authorization: Bearer a'b"c\d$(e)` + "`f`\n",
+				"curl":       `header = "Authorization: Bearer a'b\"c\\d$(e)` + "`f`\"\n",
+			},
+		},
+		{
+			name: "of unknown lifetime, from the cache",
+			result: Result{
+				Token: &token.Token{
+					AccessToken: secret.New("eyJh.bGci-Oi_JI"),
+					Obtained:    time.Date(2026, 11, 9, 8, 30, 0, 0, time.UTC),
+				},
+				Provider: "mpay", Profile: "default", Origin: "http://127.0.0.1:8080", Cached: true,
+			},
+			want: map[string]string{
+				"text": "eyJh.bGci-Oi_JI\n",
+				"json": `{"schema":"tokenfetch.token/1","provider":"mpay","profile":"default","environment":null,` +
+					`"origin":"http://127.0.0.1:8080","access_token":"eyJh.bGci-Oi_JI","token_type":"Bearer",` +
+					`"expires_in":null,"expires_at":null,"scope":null,"single_use":false,"cached":true}` + "\n",
+				"export":     "export ACME_TOKEN='eyJh.bGci-Oi_JI'\n",
+				"fish":       "set -gx ACME_TOKEN 'eyJh.bGci-Oi_JI'\n",
+				"powershell": "$env:ACME_TOKEN = 'eyJh.bGci-Oi_JI'\n",
+				"header":     "Authorization: Bearer eyJh.bGci-Oi_JI\n",
+				"curl":       "header = \"Authorization: Bearer eyJh.bGci-Oi_JI\"\n",
+			},
+		},
+		{
+			name: "single-use, looking like a flag",
+			result: Result{
+				Token: &token.Token{
+					AccessToken: secret.New("-n=@<&>"),
+					Lifetime:    time.Second,
+					Obtained:    time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC),
+					SingleUse:   true,
+				},
+				Provider: "abbeycross", Profile: "prod", Environment: "test", Origin: "https://api.example.com:443",
+			},
+			want: map[string]string{
+				"text": "-n=@<&>\n",
+				"json": `{"schema":"tokenfetch.token/1","provider":"abbeycross","profile":"prod","environment":"test",` +
+					`"origin":"https://api.example.com:443","access_token":"-n=@<&>","token_type":"Bearer",` +
+					`"expires_in":1,"expires_at":"2027-01-01T00:00:00Z","scope":null,"single_use":true,"cached":false}` + "\n",
+				"export":     "export ACME_TOKEN='-n=@<&>'\n",
+				"fish":       "set -gx ACME_TOKEN '-n=@<&>'\n",
+				"powershell": "$env:ACME_TOKEN = '-n=@<&>'\n",
+				"header":     "Authorization: Bearer -n=@<&>\n",
+				"curl":       "header = \"Authorization: Bearer -n=@<&>\"\n",
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if len(tt.want) != len(Formats()) {
+				t.Errorf("%d formats are tested, there are %d", len(tt.want), len(Formats()))
+			}
+			for _, format := range Formats() {
+				if got, want := string(Format(tt.result, format, "ACME_TOKEN")), tt.want[format]; got != want {
+					t.Errorf("%s:\n got %q\nwant %q", format, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestFailingLine(t *testing.T) {
+	tests := map[string]struct{ named, unnamed string }{
+		"text":       {"", ""},
+		"json":       {"", ""},
+		"header":     {"", ""},
+		"export":     {"unset ACME_TOKEN; false\n", "false\n"},
+		"fish":       {"set -e ACME_TOKEN; false\n", "false\n"},
+		"powershell": {"Remove-Item Env:ACME_TOKEN -ErrorAction Ignore; throw 'tokenfetch failed'\n", "throw 'tokenfetch failed'\n"},
+		"curl":       {"proto = \"-all\"\n", "proto = \"-all\"\n"},
+	}
+	if len(tests) != len(Formats()) {
+		t.Errorf("%d formats are tested, there are %d", len(tests), len(Formats()))
+	}
+	for _, format := range Formats() {
+		if got, want := FailingLine(format, "ACME_TOKEN"), tests[format].named; got != want {
+			t.Errorf("%s with a name: got %q, want %q", format, got, want)
+		}
+		if got, want := FailingLine(format, ""), tests[format].unnamed; got != want {
+			t.Errorf("%s without a name: got %q, want %q", format, got, want)
+		}
+	}
+}
+
+func TestFormatsByKind(t *testing.T) {
+	want := map[string]struct{ variable, header bool }{
+		"text": {}, "json": {},
+		"export": {variable: true}, "fish": {variable: true}, "powershell": {variable: true},
+		"header": {header: true}, "curl": {header: true},
+	}
+	if first := Formats()[0]; first != "text" {
+		t.Errorf("the default is %q, want text", first)
+	}
+	for _, format := range Formats() {
+		if got := SetsVariable(format); got != want[format].variable {
+			t.Errorf("SetsVariable(%q) = %v", format, got)
+		}
+		if got := NeedsHeader(format); got != want[format].header {
+			t.Errorf("NeedsHeader(%q) = %v", format, got)
+		}
+	}
+}
+
+func TestCheckVariable(t *testing.T) {
+	const (
+		valid       = ""
+		shape       = "must match [A-Za-z_][A-Za-z0-9_]*"
+		dangerous   = "must not be a variable that changes how programs run"
+		interpreted = "must not be a variable that a shell interprets"
+	)
+	tests := []struct{ name, want string }{
+		{"TOKEN", valid},
+		{"T", valid},
+		{"acme_token", valid},
+		{"_TOKEN", valid},
+		{"__", valid},
+		{"TOKEN2", valid},
+		// Close to a name that is refused, or holding one.
+		{"PATH_TOKEN", valid},
+		{"MY_LD_PRELOAD", valid},
+		{"GITHUB", valid},
+		{"LD", valid},
+		{strings.Repeat("A", 128), valid},
+
+		{strings.Repeat("A", 129), shape},
+		{"", shape},
+		{" ", shape},
+		{" TOKEN", shape},
+		{"TOKEN ", shape},
+		{"TOKEN\n", shape},
+		{"TOKEN\r\n", shape},
+		{"\nTOKEN", shape},
+		{"TOKEN\nid", shape},
+		{"TOKEN\x00", shape},
+		{"1A", shape},
+		{"A-B", shape},
+		{"-A", shape},
+		{"A.B", shape},
+		{"A;id", shape},
+		{"A=B", shape},
+		{"A[0]", shape},
+		{"A[$(id)]", shape},
+		{"$(id)", shape},
+		{"`id`", shape},
+		{"$A", shape},
+		{"env:A", shape},
+		{"TÖKEN", shape},
+		{"ТOKEN", shape}, // a Cyrillic T
+		{"TOKEN\xff", shape},
+
+		{"PATH", dangerous},
+		{"path", dangerous}, // zsh's other name for it; Windows ignores case
+		{"Path", dangerous},
+		{"IFS", dangerous},
+		{"ENV", dangerous},
+		{"PROMPT_COMMAND", dangerous},
+		{"PS1", dangerous},
+		{"PROMPT", dangerous},
+		{"NODE_OPTIONS", dangerous},
+		{"GODEBUG", dangerous},
+		{"HOME", dangerous},
+		{"https_proxy", dangerous},
+		{"HTTPS_PROXY", dangerous},
+		{"SSL_CERT_FILE", dangerous},
+		{"PSModulePath", dangerous},
+		{"_", dangerous},
+
+		{"LD_PRELOAD", "must not begin with LD_"},
+		{"LD_LIBRARY_PATH", "must not begin with LD_"},
+		{"ld_preload", "must not begin with LD_"},
+		{"DYLD_INSERT_LIBRARIES", "must not begin with DYLD_"},
+		{"GITHUB_TOKEN", "must not begin with GITHUB_"},
+		{"GITHUB_ENV", "must not begin with GITHUB_"},
+		{"RUNNER_X", "must not begin with RUNNER_"},
+		{"TOKENFETCH_CONFIG", "must not begin with TOKENFETCH_"},
+		{"BASH_ENV", "must not begin with BASH_"},
+		{"BASH_FUNC_ls", "must not begin with BASH_"},
+		{"GIT_SSH_COMMAND", "must not begin with GIT_"},
+		{"fish_user_paths", "must not begin with FISH_"},
+
+		{"RANDOM", interpreted},
+		{"SRANDOM", interpreted},
+		{"OPTIND", interpreted},
+		{"HISTCMD", interpreted},
+		{"SECONDS", interpreted},
+		{"histchars", interpreted},
+		{"ERRNO", interpreted}, // zsh does not list it, and makes a number of it
+	}
+	for _, tt := range tests {
+		if got := CheckVariable(tt.name); got != tt.want {
+			t.Errorf("CheckVariable(%q) = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestHarmless(t *testing.T) {
+	tests := []struct {
+		text  string
+		limit int
+		want  string
+	}{
+		{"the account is locked (E17)", 300, "the account is locked (E17)"},
+		{"", 300, ""},
+		{"a\r\nb\x00c\x07d\be\x7f", 300, `a\x0d\x0ab\x00c\x07d\x08e\x7f`},
+		{
+			"\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\\x1b]52;c;aWQ=\x07\x1bP1$r\x1b\\", 300,
+			`\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\x1b]52;c;aWQ=\x07\x1bP1$r\x1b\`,
+		},
+		{"\u0085\u009b31m", 300, `\u0085\u009b31m`}, // C1 as UTF-8
+		{"\x9b31m", 300, `\x9b31m`},                 // C1 as a byte
+		{"\u2028\u2029\u202e\u2066\u200b\ufeff\u00ad", 300, `\u2028\u2029\u202e\u2066\u200b\ufeff\u00ad`}, // lines, bidi, zero width
+		{"\U000e0041", 300, `\U000e0041`}, // a tag character
+		{"\ufffd", 300, `\ufffd`},         // valid, not a broken byte
+		{"é😀", 300, `\u00e9\U0001f600`},
+		{"\xed\xa0\x80", 300, `\xed\xa0\x80`}, // a surrogate
+		{"##vso[task.setvariable]", 300, `#\x23vso[task.setvariable]`},
+		{"# ### ####", 300, `# #\x23# #\x23#\x23`},
+		// The limit is of the escaped text, and the mark is within it.
+		{"abcdef", 6, "abcdef"},
+		{"abcdefg", 6, "abc..."},
+		{"abcde\n", 6, "abc..."},
+		{"ab\n", 6, `ab\x0a`},
+		{"a\n\n", 6, `a\x...`},
+		{"abcd", 3, "..."},
+		{"abcd", 2, ".."},
+		{"abcd", 0, ""},
+		{"abcd", -1, ""},
+		{"abc", 3, "abc"},
+		{strings.Repeat("\x1b", 100<<10), 300, strings.Repeat(`\x1b`, 74) + `\...`},
+		{strings.Repeat("x\n", 10_000), 300, strings.Repeat(`x\x0a`, 59) + `x\...`},
+	}
+	for _, tt := range tests {
+		if got := Harmless(tt.text, tt.limit); got != tt.want {
+			t.Errorf("Harmless(%.40q, %d)\n got %q\nwant %q", tt.text, tt.limit, got, tt.want)
+		}
+	}
+}
+
+func TestJSONLine(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"plain <&> / ~", `"plain <&> / ~"`},
+		{`"\`, `"\"\\"`},
+		{"a\nb\r\t\x00\x1b", `"a\nb\r\t\u0000\u001b"`},
+		{"\x7f", `"\u007f"`},
+		{"\u0080\u0085\u009b", `"\u0080\u0085\u009b"`},
+		{"\u2028\u2029", `"\u2028\u2029"`},
+		{"\u202e\u200b\ufeff", `"\u202e\u200b\ufeff"`},
+		{"é\uffff", `"\u00e9\uffff"`},
+		{"😀", `"\ud83d\ude00"`},
+		{"\U00010000\U0010ffff", `"\ud800\udc00\udbff\udfff"`},
+	}
+	for _, tt := range tests {
+		got := string(JSONLine(tt.text))
+		if got != tt.want+"\n" {
+			t.Errorf("JSONLine(%q) = %q, want %q", tt.text, got, tt.want+"\n")
+		}
+		checkJSONLine(t, tt.text, got)
+	}
+	// Keys are escaped as values are, and what is not text stays what it is.
+	got := string(JSONLine(map[string]any{"ключ\n": []any{nil, true, 17}}))
+	if want := `{"\u043a\u043b\u044e\u0447\n":[null,true,17]}` + "\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// checkJSONLine fails unless line is one line of printable ASCII that decodes
+// to text. Bytes that are not UTF-8 have no place in JSON and become U+FFFD.
+func checkJSONLine(t *testing.T, text, line string) {
+	t.Helper()
+	body, ended := strings.CutSuffix(line, "\n")
+	if !ended || !printable(body) {
+		t.Errorf("JSONLine(%q) = %q, want one line of printable ASCII", text, line)
+	}
+	var back string
+	if err := json.Unmarshal([]byte(line), &back); err != nil {
+		t.Fatalf("JSONLine(%q) = %q: %v", text, line, err)
+	}
+	if want := string([]rune(text)); back != want {
+		t.Errorf("JSONLine(%q) decodes to %q", text, back)
+	}
+}
+
+func printable(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
