@@ -21,10 +21,7 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") == "" {
 		t.Skip("TOKENFETCH_TEST_KEYCHAIN is not set: the keychain of this session is left alone")
 	}
-	binary := filepath.Join(t.TempDir(), "tokenfetch")
-	if out, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := filepath.Join(builtProgram(t), "tokenfetch")
 	home := t.TempDir()
 	base := []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"),

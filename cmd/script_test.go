@@ -24,7 +24,8 @@ import (
 // The scripts run the program as a process of its own, with a keychain that is
 // a directory of the script. Everything else is real.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	built.M = m
+	testscript.Main(&built, map[string]func(){
 		"tokenfetch": func() {
 			harden()
 			os.Exit(Run(Env{

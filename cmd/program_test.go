@@ -1,0 +1,51 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// builtProgram builds the program as it is shipped, once for all tests, and returns
+// the path of a directory that holds nothing else.
+func builtProgram(t *testing.T) string {
+	t.Helper()
+	dir, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var buildOnce = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "tokenfetch-test")
+	if err != nil {
+		return "", err
+	}
+	built.dir = dir
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "tokenfetch"), "..").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+// built is a test run that removes what buildOnce made.
+var built builtRun
+
+type builtRun struct {
+	*testing.M
+	dir string
+}
+
+// Run runs the tests.
+func (b *builtRun) Run() int {
+	defer func() {
+		if b.dir != "" {
+			_ = os.RemoveAll(b.dir)
+		}
+	}()
+	return b.M.Run()
+}

@@ -1,0 +1,237 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal is a program that runs on a pseudo-terminal of its own, with
+// standard output elsewhere.
+type terminal struct {
+	master *os.File
+	slave  *os.File
+	cmd    *exec.Cmd
+	stdout bytes.Buffer
+
+	mu     sync.Mutex
+	screen bytes.Buffer
+}
+
+func startOnTerminal(t *testing.T, environ []string, args ...string) *terminal {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("there are no pseudo-terminals here")
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tt := &terminal{master: master, slave: slave, cmd: exec.Command(filepath.Join(builtProgram(t), "tokenfetch"), args...)}
+	tt.cmd.Env = append([]string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "TERM=xterm"}, environ...)
+	tt.cmd.Stdin, tt.cmd.Stdout, tt.cmd.Stderr = slave, &tt.stdout, slave
+	tt.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := tt.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := master.Read(buffer)
+			tt.mu.Lock()
+			tt.screen.Write(buffer[:n])
+			tt.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = tt.cmd.Process.Kill()
+		master.Close()
+		slave.Close()
+	})
+	return tt
+}
+
+// echo reports whether the terminal shows what is typed.
+func (tt *terminal) echo(t *testing.T) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+func (tt *terminal) shown() string {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	return tt.screen.String()
+}
+
+// until waits for a condition.
+func (tt *terminal) until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for range 500 {
+		if condition() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("never saw %s; the screen shows %q", what, tt.shown())
+}
+
+func (tt *terminal) typeText(t *testing.T, text string) {
+	t.Helper()
+	if _, err := io.WriteString(tt.master, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mpayServer answers like MPay and hands over the passwords it gets.
+func mpayServer(t *testing.T, delay time.Duration) (environ []string, bodies chan string) {
+	t.Helper()
+	bodies = make(chan string, 4)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		bodies <- string(body)
+		time.Sleep(delay)
+		fmt.Fprintf(w, `{"status":1,"token":%q}`, canaries["TOKEN"])
+	}))
+	t.Cleanup(server.Close)
+	return []string{"TOKENFETCH_MPAY_USERNAME=ops", "TOKENFETCH_MPAY_BASE_URL=" + server.URL}, bodies
+}
+
+func TestTypedSecretIsNotShown(t *testing.T) {
+	environ, bodies := mpayServer(t, 0)
+	tt := startOnTerminal(t, environ, "mpay", "--password-file", "-", "--timeout", "200ms")
+	tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+	// The time a person takes does not count: this is longer than the limit.
+	time.Sleep(300 * time.Millisecond)
+	tt.typeText(t, canaries["PASSWORD"]+"\n")
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, tt.shown())
+	}
+	if want := `"password":"` + canaries["PASSWORD"] + `"`; !strings.Contains(<-bodies, want) {
+		t.Error("the password that was typed was not sent")
+	}
+	if got := tt.stdout.String(); got != canaries["TOKEN"]+"\n" {
+		t.Errorf("standard output %q", got)
+	}
+	if !tt.echo(t) || leak(tt.shown(), canaries["PASSWORD"]) != "" {
+		t.Errorf("echo %v, screen %q", tt.echo(t), tt.shown())
+	}
+}
+
+func TestInterruptedWhileTyping(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		stop func(*testing.T, *terminal)
+		want syscall.Signal
+	}{
+		{"Ctrl-C", func(t *testing.T, tt *terminal) { tt.typeText(t, "\x03") }, syscall.SIGINT},
+		{"SIGTERM", func(_ *testing.T, tt *terminal) { _ = tt.cmd.Process.Signal(syscall.SIGTERM) }, syscall.SIGTERM},
+		{"SIGHUP", func(_ *testing.T, tt *terminal) { _ = tt.cmd.Process.Signal(syscall.SIGHUP) }, syscall.SIGHUP},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			environ, _ := mpayServer(t, 0)
+			tt := startOnTerminal(t, environ, "mpay", "--password-file", "-")
+			tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+			start := time.Now()
+			end.stop(t, tt)
+			err := tt.cmd.Wait()
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+			status, _ := tt.cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if !status.Signaled() || status.Signal() != end.want {
+				t.Errorf("ended with %v, want signal %v", err, end.want)
+			}
+			if !tt.echo(t) {
+				t.Error("the terminal is left without echo")
+			}
+		})
+	}
+}
+
+func TestWaitingLineIsErased(t *testing.T) {
+	environ, _ := mpayServer(t, 1500*time.Millisecond)
+	tt := startOnTerminal(t, append(environ, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, tt.shown())
+	}
+	tt.until(t, "the line erased", func() bool { return strings.HasSuffix(tt.shown(), "\r\x1b[K") })
+	if !strings.HasPrefix(tt.shown(), "tokenfetch: waiting for 127.0.0.1:") || strings.Contains(tt.shown(), "\n") {
+		t.Errorf("screen %q", tt.shown())
+	}
+}
+
+// TestHelperAsks runs a helper that asks on the terminal, twice: it must have
+// been the foreground each time, and the program again after it.
+func TestHelperAsks(t *testing.T) {
+	dir := t.TempDir()
+	helper := filepath.Join(dir, "ask")
+	script := "#!/bin/sh\nprintf 'PIN: ' >/dev/tty; read pin </dev/tty; test \"$pin\" = 1234 && echo " + canaries["PASSWORD"] + "\n"
+	if err := os.WriteFile(helper, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	environ, bodies := mpayServer(t, 0)
+	profiles := filepath.Join(dir, "profiles.toml")
+	_, base, _ := strings.Cut(environ[1], "=")
+	text := fmt.Sprintf("[mpay.default]\nbase_url = %q\nusername = { command = [%q] }\npassword = { command = [%q] }\n", base, helper, helper)
+	if err := os.WriteFile(profiles, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tt := startOnTerminal(t, nil, "mpay", "--config", profiles)
+	tt.until(t, "the first question", func() bool { return strings.Count(tt.shown(), "PIN:") == 1 })
+	tt.typeText(t, "1234\n")
+	tt.until(t, "the second question", func() bool { return strings.Count(tt.shown(), "PIN:") == 2 })
+	tt.typeText(t, "1234\n")
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, tt.shown())
+	}
+	if body := <-bodies; strings.Count(body, canaries["PASSWORD"]) != 2 {
+		t.Errorf("sent %q", body)
+	}
+}
+
+func TestColourOnATerminalOnly(t *testing.T) {
+	for _, c := range []struct {
+		environ string
+		want    string
+	}{
+		{"A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: "},
+		{"NO_COLOR=1", "tokenfetch: error: "},
+		{"TERM=dumb", "tokenfetch: error: "},
+	} {
+		tt := startOnTerminal(t, []string{c.environ}, "mpay", "--no-such-flag")
+		if err := tt.cmd.Wait(); err == nil {
+			t.Fatal("want a failure")
+		}
+		tt.until(t, fmt.Sprintf("%q with %s", c.want, c.environ), func() bool { return strings.HasPrefix(tt.shown(), c.want) })
+	}
+}
