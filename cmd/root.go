@@ -141,12 +141,24 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	if err := r.addProviders(root); err != nil {
 		return nil, err
 	}
+	if r.completing() {
+		// cobra parses twice then, and quotes what does not parse on standard error.
+		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+			os.Stderr = null
+		}
+		return root, nil
+	}
 	for _, c := range append(root.Commands(), root) {
 		c.InitDefaultHelpFlag()
 		strict(c.Flags())
 		strict(c.PersistentFlags())
 	}
 	return root, nil
+}
+
+// completing reports whether a shell asks what the command line completes to.
+func (r *run) completing() bool {
+	return len(r.env.Args) > 0 && strings.HasPrefix(r.env.Args[0], "__complete")
 }
 
 // addProviders adds the providers' commands. Reading a definition costs time
