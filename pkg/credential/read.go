@@ -152,8 +152,8 @@ func (p *Plan) WithoutSecrets(environ []string) []string {
 	drop := map[string]bool{}
 	if p.Profile != nil {
 		for _, f := range p.Definition.Fields {
-			if f.Secret {
-				drop[p.Profile.Fields[f.Name].Env] = true
+			if name := p.Profile.Fields[f.Name].Env; f.Secret && name != "" {
+				drop[name] = true
 			}
 		}
 	}

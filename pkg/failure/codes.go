@@ -47,6 +47,7 @@ const (
 	ProxyInvalid        Code = "proxy_invalid"
 	DefinitionInvalid   Code = "definition_invalid"
 	SetUID              Code = "set_uid"
+	OpenFilesLimit      Code = "open_files_limit"
 	EmulatorUnavailable Code = "emulator_unavailable"
 
 	CredentialsRejected Code = "credentials_rejected"
@@ -152,6 +153,7 @@ func Codes() []Meaning {
 		{ProxyInvalid, Config, "a proxy variable is not of its form"},
 		{DefinitionInvalid, Config, "a provider definition is wrong"},
 		{SetUID, Config, "the program runs with other rights than its caller's"},
+		{OpenFilesLimit, Config, "too few files may be open at once"},
 		{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
 
 		{CredentialsRejected, Refused, "the provider rejected the credentials"},
