@@ -56,25 +56,30 @@ func TestMemory(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			_, command := mpayEndpoint(t, test.answer)
-			c := command()
-			c.Stdout = io.Discard // a pipe: into the null device no token would be fetched
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
+			peak := 0
+			for range 10 { // until it is seen before it has ended
+				c := command()
+				c.Stdout = io.Discard // a pipe: into the null device no token would be fetched
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				peak = max(peak, watchMemory(c.Process.Pid))
+				if _ = c.Wait(); c.ProcessState.ExitCode() != test.exit {
+					t.Fatalf("ended with %v, want exit code %d", c.ProcessState, test.exit)
+				}
+				if peak > 0 {
+					break
+				}
 			}
-			peak := make(chan int)
-			go func() { peak <- watchMemory(c.Process.Pid) }()
-			if _ = c.Wait(); c.ProcessState.ExitCode() != test.exit {
-				t.Errorf("ended with %v, want exit code %d", c.ProcessState, test.exit)
-			}
-			if got := <-peak; got == 0 || got > limit {
-				t.Errorf("%d KiB of memory, limit %d", got, limit)
+			if peak == 0 || peak > limit {
+				t.Errorf("%d KiB of memory, limit %d", peak, limit)
 			}
 		})
 	}
 }
 
-// watchMemory returns the most memory in KiB that a process held, once it has
-// ended. (What the system tells of an ended process counts the memory of this
+// watchMemory returns the most memory in KiB that a child was seen to hold,
+// once it has ended. (What the system tells of an ended process counts the memory of this
 // one, too.)
 func watchMemory(pid int) (peak int) {
 	for {

@@ -89,16 +89,19 @@ func setUpScript(env *testscript.Env) error {
 	for name, value := range canaries {
 		env.Setenv(name, value)
 	}
-	// Files come out of the archive readable by all; profiles must not be, and
-	// the directory they stand in must be ours whatever the umask.
-	if err := os.Chmod(env.WorkDir, 0o700); err != nil {
-		return err
-	}
+	// Whatever the umask is, nobody else may write to the files of a script, and
+	// profiles are for their owner alone.
 	return filepath.WalkDir(env.WorkDir, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".toml") {
+		if err != nil {
+			return err
+		}
+		switch {
+		case entry.IsDir():
+			return os.Chmod(path, 0o700)
+		case strings.HasSuffix(path, ".toml"):
 			return os.Chmod(path, 0o600)
 		}
-		return err
+		return os.Chmod(path, 0o644)
 	})
 }
 
