@@ -67,8 +67,8 @@ only its demo credentials; anything else is a failed login.`,
 	flags.StringVar(&listen, "listen", "", "loopback `ADDRESS` to listen on (default "+defaultListen+", with COMMAND a free port)")
 	flags.StringVar(&journal, "journal", "", "append one JSON line for each request to `FILE`, secrets hidden")
 	flags.Var(&count{&options.LockAfter, 1}, "lock-after", "lock an account after `N` failed logins in a row")
-	flags.Var(&duration{&options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
-	flags.Var(&duration{&options.Delay}, "delay", "wait before each reply, such as 300ms")
+	flags.Var(&duration{value: &options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
+	flags.Var(&duration{value: &options.Delay}, "delay", "wait before each reply, such as 300ms")
 	flags.StringArrayVar(&faults, "fault", nil, "fail as `[PROVIDER:]FAULT`, may be given again: "+strings.Join(emulator.FaultNames(), ", "))
 	return c
 }

@@ -136,7 +136,7 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
-	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion())
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache())
 	root.SetHelpCommand(r.newHelp(root))
 	if err := r.addProviders(root); err != nil {
 		return nil, err
@@ -148,12 +148,18 @@ func (r *run) newRoot() (*cobra.Command, error) {
 		}
 		return root, nil
 	}
-	for _, c := range append(root.Commands(), root) {
-		c.InitDefaultHelpFlag()
-		strict(c.Flags())
-		strict(c.PersistentFlags())
-	}
+	strictAll(root)
 	return root, nil
+}
+
+// strictAll makes the flags of a command and of those below it strict.
+func strictAll(c *cobra.Command) {
+	c.InitDefaultHelpFlag()
+	strict(c.Flags())
+	strict(c.PersistentFlags())
+	for _, below := range c.Commands() {
+		strictAll(below)
+	}
 }
 
 // completing reports whether a shell asks what the command line completes to.
@@ -212,12 +218,18 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// duration is a flag's value in the range of a time limit.
-type duration struct{ value *time.Duration }
+// maxMinTTL is the longest lifetime that --min-ttl may ask for.
+const maxMinTTL = 366 * 24 * time.Hour
+
+// duration is a flag's value in the range of a time limit, or up to most.
+type duration struct {
+	value *time.Duration
+	most  time.Duration
+}
 
 // Set reads a time limit, see profile.ParseTimeout.
 func (d *duration) Set(text string) error {
-	value, err := profile.ParseTimeout(text)
+	value, err := profile.ParseDuration(text, max(d.most, profile.MaxTimeout))
 	if err != nil {
 		return rule(err.Error())
 	}

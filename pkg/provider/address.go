@@ -50,12 +50,12 @@ func ParseAddress(text string) (Address, error) {
 			return bad("has a port that is not a number from 1 to 65535")
 		}
 	}
-	host = strings.ToLower(host)
+	host = lower(host)
 	if !validHost(host) {
 		return bad("must name an ASCII host or an IP address")
 	}
-	path = strings.TrimRight(path, "/")
-	if path != "" && (!matches(pathPattern, path) || strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../")) {
+	path = strings.TrimSuffix(path, "/")
+	if path != "" && !plainPath(path) {
 		return bad("must have a plain path: letters, digits, dots, hyphens, underscores and tildes between single slashes")
 	}
 	a := Address{scheme, host, port, path}
@@ -64,6 +64,20 @@ func ParseAddress(text string) (Address, error) {
 			WithHint("write it as https://HOST[:PORT][/PATH]")
 	}
 	return a, nil
+}
+
+// lower folds ASCII only: strings.ToLower makes ASCII of letters that are not.
+func lower(host string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, host)
+}
+
+func plainPath(path string) bool {
+	return matches(pathPattern, path) && !strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
 }
 
 func validHost(host string) bool {

@@ -4,6 +4,7 @@
 package provider
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
@@ -31,6 +32,9 @@ type Definition struct {
 	Statuses     []Status      `toml:"status"` // statuses with a meaning of their own
 	Policy       Policy        `toml:"token"`
 	Examples     []Example     `toml:"example"`
+
+	// Digest tells definitions apart: a hash of the file it was read from.
+	Digest string `toml:"-"`
 }
 
 // Environment is one of a provider's hosts.
@@ -211,6 +215,7 @@ func Parse(file string, data []byte) (*Definition, error) {
 	if err != nil {
 		return nil, failure.New(failure.DefinitionInvalid, "%s: not valid TOML", file)
 	}
+	d.Digest = fmt.Sprintf("%x", sha256.Sum256(data))
 	return d, nil
 }
 
@@ -236,11 +241,34 @@ func checkCase(file string, data []byte) error {
 	var parser unstable.Parser
 	parser.Reset(data)
 	for parser.NextExpression() {
-		for it := parser.Expression().Key(); it.Next(); {
+		if bad := upperKey(parser.Expression()); bad != nil {
+			at := parser.Shape(bad.Raw).Start
+			return failure.New(failure.DefinitionInvalid, "%s: line %d, column %d: unknown key %q", file, at.Line, at.Column, bad.Data)
+		}
+	}
+	return nil
+}
+
+// upperKey returns the first key in n, and in the tables and lists that are its
+// value, that is not lower case, or nil.
+func upperKey(n *unstable.Node) *unstable.Node {
+	var children unstable.Iterator
+	switch n.Kind {
+	case unstable.KeyValue, unstable.Table, unstable.ArrayTable:
+		for it := n.Key(); it.Next(); {
 			if key := string(it.Node().Data); key != strings.ToLower(key) {
-				at := parser.Shape(it.Node().Raw).Start
-				return failure.New(failure.DefinitionInvalid, "%s: line %d, column %d: unknown key %q", file, at.Line, at.Column, key)
+				return it.Node()
 			}
+		}
+		if n.Kind == unstable.KeyValue {
+			return upperKey(n.Value())
+		}
+	case unstable.InlineTable, unstable.Array:
+		children = n.Children()
+	}
+	for children.Next() {
+		if bad := upperKey(children.Node()); bad != nil {
+			return bad
 		}
 	}
 	return nil
@@ -292,15 +320,15 @@ func (d *Definition) fieldProblem() string {
 	seen := map[string]bool{}
 	for _, f := range d.Fields {
 		reference, isReference := f.reference()
-		_, known := d.Field(reference)
+		target, known := d.Field(reference)
 		switch {
 		case !matches(fieldPattern, f.Name):
 			return fmt.Sprintf("field %q does not match %s", f.Name, fieldPattern)
 		case strings.HasSuffix(f.Name, "_file"):
 			return fmt.Sprintf("field %q ends in _file, which names the file of another field", f.Name)
-		case slices.Contains(settings, f.Name):
+		case slices.Contains(settings, f.Name), slices.Contains(settings, strings.ReplaceAll(f.Flag(), "-", "_")):
 			return fmt.Sprintf("field %q is the name of a setting", f.Name)
-		case seen[f.Flag()]:
+		case seen[f.Name]:
 			return fmt.Sprintf("field %q stands twice", f.Name)
 		case f.Help == "":
 			return fmt.Sprintf("field %q has no help", f.Name)
@@ -308,10 +336,12 @@ func (d *Definition) fieldProblem() string {
 			return fmt.Sprintf("field %q is secret and has an example or default", f.Name)
 		case isReference && (!known || reference == f.Name):
 			return fmt.Sprintf("the default of field %q names no other field", f.Name)
+		case isReference && (target.Secret || target.Optional || target.Default != ""):
+			return fmt.Sprintf("the default of field %q names no other field that must be given and may be shown", f.Name)
 		case !d.uses(f.Name):
 			return fmt.Sprintf("field %q is not used", f.Name)
 		}
-		seen[f.Flag()] = true
+		seen[f.Name] = true
 	}
 	return ""
 }
@@ -341,7 +371,7 @@ func (e Environment) uses(field string) bool { return strings.Contains(e.BaseURL
 
 func (d *Definition) requestProblem() string {
 	r := d.Request
-	if !matches(pathPattern, r.Path) {
+	if !plainPath(r.Path) {
 		return "request.path is not a plain path"
 	}
 	if r.Encoding != "form" && r.Encoding != "json" {

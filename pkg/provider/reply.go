@@ -41,10 +41,10 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 			e.Message = "the provider says the account is locked"
 			e.Hint = "do not try again; have the provider unlock the account"
 		}
-	default:
-		if d.Policy.SingleUse {
-			e.Message += "; a token may have been issued"
-		}
+	}
+	putOff := reply.RetryAfter != nil && (reply.Status == 429 || reply.Status == 503)
+	if d.Policy.SingleUse && e.Class() != failure.Refused && !putOff {
+		e.Message += "; a token may have been issued"
 	}
 	return nil, e
 }
@@ -223,7 +223,8 @@ func validScope(text string, sent []secret.Value) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
-// keys lists the names of an object's members, for an error.
+// keys lists the names of an object's members, for an error. A name that may
+// hold a secret is never cut: the rest of the secret would not be known as one.
 func keys(object token.Object) string {
 	names := slices.Sorted(maps.Keys(object))
 	if len(names) == 0 {
@@ -235,7 +236,7 @@ func keys(object token.Object) string {
 	}
 	for i, name := range names {
 		if len(name) > 40 {
-			names[i] = name[:40] + "…"
+			names[i] = fmt.Sprintf("(a name of %d bytes)", len(name))
 		}
 	}
 	return "the members " + strings.Join(names, ", ") + more

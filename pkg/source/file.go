@@ -82,7 +82,7 @@ func read(ctx context.Context, path string, limit int64, pipes bool) (File, erro
 	case err == nil:
 		f.Data = data
 		return f, nil
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return File{}, failure.New(failure.FileNotFound, "the file %s does not exist", path)
 	case isDeadline(err):
 		return File{}, failure.New(failure.InputTimeout, "no data within the time limit from the file %s", path)

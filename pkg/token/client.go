@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -46,6 +48,9 @@ type Reply struct {
 	body    []byte
 	bodyErr error
 }
+
+// NewReply returns a reply with a body that was read whole.
+func NewReply(status int, body []byte) *Reply { return &Reply{Status: status, body: body} }
 
 // Object returns the body as a JSON object, see ParseObject, or the reason why
 // it could not be read.
@@ -110,9 +115,9 @@ func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
 	if req.Basic != nil {
 		request.SetBasicAuth(req.Basic.User, req.Basic.Password.Reveal())
 	}
-	x.enter(phaseLookup)
+	x.enter(phaseConnect)
 	// A transport alone follows no redirect and keeps no cookie.
-	response, err := x.transport().RoundTrip(request)
+	response, err := x.transport(request.Context()).RoundTrip(request)
 	if err != nil {
 		return nil, x.explain(ctx, err)
 	}
@@ -123,6 +128,9 @@ func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
 	reply.RetryAfter = retryAfter(response.Header.Get("Retry-After"), reply.Received)
 	if e := response.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		reply.Encoding = e
+	}
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return reply, nil // its body would be the connection itself, which no deadline ends
 	}
 	reply.body, err = io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
 	switch {
@@ -160,6 +168,8 @@ type exchange struct {
 	client *Client
 	target *url.URL
 
+	certificateAsked atomic.Bool // the server wants one of us
+
 	mu    sync.Mutex
 	phase phase
 	sent  failure.Sent
@@ -180,6 +190,7 @@ func (x *exchange) state() (phase, failure.Sent, *url.URL) {
 
 func (x *exchange) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
+		DNSStart: func(httptrace.DNSStartInfo) { x.enter(phaseLookup) },
 		ConnectStart: func(_, address string) {
 			x.enter(phaseConnect)
 			x.client.trace("connecting to %s", address)
@@ -207,21 +218,32 @@ func (x *exchange) hooks() *httptrace.ClientTrace {
 	}
 }
 
-func (x *exchange) transport() *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+func (x *exchange) transport(ctx context.Context) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout: dialTimeout,
+		Control: func(_, address string, _ syscall.RawConn) error {
+			if x.target.Scheme == "http" && !loopback(address) {
+				return errNotLoopback
+			}
+			return nil
+		},
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Protocols: &protocols,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		// net/http lets a connection that is being made outlive the request.
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)
-			if err == nil && x.target.Scheme == "http" && !loopback(conn.RemoteAddr()) {
-				conn.Close()
-				return nil, errNotLoopback
+			if err == nil {
+				context.AfterFunc(ctx, func() { conn.Close() })
 			}
 			return conn, err
 		},
 		Proxy: func(r *http.Request) (*url.URL, error) {
+			if x.target.Scheme == "http" {
+				return nil, nil // a proxy would carry it on in the clear
+			}
 			proxy, err := http.ProxyFromEnvironment(r)
 			if err != nil {
 				return nil, errBadProxy // its text quotes the variable's value
@@ -234,38 +256,59 @@ func (x *exchange) transport() *http.Transport {
 			}
 			return proxy, nil
 		},
+		GetProxyConnectHeader: func(context.Context, *url.URL, string) (http.Header, error) {
+			x.enter(phaseProxy)
+			return http.Header{"User-Agent": {""}}, nil // none: a proxy learns nothing but the host
+		},
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
 			if r.StatusCode != http.StatusOK {
 				return proxyStatusError(r.StatusCode)
 			}
 			return nil
 		},
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x.client.Roots},
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			RootCAs:    x.client.Roots,
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				x.certificateAsked.Store(true)
+				return new(tls.Certificate), nil // none
+			},
+		},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeaders,
 	}
 }
 
-func loopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
+func loopback(address string) bool {
+	ip, err := netip.ParseAddrPort(address)
+	return err == nil && ip.Addr().IsLoopback()
 }
 
 // checkProxy refuses a proxy variable whose form is not clear before anything
 // else uses it: the standard library guesses, and its error texts quote the
-// value. A variable that is not used for target is not looked at.
+// value. A variable that is not used for target is not looked at, unless that
+// is so because the library drops its value and would connect without a proxy.
 func (c *Client) checkProxy(target *url.URL) error {
-	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: target}); err == nil && proxy == nil || c.Getenv == nil {
+	if c.Getenv == nil || target.Scheme == "http" {
 		return nil
 	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: target})
+	used := err != nil || proxy != nil
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
-		if value := c.Getenv(name); value != "" && !proxyForm(value) {
+		if value := c.Getenv(name); value != "" && !proxyForm(value) && (used || dropped(value)) {
 			return failure.New(failure.ProxyInvalid, "%s does not hold the address of a proxy", name).
 				WithHint("write it as http://HOST:PORT, with its scheme")
 		}
 	}
 	return nil
+}
+
+// dropped reports whether net/http takes value for no proxy at all.
+func dropped(value string) bool {
+	_, err := url.Parse(value)
+	_, hostErr := url.Parse("http://" + value)
+	return err != nil && hostErr != nil
 }
 
 // proxyForm reports whether value is a proxy's address: with one of the known

@@ -69,7 +69,7 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 		e.HTTPStatus = int(status)
 		return e
 	}
-	if e := classifyTLS(err, host, phase); e != nil {
+	if e := x.classifyTLS(err, phase); e != nil {
 		return e
 	}
 	switch {
@@ -87,7 +87,7 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 		return failure.New(failure.TLSProtocol, "%s broke off the TLS handshake (phase tls)", host).
 			WithHint("TLS 1.2 or newer is needed")
 	}
-	if phase == phaseLookup || phase == phaseConnect {
+	if phase == phaseLookup || phase == phaseConnect || phase == phaseProxy {
 		return failure.New(failure.ConnectFailed, "cannot connect to %s", host).
 			WithHint("check the environment or base address, and this computer's network")
 	}
@@ -98,7 +98,8 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 		WithHint("look at the account before trying again")
 }
 
-func classifyTLS(err error, host string, phase phase) *failure.Error {
+func (x *exchange) classifyTLS(err error, phase phase) *failure.Error {
+	host := x.target.Host
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return failure.New(failure.TLSWrongHost, "the certificate does not belong to %s", host).
 			WithHint("check the environment or base address")
@@ -122,15 +123,14 @@ func classifyTLS(err error, host string, phase phase) *failure.Error {
 		return failure.New(failure.TLSInvalid, "the certificate of %s cannot be used", host)
 	}
 	// A TLS alert is an unexported type inside a net.OpError.
-	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
-		if strings.Contains(op.Err.Error(), "certificate") {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		switch {
+		case phase == phaseTLS && x.certificateAsked.Load(), strings.Contains(op.Err.Error(), "certificate"):
 			return failure.New(failure.TLSClientCert, "%s asks for a client certificate, which tokenfetch cannot give", host)
+		case phase == phaseTLS:
+			return failure.New(failure.TLSProtocol, "%s and tokenfetch have no TLS protocol in common", host).
+				WithHint("TLS 1.2 or newer is needed")
 		}
-		if phase != phaseTLS {
-			return nil // it came after the handshake
-		}
-		return failure.New(failure.TLSProtocol, "%s and tokenfetch have no TLS protocol in common", host).
-			WithHint("TLS 1.2 or newer is needed")
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return failure.New(failure.TLSProtocol, "%s does not speak TLS", host).

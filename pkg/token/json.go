@@ -42,7 +42,7 @@ func (o Object) Get(path string) (any, bool) {
 // encoding/json: valid UTF-8 and surrogates, no duplicate keys at any depth,
 // bounded depth, nothing behind the object. A byte order mark is skipped.
 func ParseObject(body []byte) (Object, error) {
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body = withoutMark(body)
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
 	switch {
 	case len(trimmed) == 0:
@@ -74,10 +74,21 @@ func ParseObject(body []byte) (Object, error) {
 	return value.(Object), nil
 }
 
+func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
+
 func notJSON() error { return failure.New(failure.NotJSON, "the reply is not a JSON object") }
 
 func tooLarge() error {
 	return failure.New(failure.TooLarge, "the reply is larger than the limit of %d bytes", MaxBody)
+}
+
+// duplicate names the key only if it looks like one: what else stands there is
+// the provider's, and a secret that was cut would not be recognised as one.
+func duplicate(key string) error {
+	if len(key) > 40 || Check(key) != nil {
+		return failure.New(failure.DuplicateKey, "the reply holds a key twice")
+	}
+	return failure.New(failure.DuplicateKey, "the reply holds the key %q twice", key)
 }
 
 func parseValue(decoder *json.Decoder, depth int) (any, error) {
@@ -111,7 +122,7 @@ func parseValue(decoder *json.Decoder, depth int) (any, error) {
 			return nil, notJSON()
 		}
 		if _, twice := object[key]; twice {
-			return nil, failure.New(failure.DuplicateKey, "the reply holds the key %q twice", cut(key, 40))
+			return nil, duplicate(key)
 		}
 		if object[key], err = parseValue(decoder, depth+1); err != nil {
 			return nil, err
@@ -155,13 +166,6 @@ func validSurrogates(text []byte) bool {
 func escaped(hex []byte) rune {
 	n, _ := strconv.ParseUint(string(hex[:4]), 16, 16)
 	return rune(n)
-}
-
-func cut(text string, limit int) string {
-	if len(text) > limit {
-		return text[:limit] + "…"
-	}
-	return text
 }
 
 // Scalar returns a string or number of a reply as text, so that 1, 1.0 and "1"

@@ -1,0 +1,521 @@
+package provider_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// failed returns the failure that err is.
+func failed(t *testing.T, err error) *failure.Error {
+	t.Helper()
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok {
+		t.Fatalf("error %v (%T), want a *failure.Error", err, err)
+	}
+	return e
+}
+
+// verdict is what a reply was judged to be: a token or a failure.
+type verdict struct {
+	Token     string
+	Lifetime  time.Duration
+	Scope     string
+	SingleUse bool
+
+	Code                 failure.Code
+	ErrCode, Text, ErrID string // the provider's words
+}
+
+func judge(t *testing.T, d *provider.Definition, reply *token.Reply, sent ...secret.Value) verdict {
+	t.Helper()
+	got, err := d.Token(reply, sent...)
+	if err == nil {
+		return verdict{Token: got.AccessToken.Reveal(), Lifetime: got.Lifetime, Scope: got.Scope, SingleUse: got.SingleUse}
+	}
+	if got != nil {
+		t.Errorf("a token came with the error %v", err)
+	}
+	e := failed(t, err)
+	if e.Sent != failure.SentYes || e.Attempts != 1 || e.HTTPStatus != reply.Status {
+		t.Errorf("the error says sent %q, attempts %d, status %d of a reply of status %d", e.Sent, e.Attempts, e.HTTPStatus, reply.Status)
+	}
+	v := verdict{Code: e.Code}
+	if e.Provider != nil {
+		v.ErrCode, v.Text, v.ErrID = e.Provider.Code, e.Provider.Text, e.Provider.ID
+	}
+	return v
+}
+
+type replyTest struct {
+	name   string
+	status int
+	body   string
+	want   verdict
+}
+
+func run(t *testing.T, name string, tests []replyTest) {
+	t.Helper()
+	d := builtin(t, name)
+	for _, test := range tests {
+		t.Run(name+"/"+test.name, func(t *testing.T) {
+			got := judge(t, d, token.NewReply(test.status, []byte(test.body)))
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("status %d, body %s (-want +got):\n%s", test.status, test.body, diff)
+			}
+		})
+	}
+}
+
+func refusal(code, text string) verdict {
+	return verdict{Code: failure.ProviderRefused, ErrCode: code, Text: text}
+}
+
+func TestFincodeReplies(t *testing.T) {
+	const hour = 3600 * time.Second
+	run(t, "fincode", []replyTest{
+		{"top level", 200, `{"access_token":"tok","token_type":"bearer","refresh_token":"r","expires_in":3600,"scope":"read write","jti":"x"}`,
+			verdict{Token: "tok", Lifetime: hour, Scope: "read write"}},
+		{"created", 201, `{"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"in the envelope", 200, `{"status":"SUCCESS","message":"m","errorCode":0,"data":{"access_token":"tok","token_type":"Bearer","expires_in":"3600","scope":"a"}}`,
+			verdict{Token: "tok", Lifetime: hour, Scope: "a"}},
+		{"at both places", 200, `{"status":"SUCCESS","access_token":"tok","data":{"access_token":"tok"}}`, verdict{Token: "tok"}},
+		{"both places disagree", 200, `{"access_token":"tok","data":{"access_token":"other"}}`, verdict{Code: failure.MembersDisagree}},
+		{"an empty one disagrees", 200, `{"access_token":"","data":{"access_token":"tok"}}`, verdict{Code: failure.MembersDisagree}},
+		{"a null one is absent", 200, `{"access_token":null,"data":{"access_token":"tok"}}`, verdict{Token: "tok"}},
+		{"lifetimes disagree", 200, `{"access_token":"tok","expires_in":1,"data":{"expires_in":2}}`, verdict{Code: failure.MembersDisagree}},
+		{"lifetimes agree", 200, `{"access_token":"tok","expires_in":3600,"data":{"expires_in":"3600"}}`, verdict{Token: "tok", Lifetime: hour}},
+		{"scopes disagree", 200, `{"access_token":"tok","scope":"a","data":{"scope":"b"}}`, verdict{Code: failure.MembersDisagree}},
+		{"types disagree", 200, `{"access_token":"tok","token_type":"bearer","data":{"token_type":"mac"}}`, verdict{Code: failure.MembersDisagree}},
+		{"ERROR", 200, `{"status":"ERROR","message":"Invalid credentials","errorCode":401,"data":null}`, refusal("401", "Invalid credentials")},
+		{"ERROR with a token", 200, `{"status":"ERROR","access_token":"tok"}`, refusal("", "")},
+		{"ERROR without more", 200, `{"status":"ERROR"}`, refusal("", "")},
+		{"ERROR of a locked account", 200, `{"status":"ERROR","message":"Account is locked"}`, verdict{Code: failure.AccountLocked, Text: "Account is locked"}},
+		{"SUCCESS without token", 200, `{"status":"SUCCESS","message":"string","errorCode":0,"data":{"accountNumber":"string"}}`, verdict{Code: failure.NoToken}},
+		{"data is null", 200, `{"status":"SUCCESS","data":null}`, verdict{Code: failure.NoToken}},
+		{"data is a list", 200, `{"status":"SUCCESS","data":[{"access_token":"tok"}]}`, verdict{Code: failure.NoToken}},
+		{"another word", 200, `{"status":"PENDING","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"another case", 200, `{"status":"success","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"an empty word", 200, `{"status":"","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"status is true", 200, `{"status":true,"access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"status is a number", 200, `{"status":200,"access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"status is null", 200, `{"status":null,"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"400 of Spring", 400, `{"error":"invalid_grant","error_description":"Bad credentials"}`, refusal("invalid_grant", "Bad credentials")},
+		{"400 locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
+			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"}},
+		{"401 of Spring", 401, `{"error":"invalid_client","error_description":"Bad client credentials"}`,
+			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_client", Text: "Bad client credentials"}},
+		{"401 of Boot", 401, `{"timestamp":"2026-01-01","status":401,"error":"Unauthorized","message":"m","path":"/oauth/token"}`,
+			verdict{Code: failure.CredentialsRejected, ErrCode: "Unauthorized", Text: "m"}},
+		{"key of another case", 200, `{"Access_Token":"tok"}`, verdict{Code: failure.NoToken}},
+		{"key of another provider", 200, `{"accessToken":"tok","token":"tok"}`, verdict{Code: failure.NoToken}},
+	})
+}
+
+func TestAbbeycrossReplies(t *testing.T) {
+	const words = `"errorId":"9f2c","code":"E17","text":"no","parameter_name":"client_secret","parameter_value":"abx-canary"`
+	run(t, "abbeycross", []replyTest{
+		{"token", 200, `{"access_token":"tok","token_type":"Bearer","expires_in":600,"scope":"market-data"}`,
+			verdict{Token: "tok", Lifetime: 10 * time.Minute, Scope: "market-data"}},
+		{"token without metadata", 200, `{"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"the documented empty object", 200, `{}`, verdict{Code: failure.NoToken}},
+		{"error in 200", 200, `{"error":"invalid_client","access_token":"tok"}`, refusal("invalid_client", "")},
+		{"errorId in 200", 200, `{` + words + `,"access_token":"tok"}`, verdict{Code: failure.ProviderRefused, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
+		{"error false in 200", 200, `{"error":false,"access_token":"tok"}`, refusal("", "")},
+		{"nulls in 200", 200, `{"error":null,"errorId":null,"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"409", 409, `{` + words + `}`, verdict{Code: failure.ProviderConflict, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
+		{"409 locked", 409, `{"code":"ACCOUNT_LOCKED","text":"no"}`, verdict{Code: failure.AccountLocked, ErrCode: "ACCOUNT_LOCKED", Text: "no"}},
+		{"409 with a token", 409, `{"access_token":"tok"}`, verdict{Code: failure.ProviderConflict}},
+		{"409 of a gateway", 409, `<html>abx-canary</html>`, verdict{Code: failure.NotJSON}},
+		{"503 closed", 503, `{` + words + `}`, verdict{Code: failure.ProviderClosed, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
+		{"503 HTML", 503, `<html>abx-canary</html>`, verdict{Code: failure.ProviderBroken}},
+		{"503 empty", 503, ``, verdict{Code: failure.ProviderBroken}},
+		{"503 list", 503, `[]`, verdict{Code: failure.ProviderBroken}},
+		{"500", 500, `{` + words + `}`, verdict{Code: failure.ProviderBroken, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
+		{"502 HTML", 502, `<html></html>`, verdict{Code: failure.ProviderBroken}},
+		{"401", 401, `{"code":"E1","text":"expired","errorId":"x"}`, verdict{Code: failure.CredentialsRejected, ErrCode: "E1", Text: "expired", ErrID: "x"}},
+		{"422", 422, `{"code":"E2"}`, refusal("E2", "")},
+	})
+}
+
+// TestParameterValueIsNeverKept: it may echo the client secret, in any type.
+func TestParameterValueIsNeverKept(t *testing.T) {
+	d := builtin(t, "abbeycross")
+	for _, status := range []int{200, 400, 401, 403, 409, 422, 423, 429, 500, 503} {
+		for _, value := range []string{`"canary"`, `{"x":"canary"}`, `["canary"]`} {
+			_, err := d.Token(token.NewReply(status, []byte(`{"errorId":"1","code":"2","text":"3","parameter_name":"client_secret","parameter_value":`+value+`}`)))
+			e := failed(t, err)
+			if e.Provider == nil {
+				t.Fatalf("status %d: the provider's words are missing", status)
+			}
+			if all := strings.Join([]string{e.Message, e.Hint, e.Provider.Code, e.Provider.Text, e.Provider.ID}, "\n"); strings.Contains(all, "canary") {
+				t.Errorf("status %d, parameter_value %s: the error holds it: %s", status, value, all)
+			}
+		}
+	}
+}
+
+func TestZeepayReplies(t *testing.T) {
+	run(t, "zeepay", []replyTest{
+		{"token", 200, `{"token_type":"Bearer","expires_in":31536000,"access_token":"tok","refresh_token":"r"}`, verdict{Token: "tok", Lifetime: 365 * 24 * time.Hour}},
+		{"400 with an integer", 400, `{"error":400,"message":"Invalid request parameters"}`, refusal("400", "Invalid request parameters")},
+		{"400 with a string", 400, `{"error":"invalid_grant","error_description":"d","hint":"","message":"m"}`, refusal("invalid_grant", "m")},
+		{"400 without message", 400, `{"error":"invalid_grant","error_description":"d"}`, refusal("invalid_grant", "d")},
+		{"400 with an object", 400, `{"error":{"x":1},"message":["m"]}`, refusal("", "")},
+		{"401 of Passport", 401, `{"error":"invalid_credentials","message":"The user credentials were incorrect."}`,
+			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_credentials", Text: "The user credentials were incorrect."}},
+		{"integer error in 200", 200, `{"error":400,"message":"m"}`, refusal("400", "m")},
+		{"string error in 200", 200, `{"error":"e","access_token":"tok"}`, refusal("e", "")},
+		{"zero error in 200", 200, `{"error":0,"access_token":"tok"}`, refusal("0", "")},
+		{"object error in 200", 200, `{"error":{},"access_token":"tok"}`, refusal("", "")},
+		{"empty error in 200", 200, `{"error":"","access_token":"tok"}`, refusal("", "")},
+		{"null error in 200", 200, `{"error":null,"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"camel case is not read", 200, `{"accessToken":"tok"}`, verdict{Code: failure.NoToken}},
+		{"camel case does not disagree", 200, `{"access_token":"tok","accessToken":"other"}`, verdict{Token: "tok"}},
+		{"406", 406, `{"error":"not json"}`, verdict{Code: failure.NotATokenEndpoint}},
+	})
+}
+
+func TestMpayReplies(t *testing.T) {
+	good := verdict{Token: "tok", Lifetime: 2 * time.Minute, SingleUse: true}
+	run(t, "mpay", []replyTest{
+		{"1", 200, `{"status":1,"description":"Success","token":"tok"}`, good},
+		{"1.0", 200, `{"status":1.0,"token":"tok"}`, good},
+		{"1e0", 200, `{"status":1e0,"token":"tok"}`, good},
+		{`"1"`, 200, `{"status":"1","token":"tok"}`, good},
+		{"0", 200, `{"status":0,"description":"Bad request","token":""}`, refusal("0", "Bad request")},
+		{"0 with a token", 200, `{"status":0,"token":"tok"}`, refusal("0", "")},
+		{`"0"`, 200, `{"status":"0","token":"tok"}`, refusal("0", "")},
+		{"0.0", 200, `{"status":0.0,"token":"tok"}`, refusal("0", "")},
+		{"2", 200, `{"status":2,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"1.5", 200, `{"status":1.5,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{`"1.0"`, 200, `{"status":"1.0","token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{`" 1"`, 200, `{"status":" 1","token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"true", 200, `{"status":true,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"list", 200, `{"status":[1],"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"missing", 200, `{"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"null", 200, `{"status":null,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"another case", 200, `{"Status":1,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"no token", 200, `{"status":1,"description":"Success"}`, verdict{Code: failure.NoToken}},
+		{"null token", 200, `{"status":1,"token":null}`, verdict{Code: failure.NoToken}},
+		// The documented refusal has an empty token.
+		{"empty token", 200, `{"status":1,"token":""}`, refusal("1", "")},
+		{"number as token", 200, `{"status":1,"token":17}`, verdict{Code: failure.TokenNotAString}},
+		{"other spelling", 200, `{"status":1,"access_token":"tok"}`, verdict{Code: failure.NoToken}},
+		// No member of the reply changes the documented lifetime.
+		{"expires_in", 200, `{"status":1,"token":"tok","expires_in":86400}`, good},
+		{"400", 400, `{"status":0,"description":"Bad request","token":""}`, refusal("0", "Bad request")},
+		{"400 HTML", 400, `<html>`, verdict{Code: failure.NotJSON}},
+		// The reply is an example of a request, mislabelled on the provider's page.
+		{"a request as reply", 200, `{"username":"academy","password":"p"}`, verdict{Code: failure.UnexpectedValue}},
+	})
+}
+
+func TestEnkashReplies(t *testing.T) {
+	day := 86399 * time.Second
+	run(t, "enkash", []replyTest{
+		{"snake case", 200, `{"access_token":"tok","token_type":"bearer","refresh_token":"r","expires_in":86399,"scope":"read write trust"}`,
+			verdict{Token: "tok", Lifetime: day, Scope: "read write trust"}},
+		{"camel case", 200, `{"accessToken":"tok","tokenType":"bearer","expiresIn":86399,"refreshToken":"r"}`, verdict{Token: "tok", Lifetime: day}},
+		{"both cases", 200, `{"accessToken":"tok","access_token":"tok","expiresIn":86399,"expires_in":"86399"}`, verdict{Token: "tok", Lifetime: day}},
+		{"cases disagree", 200, `{"accessToken":"tok","access_token":"other"}`, verdict{Code: failure.MembersDisagree}},
+		{"lifetimes disagree", 200, `{"accessToken":"tok","expiresIn":1,"expires_in":2}`, verdict{Code: failure.MembersDisagree}},
+		{"the schema's zero", 200, `{"accessToken":"tok","tokenType":"Bearer","expiresIn":0}`, verdict{Token: "tok"}},
+		{"the schema's words", 200, `{"accessToken":"string","tokenType":"string","expiresIn":0}`, verdict{Code: failure.BadTokenType}},
+		{"empty", 200, `{"accessToken":""}`, verdict{Code: failure.NoToken}},
+		{"null", 200, `{"accessToken":null}`, verdict{Code: failure.NoToken}},
+		{"missing", 200, `{"expiresIn":5}`, verdict{Code: failure.NoToken}},
+		{"the payment gateway's shape", 200, `{"token":"tok","expiry":1672531199000,"resultCode":200,"resultMessage":"ok"}`, verdict{Code: failure.NoToken}},
+		{"response_code 0", 200, `{"response_code":0,"accessToken":"tok"}`, verdict{Token: "tok"}},
+		{`response_code "0"`, 200, `{"response_code":"0","accessToken":"tok"}`, verdict{Token: "tok"}},
+		{"response_code 1", 200, `{"response_code":1,"response_message":"Invalid Company ID","accessToken":"tok"}`, refusal("1", "Invalid Company ID")},
+		{"response_code 412", 200, `{"response_code":"412","response_message":"m"}`, refusal("412", "m")},
+		{"response_code true", 200, `{"response_code":true,"accessToken":"tok"}`, refusal("", "")},
+		{"response_code null", 200, `{"response_code":null,"accessToken":"tok"}`, verdict{Token: "tok"}},
+		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","accessToken":"tok"}`, refusal("invalid_grant", "Bad credentials")},
+		{"locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
+			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"}},
+		{"locked, in capitals", 401, `{"error":"LOCKED"}`, verdict{Code: failure.AccountLocked, ErrCode: "LOCKED"}},
+		{"locked in 200", 200, `{"response_code":1,"response_message":"Account locked."}`, verdict{Code: failure.AccountLocked, ErrCode: "1", Text: "Account locked."}},
+		{"unlocked and blocked are other words", 400, `{"error":"x","error_description":"blocked; not yet unlocked, deadlocked"}`, refusal("x", "blocked; not yet unlocked, deadlocked")},
+		{"403 of a firewall", 403, `<!DOCTYPE html><title>Just a moment...</title>`, verdict{Code: failure.NotJSON}},
+	})
+}
+
+// TestStatuses holds the meanings of statuses that no definition changes.
+func TestStatuses(t *testing.T) {
+	const object, list, html, empty = `{"error":"e","message":"m"}`, `[]`, `<html>`, ``
+	say := func(code failure.Code) verdict { return verdict{Code: code, ErrCode: "e", Text: "m"} }
+	var tests []replyTest
+	for code, statuses := range map[failure.Code][]int{
+		failure.UnexpectedStatus:  {202, 203, 204, 206, 300, 304},
+		failure.Redirect:          {301, 302, 303, 307, 308},
+		failure.NotATokenEndpoint: {402, 404, 405, 406, 410, 411, 415, 451},
+		failure.ProxyFailed:       {407},
+	} {
+		for _, status := range statuses {
+			for _, body := range []string{object, list, html, empty} {
+				tests = append(tests, replyTest{string(code), status, body, verdict{Code: code}})
+			}
+		}
+	}
+	for code, statuses := range map[failure.Code][]int{
+		failure.CredentialsRejected: {401},
+		failure.AccountLocked:       {423},
+		failure.ProviderBusy:        {408, 425},
+		failure.RateLimited:         {429},
+		failure.ProviderBroken:      {500, 501, 502, 503, 504, 511, 599},
+	} {
+		for _, status := range statuses {
+			tests = append(tests, replyTest{string(code), status, object, say(code)})
+			for _, body := range []string{list, html, empty} {
+				tests = append(tests, replyTest{string(code), status, body, verdict{Code: code}})
+			}
+		}
+	}
+	for _, status := range []int{400, 403, 409, 422} {
+		code := failure.ProviderRefused
+		if status == 403 {
+			code = failure.NotAllowed
+		}
+		tests = append(tests, replyTest{"JSON object", status, object, say(code)},
+			replyTest{"JSON list", status, list, verdict{Code: code}},
+			replyTest{"HTML", status, html, verdict{Code: failure.NotJSON}},
+			replyTest{"empty", status, empty, verdict{Code: failure.NotJSON}},
+			replyTest{"trailing data", status, object + object, verdict{Code: failure.NotJSON}})
+	}
+	run(t, "zeepay", tests)
+}
+
+// TestClasses: a status decides the exit code as the contract lists it.
+func TestClasses(t *testing.T) {
+	d := builtin(t, "zeepay")
+	for status, want := range map[int]failure.Class{
+		400: failure.Refused, 401: failure.Refused, 403: failure.Refused, 409: failure.Refused, 422: failure.Refused, 423: failure.Refused,
+		408: failure.Later, 425: failure.Later, 429: failure.Later, 500: failure.Later, 503: failure.Later,
+		407: failure.Net, 404: failure.Reply, 204: failure.Reply, 302: failure.Reply,
+	} {
+		_, err := d.Token(token.NewReply(status, []byte(`{"error":"e"}`)))
+		if got := failed(t, err).Class(); got != want {
+			t.Errorf("status %d has the class %v, want %v", status, got, want)
+		}
+	}
+}
+
+// TestBodies: what is wrong with the body of a 200 is told.
+func TestBodies(t *testing.T) {
+	run(t, "zeepay", []replyTest{
+		{"empty", 200, "", verdict{Code: failure.EmptyReply}},
+		{"blank", 200, " \r\n", verdict{Code: failure.EmptyReply}},
+		{"HTML", 200, "<html>", verdict{Code: failure.NotJSON}},
+		{"form", 200, "access_token=tok", verdict{Code: failure.NotJSON}},
+		{"list", 200, `[{"access_token":"tok"}]`, verdict{Code: failure.NotJSON}},
+		{"duplicate", 200, `{"access_token":"tok","access_token":"tok"}`, verdict{Code: failure.DuplicateKey}},
+		{"trailing", 200, `{"access_token":"tok"}{}`, verdict{Code: failure.TrailingData}},
+		{"byte order mark", 200, "\xef\xbb\xbf" + `{"access_token":"tok"}`, verdict{Token: "tok"}},
+	})
+	reply := token.NewReply(200, []byte(`{"access_token":"tok"}`))
+	reply.Encoding = "gzip"
+	if got := judge(t, builtin(t, "zeepay"), reply); got.Code != failure.UnsupportedEncoding {
+		t.Errorf("a compressed reply is judged %+v", got)
+	}
+	reply.Status = 400
+	if got := judge(t, builtin(t, "zeepay"), reply); got.Code != failure.NotJSON {
+		t.Errorf("a compressed reply of status 400 is judged %+v", got)
+	}
+}
+
+func TestTokenTypes(t *testing.T) {
+	good, bad := verdict{Token: "tok"}, verdict{Code: failure.BadTokenType}
+	var tests []replyTest
+	for text, want := range map[string]verdict{
+		`"bearer"`: good, `"Bearer"`: good, `"BEARER"`: good, `null`: good,
+		`"mac"`: bad, `"DPoP"`: bad, `""`: bad, `"bearer "`: bad, `"bearer\u001b"`: bad, `"bearers"`: bad, `1`: bad, `true`: bad, `["bearer"]`: bad, `{}`: bad,
+	} {
+		tests = append(tests, replyTest{text, 200, `{"access_token":"tok","token_type":` + text + `}`, want})
+	}
+	run(t, "zeepay", tests)
+}
+
+func TestLifetimes(t *testing.T) {
+	var tests []replyTest
+	for text, seconds := range map[string]int{
+		"3600": 3600, `"3600"`: 3600, "3600.0": 3600, "3.6e3": 3600, "1": 1, "315360000": 315360000,
+		"null": 0, `""`: 0, `"1h"`: 0, "true": 0, "{}": 0, "[]": 0, "0": 0, "-1": 0, "1.5": 0, `"3600.0"`: 0, `" 3600"`: 0, `"+3600"`: 0,
+		"315360001": 0, "9223372036854775807": 0, "9223372036854775808": 0, "1e400": 0, "1e18": 0, "-0": 0,
+	} {
+		tests = append(tests, replyTest{text, 200, `{"access_token":"tok","expires_in":` + text + `}`,
+			verdict{Token: "tok", Lifetime: time.Duration(seconds) * time.Second}})
+	}
+	run(t, "zeepay", tests)
+	run(t, "zeepay", []replyTest{{"NaN", 200, `{"access_token":"tok","expires_in":NaN}`, verdict{Code: failure.NotJSON}}})
+}
+
+func TestTokenContent(t *testing.T) {
+	long := strings.Repeat("t", 8192)
+	run(t, "zeepay", []replyTest{
+		{"empty", 200, `{"access_token":""}`, verdict{Code: failure.NoToken}},
+		{"blank", 200, `{"access_token":" "}`, verdict{Code: failure.BadToken}},
+		{"line end", 200, `{"access_token":"tok\n"}`, verdict{Code: failure.BadToken}},
+		{"control", 200, `{"access_token":"t\u001bk"}`, verdict{Code: failure.BadToken}},
+		{"not ASCII", 200, `{"access_token":"tök"}`, verdict{Code: failure.BadToken}},
+		{"word", 200, `{"access_token":"Null"}`, verdict{Code: failure.BadToken}},
+		{"number", 200, `{"access_token":17}`, verdict{Code: failure.TokenNotAString}},
+		{"object", 200, `{"access_token":{}}`, verdict{Code: failure.TokenNotAString}},
+		{"bool", 200, `{"access_token":true}`, verdict{Code: failure.TokenNotAString}},
+		{"longest", 200, `{"access_token":"` + long + `"}`, verdict{Token: long}},
+		{"too long", 200, `{"access_token":"` + long + `t"}`, verdict{Code: failure.BadToken}},
+	})
+	echo := token.NewReply(200, []byte(`{"access_token":"x-long-secret-x"}`))
+	if got := judge(t, builtin(t, "zeepay"), echo, secret.New("long-secret")); got.Code != failure.BadToken {
+		t.Errorf("a token that echoes a secret is judged %+v", got)
+	}
+}
+
+func TestScopes(t *testing.T) {
+	var tests []replyTest
+	for text, want := range map[string]string{
+		`"read write"`: "read write", `"*"`: "*", `""`: "", `null`: "", `["read"]`: "", `1`: "", `"a\u001b"`: "", `"ä"`: "", `"a\"b"`: "", `"a\\b"`: "",
+		`"` + strings.Repeat("s", 1024) + `"`: strings.Repeat("s", 1024), `"` + strings.Repeat("s", 1025) + `"`: "",
+	} {
+		tests = append(tests, replyTest{text[:min(len(text), 20)], 200, `{"access_token":"tok","scope":` + text + `}`, verdict{Token: "tok", Scope: want}})
+	}
+	run(t, "zeepay", tests)
+	echo := token.NewReply(200, []byte(`{"access_token":"tok","scope":"read my-password"}`))
+	if got := judge(t, builtin(t, "zeepay"), echo, secret.New("my-password")); got.Scope != "" {
+		t.Errorf("a scope that echoes a secret is kept: %+v", got)
+	}
+}
+
+// TestRefreshTokenIsNotKept: nothing that Token returns holds it.
+func TestRefreshTokenIsNotKept(t *testing.T) {
+	for name, body := range map[string]string{
+		"zeepay": `{"access_token":"tok","refresh_token":"canary","expires_in":1}`,
+		"enkash": `{"accessToken":"tok","refreshToken":"canary","expiresIn":1}`,
+	} {
+		reply := token.NewReply(200, []byte(body))
+		reply.Received = time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+		got, err := builtin(t, name).Token(reply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &token.Token{AccessToken: secret.New("tok"), Lifetime: time.Second, Obtained: reply.Received}
+		same := cmp.Comparer(func(a, b secret.Value) bool { return a.Reveal() == b.Reveal() })
+		if diff := cmp.Diff(want, got, same); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestNoTokenNamesKeys: the message lists at most 20 names of members and no
+// value. A name too long to be one is not shown in part, for a part of a
+// secret would not be known as one.
+func TestNoTokenNamesKeys(t *testing.T) {
+	d := builtin(t, "fincode")
+	message := func(body string) string {
+		_, err := d.Token(token.NewReply(200, []byte(body)))
+		return failed(t, err).Message
+	}
+	const at = "the reply holds no token at access_token or data.access_token; it holds "
+	long := strings.Repeat("k", 41)
+	for body, want := range map[string]string{
+		`{}`:                          at + "nothing",
+		`{"b":"canary","a":"canary"}`: at + "the members a, b",
+		`{"` + long + `":1,"a":1}`:    at + "the members a, (a name of 41 bytes)",
+	} {
+		if got := message(body); got != want {
+			t.Errorf("%s: message %q, want %q", body, got, want)
+		}
+	}
+	var many strings.Builder
+	for c := 'a'; c < 'a'+21; c++ {
+		many.WriteString(`,"` + string(c) + `":0`)
+	}
+	if got, want := message("{"+many.String()[1:]+"}"), at+"the members a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, …"; got != want {
+		t.Errorf("of 21 members: message %q, want %q", got, want)
+	}
+}
+
+// TestSingleUseIsSaid: after a failure that may have cost a token, the message
+// says so, except where the provider refused or put us off until later.
+func TestSingleUseIsSaid(t *testing.T) {
+	const note = "; a token may have been issued"
+	wait := 30 * time.Second
+	for _, test := range []struct {
+		provider string
+		status   int
+		body     string
+		after    *time.Duration
+		want     bool
+	}{
+		{"mpay", 200, `{"status":1}`, nil, true},
+		{"mpay", 200, `<html>`, nil, true},
+		{"mpay", 302, ``, nil, true},
+		{"mpay", 404, ``, nil, true},
+		{"mpay", 500, ``, nil, true},
+		{"mpay", 502, ``, &wait, true},
+		{"mpay", 429, ``, nil, true},
+		{"mpay", 429, ``, &wait, false},
+		{"mpay", 503, `{}`, nil, true},
+		{"mpay", 503, `{}`, &wait, false},
+		{"mpay", 400, `{"status":0}`, nil, false},
+		{"mpay", 200, `{"status":0}`, nil, false},
+		{"mpay", 401, ``, nil, false},
+		{"zeepay", 200, `{}`, nil, false},
+		{"zeepay", 500, `{}`, nil, false},
+	} {
+		reply := token.NewReply(test.status, []byte(test.body))
+		reply.RetryAfter = test.after
+		_, err := builtin(t, test.provider).Token(reply)
+		e := failed(t, err)
+		if got := strings.HasSuffix(e.Message, note); got != test.want {
+			t.Errorf("%s, status %d, body %q, Retry-After %v: message %q; note wanted: %v", test.provider, test.status, test.body, test.after, e.Message, test.want)
+		}
+	}
+}
+
+// TestRetryAfter: it is passed on and told where the failure is for later.
+func TestRetryAfter(t *testing.T) {
+	d := builtin(t, "zeepay")
+	wait := 30 * time.Second
+	for status, want := range map[int]string{
+		429: "the provider has had too many requests (status 429); it asks to wait 30 s",
+		503: "the provider reports a fault of its own (status 503); it asks to wait 30 s",
+	} {
+		reply := token.NewReply(status, nil)
+		reply.RetryAfter = &wait
+		_, err := d.Token(reply)
+		if e := failed(t, err); e.Message != want || e.RetryAfter == nil || *e.RetryAfter != wait {
+			t.Errorf("status %d: %q, %v; want %q", status, e.Message, e.RetryAfter, want)
+		}
+	}
+}
+
+// TestAdvice: a refusal says to stop; a gateway's answer says where to look.
+func TestAdvice(t *testing.T) {
+	d := builtin(t, "zeepay")
+	for _, test := range []struct {
+		status        int
+		body          string
+		message, hint string
+	}{
+		{400, `{}`, "the provider refused the credentials or the request (status 400)", "check the credentials before you try again; repeated refusals can lock an account"},
+		{403, `<html>`, "the reply of status 403 is not JSON: a gateway may have blocked this", "check the base address, and whether this computer's address is on the provider's list"},
+		{404, ``, "the address is not a token endpoint (status 404)", "check the base address"},
+		{423, ``, "the provider says the account is locked", "do not try again; have the provider unlock the account"},
+		{307, ``, "the provider answered with a redirect (status 307), which is not followed", "check the base address"},
+	} {
+		_, err := d.Token(token.NewReply(test.status, []byte(test.body)))
+		if e := failed(t, err); e.Message != test.message || e.Hint != test.hint {
+			t.Errorf("status %d: %q, hint %q; want %q, hint %q", test.status, e.Message, e.Hint, test.message, test.hint)
+		}
+	}
+}
