@@ -69,35 +69,33 @@ func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, 
 }
 
 // open finds the sealing key: where cache_key says, or in the keychain.
-func (c *tokenCache) open(ctx context.Context, limit *limit, file *profile.File) error {
-	limited := func() (context.Context, context.CancelFunc) {
+func (c *tokenCache) open(ctx context.Context, limit *limit, file *profile.File) (err error) {
+	inTime := func(get func(context.Context) ([]byte, error)) ([]byte, error) {
 		ctx, cancel := limit.context(ctx)
-		ctx, cancelKey := context.WithTimeout(ctx, sealingKeyLimit)
-		return ctx, func() { cancelKey(); cancel() }
+		defer cancel()
+		ctx, cancel = context.WithTimeout(ctx, sealingKeyLimit)
+		defer cancel()
+		return get(ctx)
 	}
 	if file.CacheKey != nil {
-		ctx, cancel := limited()
-		defer cancel()
-		text, err := c.run.readCacheKey(ctx, file.CacheKey)
-		if err == nil {
-			c.key, err = cache.KeyFromText(text)
-		}
+		c.key, err = inTime(func(ctx context.Context) ([]byte, error) {
+			text, err := c.run.readCacheKey(ctx, file.CacheKey)
+			if err != nil {
+				return nil, err
+			}
+			return cache.KeyFromText(text)
+		})
 		return err
 	}
 	store, ok := c.run.keyStore()
 	if !ok {
 		return secret.ErrUnavailable
 	}
-	ctx, cancel := limited()
-	defer cancel()
-	var err error
-	c.key, err = cache.SealingKey(ctx, store, false)
-	if errors.Is(err, secret.ErrNotFound) {
-		c.makeKey = func() ([]byte, error) {
-			ctx, cancel := limited()
-			defer cancel()
-			return cache.SealingKey(ctx, store, true)
-		}
+	key := func(create bool) ([]byte, error) {
+		return inTime(func(ctx context.Context) ([]byte, error) { return cache.SealingKey(ctx, store, create) })
+	}
+	if c.key, err = key(false); errors.Is(err, secret.ErrNotFound) {
+		c.makeKey = func() ([]byte, error) { return key(true) }
 		return nil
 	}
 	return err
@@ -311,7 +309,7 @@ again. The count of refusals that may lock an account stays.`,
 				return r.clearAll(holds)
 			}
 			for _, ref := range refs {
-				if err := r.clearRef(cmd.Context(), ref, holds); err != nil {
+				if err := r.clearRef(r.context(), ref, holds); err != nil {
 					return err
 				}
 			}

@@ -101,7 +101,7 @@ func (r *run) emulate(cmd *cobra.Command, options emulator.Options, listen, jour
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(cmd.Context())
+	ctx, stop := context.WithCancel(r.context())
 	defer stop()
 	served := make(chan error, 1)
 	variables := demoVariables(definitions, listener.Addr().String())

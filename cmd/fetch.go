@@ -50,7 +50,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	o := fetchOptions{format: output.Formats()[0], variable: provider.TokenVariable(d.Name)}
 	c := &cobra.Command{
 		Use:   d.Name,
-		Short: "fetch a token from " + d.Title,
+		Short: fetchFrom + d.Title,
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.provider = d.Name
@@ -61,7 +61,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 			if err := o.check(cmd, d); err != nil {
 				return err
 			}
-			return r.fetch(cmd.Context(), d, o)
+			return r.fetch(r.context(), d, o)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

@@ -100,7 +100,7 @@ func serveEmulator(t *testing.T, binary string, environ []string) string {
 
 // serveEmulatorWith starts the emulator with more flags and also returns the
 // variables that it prints.
-func serveEmulatorWith(t *testing.T, binary string, environ []string, args ...string) (address string, variables []string) {
+func serveEmulatorWith(t testing.TB, binary string, environ []string, args ...string) (address string, variables []string) {
 	t.Helper()
 	c := exec.Command(binary, append([]string{"emulator", "--listen", "127.0.0.1:0"}, args...)...)
 	c.Env = environ

@@ -22,6 +22,7 @@ type run struct {
 	env      Env
 	console  *console
 	terminal terminalState
+	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
 
@@ -50,11 +51,8 @@ func Main(version string) int {
 // Run is the program.
 func Run(env Env) int {
 	r := &run{env: env, console: newConsole(&env)}
-	catchBrokenPipe()
-	var ctx context.Context
-	ctx, r.signals = watch(r.terminal.restore)
-	err := r.safely(ctx)
-	stop, stopped := errors.AsType[interrupt](context.Cause(ctx))
+	err := r.safely()
+	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
 		err = stop.failure(err)
 	}
@@ -65,9 +63,27 @@ func Run(env Env) int {
 	return code
 }
 
+// context returns the context of a command that waits for something or prints
+// a token. Watching for signals costs what version and help need not pay.
+func (r *run) context() context.Context {
+	if r.ctx == nil {
+		catchBrokenPipe()
+		r.ctx, r.signals = watch(r.terminal.restore)
+	}
+	return r.ctx
+}
+
+// interrupted returns the signal that ended the context.
+func (r *run) interrupted() (interrupt, bool) {
+	if r.ctx == nil {
+		return interrupt{}, false
+	}
+	return errors.AsType[interrupt](context.Cause(r.ctx))
+}
+
 // safely runs the command line. A panic becomes an error that does not hold its
 // text: that may be anything.
-func (r *run) safely(ctx context.Context) (err error) {
+func (r *run) safely() (err error) {
 	debug.SetTraceback("none") // for a panic on another goroutine
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -80,10 +96,10 @@ func (r *run) safely(ctx context.Context) (err error) {
 		return failure.New(failure.SetUID, "tokenfetch refuses to run set-uid: it would read another user's secrets").
 			WithHint("remove the set-uid and set-gid bits from the program")
 	}
-	return r.execute(ctx)
+	return r.execute()
 }
 
-func (r *run) execute(ctx context.Context) error {
+func (r *run) execute() error {
 	errorsDefault := r.env.getenv("TOKENFETCH_ERRORS")
 	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
 	name := ""
@@ -102,7 +118,7 @@ func (r *run) execute(ctx context.Context) error {
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
 		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
 	}
-	return root.ExecuteContext(ctx)
+	return root.Execute()
 }
 
 func (r *run) newRoot() (*cobra.Command, error) {
@@ -168,8 +184,8 @@ func (r *run) completing() bool {
 }
 
 // addProviders adds the providers' commands. Reading a definition costs time
-// that a run feels, so only those are read that the arguments mention, or all
-// where they name no command (as for help and completion).
+// that a run feels, so only those are read that the arguments mention; where they
+// mention none the commands are just listed, for help and completion.
 func (r *run) addProviders(root *cobra.Command) error {
 	args := beforeDashes(r.env.Args)
 	if found, _, err := root.Find(args); err != nil || found != root {
@@ -181,11 +197,14 @@ func (r *run) addProviders(root *cobra.Command) error {
 			return word == name
 		})
 	}
-	names := provider.Names()
-	if some := slices.Clone(names); slices.ContainsFunc(names, mentioned) {
-		names = slices.DeleteFunc(some, func(name string) bool { return !mentioned(name) })
-	}
-	for _, name := range names {
+	listed := !slices.ContainsFunc(provider.Names(), mentioned)
+	for _, name := range provider.Names() {
+		if listed {
+			root.AddCommand(&cobra.Command{Use: name, Short: fetchFrom + provider.Title(name), Run: func(*cobra.Command, []string) {}})
+		}
+		if !mentioned(name) {
+			continue
+		}
 		d, err := provider.Builtin(name)
 		if err != nil {
 			return err
@@ -194,6 +213,9 @@ func (r *run) addProviders(root *cobra.Command) error {
 	}
 	return nil
 }
+
+// fetchFrom begins the short description of a provider's command.
+const fetchFrom = "fetch a token from "
 
 // needCommand ends a run whose command line lacks a command or names none. It
 // does not repeat the word, which may be a misplaced secret. Help goes to
