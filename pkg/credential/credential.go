@@ -80,7 +80,8 @@ type Plan struct {
 	Base        provider.Address
 	Places      []Place // of the fields that are needed, in the definition's order
 
-	query *Query
+	query  *Query
+	hostAt level // the highest level that gives the host or a field in its name
 }
 
 // Find decides where each field comes from and which host is called. With an
@@ -154,7 +155,6 @@ func (q *Query) noProfile() error {
 func (p *Plan) findHost(ctx context.Context) error {
 	q, d := p.query, p.Definition
 	var environment, baseURL string
-	var at level
 	environmentVariable, baseVariable := d.Variable("environment"), d.Variable("base_url")
 	varEnvironment, hasEnvironment, err := q.variable(environmentVariable)
 	if err != nil {
@@ -168,30 +168,30 @@ func (p *Plan) findHost(ctx context.Context) error {
 		for _, name := range []string{environmentVariable, baseVariable} {
 			if _, set := q.lookup(name); set {
 				return failure.New(failure.SourceConflict, "%s is set, but the profile %s is named and is read alone", name, q.table()).
-					WithHint("unset %s, or use -e or --base-url", name)
+					WithHint("unset %s; -e and --base-url choose the host for one run", name)
 			}
 		}
 	}
 	switch {
 	case q.Environment != "" || q.BaseURL != "":
-		environment, baseURL, at = q.Environment, q.BaseURL, byFlag
+		environment, baseURL, p.hostAt = q.Environment, q.BaseURL, byFlag
 	case hasEnvironment && hasBase:
 		return failure.New(failure.SourceConflict, "%s and %s are both set", environmentVariable, baseVariable).
 			WithHint("unset one of them")
 	case hasEnvironment || hasBase:
-		environment, baseURL, at = varEnvironment, varBase, byVariable
+		environment, baseURL, p.hostAt = varEnvironment, varBase, byVariable
 	case p.Profile != nil && (p.Profile.Environment != "" || p.Profile.BaseURL != ""):
-		environment, baseURL, at = p.Profile.Environment, p.Profile.BaseURL, byProfile
+		environment, baseURL, p.hostAt = p.Profile.Environment, p.Profile.BaseURL, byProfile
 	case len(d.Environments) == 1:
-		environment, at = d.Environments[0].Name, byDefinition
+		environment, p.hostAt = d.Environments[0].Name, byDefinition
 	default:
 		return p.noHost()
 	}
-	if p.Base, err = p.address(ctx, environment, baseURL); err != nil {
+	if p.Base, err = p.address(ctx, environment, baseURL, p.place); err != nil {
 		return err
 	}
 	p.Environment = environment
-	if at >= byVariable {
+	if p.hostAt >= byVariable {
 		return p.checkBinding(ctx)
 	}
 	return nil
@@ -217,8 +217,9 @@ func (q *Query) touched() bool {
 	return len(q.Flags) > 0 || slices.ContainsFunc(q.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
 }
 
-// address returns the base address for an environment's name or a base URL.
-func (p *Plan) address(ctx context.Context, environment, baseURL string) (provider.Address, error) {
+// address returns the base address for an environment's name or a base URL;
+// find says where the fields in the host's name come from.
+func (p *Plan) address(ctx context.Context, environment, baseURL string, find func(string) (Place, error)) (provider.Address, error) {
 	d := p.Definition
 	if baseURL != "" {
 		return d.CheckBase(baseURL)
@@ -233,7 +234,8 @@ func (p *Plan) address(ctx context.Context, environment, baseURL string) (provid
 	}
 	var problem error
 	address, err := d.Address(e, func(field string) string {
-		place, err := p.place(field)
+		place, err := find(field)
+		p.hostAt = max(p.hostAt, place.level)
 		switch {
 		case err != nil:
 		case place.Kind == Helper || place.Kind == Keychain:
@@ -269,7 +271,13 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 		}
 		environment = p.Definition.Environments[0].Name
 	}
-	own, err := p.address(ctx, environment, p.Profile.BaseURL)
+	own, err := p.address(ctx, environment, p.Profile.BaseURL, func(name string) (Place, error) {
+		if s, ok := p.Profile.Fields[name]; ok {
+			f, _ := p.Definition.Field(name)
+			return p.fromProfile(f, s)
+		}
+		return p.place(name)
+	})
 	if err != nil {
 		return err
 	}

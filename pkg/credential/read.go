@@ -202,8 +202,8 @@ func WithoutSecrets(environ []string, p *Plan) []string {
 	drop := map[string]bool{}
 	if p != nil && p.Profile != nil {
 		for _, f := range p.Definition.Fields {
-			if f.Secret {
-				drop[p.Profile.Fields[f.Name].Env] = true
+			if name := p.Profile.Fields[f.Name].Env; f.Secret && name != "" {
+				drop[name] = true
 			}
 		}
 	}

@@ -48,6 +48,7 @@ const (
 	DefinitionInvalid   Code = "definition_invalid"
 	SetUID              Code = "set_uid"
 	CacheInvalid        Code = "cache_invalid"
+	OpenFilesLimit      Code = "open_files_limit"
 	EmulatorUnavailable Code = "emulator_unavailable"
 
 	CredentialsRejected Code = "credentials_rejected"
@@ -157,6 +158,7 @@ func Codes() []Meaning {
 		{DefinitionInvalid, Config, "a provider definition is wrong"},
 		{CacheInvalid, Config, "a setting of the cache cannot be"},
 		{SetUID, Config, "the program runs with other rights than its caller's"},
+		{OpenFilesLimit, Config, "too few files may be open at once"},
 		{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
 
 		{CredentialsRejected, Refused, "the provider rejected the credentials"},

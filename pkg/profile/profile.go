@@ -416,8 +416,8 @@ func (f *File) line(key []string) int {
 		} else {
 			table = parts
 		}
-		if len(path) > best && len(path) <= len(key) && slices.Equal(path, key[:len(path)]) {
-			best, line = len(path), parser.Shape(at).Start.Line
+		if n := min(len(path), len(key)); n > best && slices.Equal(path[:n], key[:n]) {
+			best, line = n, parser.Shape(at).Start.Line
 		}
 	}
 	return line

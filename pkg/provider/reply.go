@@ -232,7 +232,7 @@ func keys(object token.Object) string {
 	}
 	more := ""
 	if len(names) > 20 {
-		names, more = names[:20], ", …"
+		names, more = names[:20], ", ..."
 	}
 	for i, name := range names {
 		if len(name) > 40 {

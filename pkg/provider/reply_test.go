@@ -439,7 +439,7 @@ func TestNoTokenNamesKeys(t *testing.T) {
 	for c := 'a'; c < 'a'+21; c++ {
 		many.WriteString(`,"` + string(c) + `":0`)
 	}
-	if got, want := message("{"+many.String()[1:]+"}"), at+"the members a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, …"; got != want {
+	if got, want := message("{"+many.String()[1:]+"}"), at+"the members a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, ..."; got != want {
 		t.Errorf("of 21 members: message %q, want %q", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,7 +19,8 @@ const shortest = 6
 // Redact returns text with every secret replaced by Hidden, in each encoding
 // an echo is likely to use: as it is, percent, form, JSON, HTML, shell, hex,
 // and base64 wherever it may stand in the encoded text. A text that holds a
-// secret of fewer than 6 bytes is hidden whole.
+// secret of fewer than 6 bytes, or one with other characters escaped than these
+// encodings escape, is hidden whole.
 func Redact(text string, secrets ...Value) string {
 	if text == "" {
 		return text
@@ -44,7 +46,44 @@ func Redact(text string, secrets ...Value) string {
 	for _, form := range forms {
 		text = replaceFold(text, form)
 	}
+	// Which characters an encoder escapes is its own choice.
+	for _, decode := range []func(string) string{fromURL, fromForm, html.UnescapeString, fromString} {
+		plain := decode(text)
+		echoed := func(s Value) bool { return s.Reveal() != "" && containsFold(plain, s.Reveal()) }
+		if plain != text && slices.ContainsFunc(secrets, echoed) {
+			return Hidden
+		}
+	}
 	return text
+}
+
+func fromURL(text string) string {
+	return replace(text, "%", `%[0-9A-Fa-f]{2}`, func(escape string) string {
+		c, _ := hex.DecodeString(escape[1:]) // the pattern lets only hex through
+		return string(c)
+	})
+}
+
+func fromForm(text string) string { return fromURL(strings.ReplaceAll(text, "+", " ")) }
+
+// fromString undoes the escapes of JSON strings and, with a backslash before
+// any other character, of shells.
+func fromString(text string) string {
+	return replace(text, `\`, `(?s)(\\u[0-9A-Fa-f]{4})+|\\.`, func(escape string) string {
+		var plain string
+		if json.Unmarshal([]byte(`"`+escape+`"`), &plain) != nil {
+			return escape[1:]
+		}
+		return plain
+	})
+}
+
+// replace compiles pattern only for a text that holds its first character.
+func replace(text, first, pattern string, by func(string) string) string {
+	if !strings.Contains(text, first) {
+		return text
+	}
+	return regexp.MustCompile(pattern).ReplaceAllStringFunc(text, by)
 }
 
 func encodings(raw string) []string {
@@ -55,6 +94,8 @@ func encodings(raw string) []string {
 		percent(raw),
 		html.EscapeString(raw),
 		strings.ReplaceAll(raw, "'", `'\''`),
+		strings.ReplaceAll(raw, "'", `'"'"'`),
+		strings.ReplaceAll(raw, "'", `''`),
 		hex.EncodeToString([]byte(raw)),
 		inJSON(raw),
 		strings.ReplaceAll(inJSON(raw), "/", `\/`),

@@ -28,7 +28,7 @@ func Command(ctx context.Context, argv, environ []string, terminal *os.File) (se
 	out := &limited{limit: MaxValue + 2}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Args[0] = argv[0]
-	cmd.Env = environ
+	cmd.Env = append([]string{}, environ...) // nil would be our own environment
 	cmd.Stdout = out
 	cmd.WaitDelay = time.Second
 	if terminal != nil {
@@ -69,7 +69,7 @@ func lookUp(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	switch {
-	case errors.Is(err, exec.ErrDot):
+	case errors.Is(err, exec.ErrDot), err == nil && !filepath.IsAbs(path): // GODEBUG can turn ErrDot off
 		return "", failure.New(failure.HelperNotFound, "the helper %s is found only through a relative entry of PATH", name).
 			WithHint("give its absolute path")
 	case errors.Is(err, fs.ErrPermission):

@@ -100,7 +100,7 @@ var (
 // reason says in our words why a file could not be opened or read.
 func reason(err error) string {
 	switch {
-	case errors.Is(err, errNotRegular):
+	case errors.Is(err, errNotRegular), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EOPNOTSUPP): // the last two of a socket
 		return "not a regular file"
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied"
@@ -110,8 +110,8 @@ func reason(err error) string {
 		return "it is a directory, not a regular file"
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return "its name is too long"
-	case errors.Is(err, syscall.ENOTDIR):
-		return "a part of its path is not a directory"
+	case errors.Is(err, syscall.EBADF):
+		return "the descriptor is not open for reading"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "too many open files"
 	case errors.Is(err, context.Canceled):
@@ -146,11 +146,7 @@ func descriptor(path string) (uintptr, bool) {
 // pipe whose writer is gone.
 func open(path string, pipes bool) (*os.File, error) {
 	if fd, ok := descriptor(path); ok && pipes {
-		file := os.NewFile(fd, path)
-		if file == nil {
-			return nil, fs.ErrNotExist
-		}
-		return file, nil
+		return duplicate(fd, path)
 	}
 	flags := os.O_RDONLY
 	if !pipes {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const nonblock = syscall.O_NONBLOCK
@@ -24,6 +26,24 @@ func unsafe(info fs.FileInfo) string {
 		return fmt.Sprintf("can be written by others (mode %04o)", info.Mode().Perm())
 	}
 	return ""
+}
+
+// duplicate opens the descriptor fd once more, so that fd itself stays open. It
+// must be one that the caller handed over: what this program or the Go runtime
+// opened, and would break if it were read, is closed on exec.
+func duplicate(fd uintptr, path string) (*os.File, error) {
+	flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0)
+	if err == nil && flags&unix.FD_CLOEXEC != 0 {
+		err = unix.EBADF
+	}
+	if err != nil {
+		return nil, err
+	}
+	n, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(n), path), nil
 }
 
 func private(info fs.FileInfo) bool { return info.Mode()&0o077 == 0 }

@@ -116,8 +116,8 @@ func TestPostAnyStatus(t *testing.T) {
 		t.Run(test.row+" "+strconv.Itoa(test.status), func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, answer(fmt.Sprintf("HTTP/1.1 %d %s\r\n%sContent-Length: 2\r\n\r\n{}", test.status, hostile, test.header)))
-			reply, err := (&Client{UserAgent: "tokenfetch/test"}).Post(t.Context(), request("http://"+s.address))
-			if err != nil {
+			reply, err := post(t, t.Context(), &Client{}, "http://"+s.address)
+			if reply == nil {
 				t.Fatal(told(err))
 			}
 			if reply.Status != test.status {
@@ -372,7 +372,11 @@ func TestPostDeadline(t *testing.T) {
 			}}
 			_, err := post(t, d, client, test.scheme+"://"+s.address)
 			checkTold(t, err, strings.ReplaceAll(test.want, "HOST", s.address))
+			end := time.Now()
 			wire := s.stop()
+			if time.Since(end) > 5*time.Second {
+				t.Error("the connection was left open")
+			}
 			if test.sent {
 				checkWire(t, wire, golden(s.address))
 			} else if text := strings.Join(wire, ""); leaked(text) != "" || strings.Contains(text, "POST") {
@@ -465,8 +469,8 @@ func TestPostNoConnection(t *testing.T) {
 	t.Parallel()
 	const hint = "; hint: check the environment or base address, and this computer's network"
 	tests := []struct{ name, base, want string }{
-		{"NET-01 the name does not exist", "https://name.invalid", `dns_not_found (net, sent "no", attempts 1): the name name.invalid does not exist` + hint},
-		{"NET-02 the look-up fails", "https://servfail.example", `dns_failed (net, sent "no", attempts 1): the name servfail.example could not be looked up; hint: check this computer's network`},
+		{"NET-01 the name does not exist", "https://name.invalid:8443", `dns_not_found (net, sent "no", attempts 1): the name name.invalid does not exist` + hint},
+		{"NET-02 the look-up fails", "https://servfail.example:8443", `dns_failed (net, sent "no", attempts 1): the name servfail.example could not be looked up; hint: check this computer's network`},
 		{"NET-03 refused", "https://127.0.0.1:1", `connect_failed (net, sent "no", attempts 1): cannot connect to 127.0.0.1:1: connection refused` + hint},
 		{"NET-03 refused by a name", "https://provider.example:1", `connect_failed (net, sent "no", attempts 1): cannot connect to provider.example:1: connection refused` + hint},
 		{"http to another computer", "http://192.0.2.1", `connect_failed (net, sent "no", attempts 1): 192.0.2.1 is not a loopback address, so http is not used; hint: use an https base address`},
@@ -487,15 +491,10 @@ func TestPostNoConnection(t *testing.T) {
 func TestPostSilentResolver(t *testing.T) {
 	t.Parallel()
 	d := newDeadline(t)
-	go func() {
-		select {
-		case <-silentAsked:
-			d.pass()
-		case <-t.Context().Done():
-		}
-	}()
-	_, err := post(t, d, &Client{}, "https://silent.example")
-	checkTold(t, err, `dns_failed (net, sent "no", attempts 1): the name silent.example could not be looked up; hint: check this computer's network`)
+	host := fmt.Sprintf("silent-%d.example", time.Now().UnixNano())
+	silent.Store(host+".", d.pass)
+	_, err := post(t, d, &Client{}, "https://"+host)
+	checkTold(t, err, `dns_failed (net, sent "no", attempts 1): the name `+host+` could not be looked up; hint: check this computer's network`)
 }
 
 // NET-16: the first address is dead, the second works.

@@ -41,13 +41,14 @@ func FuzzParseObject(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
+	sentence := regexp.MustCompile(`^the reply [ -~]{1,100}$`)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		object, err := ParseObject(body)
 		if err != nil {
 			if e, ok := err.(*failure.Error); !ok || e.Class() != failure.Reply || object != nil {
 				t.Fatalf("%T %v with %v", err, err, object)
 			}
-			if !regexp.MustCompile(`^the reply [ -~]{1,100}$`).MatchString(err.Error()) {
+			if !sentence.MatchString(err.Error()) {
 				t.Fatalf("the error is %q", err)
 			}
 			return

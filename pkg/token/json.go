@@ -71,7 +71,8 @@ func ParseObject(body []byte) (Object, error) {
 	if !validSurrogates(trimmed[:end]) {
 		return nil, failure.New(failure.BadEncoding, "the reply holds half of a surrogate pair")
 	}
-	return value.(Object), nil
+	object, _ := value.(Object) // it begins with a brace
+	return object, nil
 }
 
 func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
@@ -210,7 +211,7 @@ func wholeNumber(text string) (int64, bool) {
 		return n, true
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f != float64(int64(f)) || f > 1<<53 || f < -(1<<53) {
+	if err != nil || f != float64(int64(f)) || f >= 1<<53 || f <= -(1<<53) {
 		return 0, false
 	}
 	return int64(f), true

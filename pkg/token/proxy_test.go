@@ -147,14 +147,20 @@ func TestProxyFails(t *testing.T) {
 		reply string
 		want  string
 	}{
-		{"refuses", "HTTP/1.1 407 " + canaryServer + "\r\nProxy-Authenticate: Basic realm=\"" + canaryServer + "\"\r\nContent-Length: 0\r\n\r\n",
-			`proxy_failed (net, sent "no", attempts 1): the proxy refused to connect to provider.example (status 407); hint: check HTTPS_PROXY and its credentials, or add the host to NO_PROXY`},
-		{"redirects", "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n",
-			`proxy_failed (net, sent "no", attempts 1): the proxy refused to connect to provider.example (status 302); hint: check HTTPS_PROXY and its credentials, or add the host to NO_PROXY`},
+		{
+			"refuses", "HTTP/1.1 407 " + canaryServer + "\r\nProxy-Authenticate: Basic realm=\"" + canaryServer + "\"\r\nContent-Length: 0\r\n\r\n",
+			`proxy_failed (net, sent "no", attempts 1): the proxy refused to connect to provider.example (status 407); hint: check HTTPS_PROXY and its credentials, or add the host to NO_PROXY`,
+		},
+		{
+			"redirects", "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n",
+			`proxy_failed (net, sent "no", attempts 1): the proxy refused to connect to provider.example (status 302); hint: check HTTPS_PROXY and its credentials, or add the host to NO_PROXY`,
+		},
 		{"is none", "220 " + hostile + " ESMTP\r\n", unreachable},
 		{"hangs up", "", unreachable},
-		{"closes the tunnel", "HTTP/1.1 200 OK\r\n\r\n",
-			`tls_protocol (net, sent "no", attempts 1): provider.example broke off the TLS handshake (phase tls); hint: TLS 1.2 or newer is needed`},
+		{
+			"closes the tunnel", "HTTP/1.1 200 OK\r\n\r\n",
+			`tls_protocol (net, sent "no", attempts 1): provider.example broke off the TLS handshake (phase tls); hint: TLS 1.2 or newer is needed`,
+		},
 	}
 	for _, test := range tests {
 		t.Run("NET-17 "+test.name, func(t *testing.T) {
