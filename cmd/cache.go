@@ -256,8 +256,8 @@ func (r *run) remember(d *provider.Definition, guard *cache.Guard, err error) {
 	note := ""
 	if err := guard.Refused(e.Code, now); err != nil {
 		r.console.info("the refusal is not recorded: %s", cacheProblem(err))
-	} else {
-		note = fmt.Sprintf("; until they change they are held back on this computer for %v", guard.HeldFor(now))
+	} else if d := guard.HeldFor(now); d > 0 {
+		note = fmt.Sprintf("; until they change they are held back on this computer for %v", d)
 	}
 	if left, known := guard.Left(now); known {
 		note += fmt.Sprintf("; %s locks the account after %d refusals in a row (%d left, as far as this computer knows)", d.Title, d.Policy.LockoutAfter, left)

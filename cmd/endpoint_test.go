@@ -1,19 +1,11 @@
 package cmd
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
+	"bufio"
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -27,203 +19,380 @@ import (
 )
 
 // endpoint is a token endpoint made of a script's own replies: unlike the
-// emulator it knows no definition, so it is a second witness.
+// emulator it knows no definition, so it is a second witness. It reads and
+// writes bytes itself, because most of what it plays is not HTTP.
 type endpoint struct {
+	address string // 127.0.0.1:PORT
+	layer   layer
+	answers []answer  // to one connection each, the last to all further ones
+	log     io.Writer // what came in, as the scripts compare it
+
+	wire        wire
 	mu          sync.Mutex
-	connections int
-	requests    int
-	log         *os.File // what came in, as the scripts compare it
+	connections int // accepted
+	requests    int // understood
+	passwords   int // requests with the password in their body
+	open        int // connections that have not ended
 }
 
-// endpoint [-tls] BEHAVIOUR starts a server and sets $ENDPOINT to its address
-// (and $ENDPOINT_HOST to its host and port). With -tls its authority stands in
-// the file ca.pem. BEHAVIOUR is one of
+// startEndpoint is the script command
+//
+//	endpoint [-tls] [-with TROUBLE] [-drop N] [-late DURATION] BEHAVIOUR
+//
+// It starts a server and sets $ENDPOINT to its address ($ENDPOINT_HOST to its
+// host and port, $ENDPOINT_PORT to the port). With -tls its authority stands in the file ca.pem, and
+// TROUBLE is one of layers. With -drop N the first N connections are reset
+// before anything is read; with -late the port is closed for so long. BEHAVIOUR
+// is one of
 //
 //	STATUS FILE [NAME:VALUE...]   answer with the status, the file's content and the headers
 //	hang                          read the request and never answer
 //	close                         read the request and close the connection
+//	reset                         read the request and reset the connection
 //	garbage                       answer with bytes that are not HTTP
+//	raw FILE                      answer with the file's content, lines ended by CR LF
+//	drip FILE                     the same, and then a blank every 50 ms for ever
+//	endless FILE                  the same, and then blanks for ever, without a pause
+//	early FILE                    say the file's content before the request is read
+//	deaf FILE                     say it when the request has begun, and read no more
 //
-// or several of these joined by "then", one for each request. With -drop N the
-// first N connections are reset before anything is read.
+// or several of these joined by "then", one for each connection. A FILE that
+// is empty or begins with { is the content itself; see content.
 func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	flags := flag.NewFlagSet("endpoint", flag.ContinueOnError)
 	secure := flags.Bool("tls", false, "")
+	trouble := flags.String("with", "", "")
 	drop := flags.Int("drop", 0, "")
+	late := flags.Duration("late", 0, "")
 	ts.Check(flags.Parse(args))
-	args = flags.Args()
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: endpoint [-tls] [-drop N] BEHAVIOUR")
+	if neg || flags.NArg() == 0 {
+		ts.Fatalf("usage: endpoint [-tls] [-with TROUBLE] [-drop N] [-late DURATION] BEHAVIOUR")
 	}
 	file, err := os.OpenFile(ts.MkAbs("requests"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	ts.Check(err)
-	e := &endpoint{log: file}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	address := listener.Addr().String()
-	listener = &dropping{Listener: listener, left: *drop}
+	e := &endpoint{log: file, answers: parseAnswers(ts, flags.Args())}
 	scheme := "http"
 	if *secure {
 		scheme = "https"
-		authority, certificate := testCertificate(ts)
-		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority, 0o600))
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}})
+		authority, err := newAuthority()
+		ts.Check(err)
+		e.layer, err = layers(authority, *trouble)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority.pem, 0o600))
 	}
-	server := &http.Server{
-		Handler:   e.handler(ts, args),
-		ErrorLog:  log.New(io.Discard, "", 0),
-		ConnState: func(_ net.Conn, state http.ConnState) { e.count(state == http.StateNew, false) },
+	ts.Check(e.listen(*drop, *late, ts.Defer))
+	ts.Defer(func() { file.Close() })
+	ts.Setenv("ENDPOINT", scheme+"://"+e.address)
+	ts.Setenv("ENDPOINT_HOST", e.address)
+	_, port, err := net.SplitHostPort(e.address)
+	ts.Check(err)
+	ts.Setenv("ENDPOINT_PORT", port)
+	remember(ts, e)
+	networkCommands(ts)
+}
+
+// networkCommands gives a script the further commands of the network: they
+// exist from its first endpoint on.
+func networkCommands(ts *testscript.TestScript) {
+	ts.SetCmd("fetches", fetches)
+	ts.SetCmd("fails", fails)
+	ts.SetCmd("proxy", startProxy)
+	ts.SetCmd("proxied", countProxied)
+	// The race detector lets a program sleep for a second when it ends.
+	ts.Setenv("GORACE", "atexit_sleep_ms=0")
+}
+
+// fetches COMMAND... is exitcode for a run that works: it prints the token and
+// a line end, and nothing else.
+func fetches(ts *testscript.TestScript, neg bool, args []string) {
+	exitcode(ts, neg, append([]string{"-token", "0"}, args...))
+	if got, want := ts.ReadFile("stdout"), ts.Getenv("TOKEN")+"\n"; got != want {
+		ts.Fatalf("standard output is %q, want %q", got, want)
 	}
-	go server.Serve(listener)
-	ts.Defer(func() { server.Close(); file.Close() })
-	ts.Setenv("ENDPOINT", scheme+"://"+address)
-	ts.Setenv("ENDPOINT_HOST", address)
-	endpoints.Store(ts, e)
-}
-
-// endpoints holds the running endpoint of each script.
-var endpoints sync.Map
-
-func (e *endpoint) count(connection, request bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if connection {
-		e.connections++
-	}
-	if request {
-		e.requests++
-	}
-}
-
-// behaviour is how one request is answered.
-type behaviour struct {
-	status  int    // or, if it is 0,
-	trouble string // hang, close or garbage
-	body    string
-	headers []string
-}
-
-func parseBehaviours(ts *testscript.TestScript, args []string) []behaviour {
-	var all []behaviour
-	for _, step := range strings.Split(strings.Join(args, "\n"), "\nthen\n") {
-		words := strings.Split(step, "\n")
-		status, err := strconv.Atoi(words[0])
-		if err != nil {
-			all = append(all, behaviour{trouble: words[0]})
-			continue
-		}
-		all = append(all, behaviour{status, "", os.Expand(ts.ReadFile(words[1]), ts.Getenv), words[2:]})
-	}
-	return all
-}
-
-func (e *endpoint) handler(ts *testscript.TestScript, args []string) http.Handler {
-	behaviours := parseBehaviours(ts, args)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.count(false, true)
-		e.write(r)
-		e.mu.Lock()
-		b := behaviours[min(e.requests, len(behaviours))-1]
-		e.mu.Unlock()
-		switch b.trouble {
-		case "hang":
-			<-r.Context().Done()
-			return
-		case "close", "garbage":
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err == nil {
-				if b.trouble == "garbage" {
-					_, _ = conn.Write([]byte("220 mail.example ESMTP \x1b[2J\r\n"))
-				}
-				conn.Close()
-			}
-			return
-		}
-		w.Header()["Content-Type"] = []string{"application/json"}
-		for _, header := range b.headers {
-			name, value, _ := strings.Cut(header, ":")
-			w.Header()[name] = []string{value}
-		}
-		w.WriteHeader(b.status)
-		_, _ = io.WriteString(w, b.body)
-	})
-}
-
-// dropping is a listener that resets its first connections.
-type dropping struct {
-	net.Listener
-	left int // used by the one goroutine that accepts
-}
-
-func (d *dropping) Accept() (net.Conn, error) {
-	for {
-		conn, err := d.Listener.Accept()
-		if err != nil || d.left == 0 {
-			return conn, err
-		}
-		d.left--
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		conn.Close()
+	if stderr := ts.ReadFile("stderr"); stderr != "" {
+		ts.Fatalf("standard error is not silent:\n%s", stderr)
 	}
 }
 
-// write logs a request: the line, the headers in alphabetical order, the body.
-func (e *endpoint) write(r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		body = []byte("unreadable")
+// fails N CODE COMMAND... is exitcode for a run that fails: standard output is
+// empty, and the error is the one that CODE names.
+func fails(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: fails N CODE COMMAND [ARG...]")
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s\n", r.Method, r.RequestURI, r.Proto)
-	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		fmt.Fprintf(&b, "%s: %s\n", name, strings.Join(r.Header[name], " | "))
+	exitcode(ts, neg, append([]string{args[0]}, args[2:]...))
+	if stdout := ts.ReadFile("stdout"); stdout != "" {
+		ts.Fatalf("standard output is not empty: %q", stdout)
 	}
-	fmt.Fprintf(&b, "\n%s\n", body)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, _ = e.log.WriteString(b.String())
+	stderr := ts.ReadFile("stderr")
+	if !strings.Contains(stderr, "("+args[1]+")\n") && !strings.Contains(stderr, `"code":"`+args[1]+`"`) {
+		ts.Fatalf("the error is not %s:\n%s", args[1], stderr)
+	}
 }
 
-// requests N [CONNECTIONS] checks how many requests the endpoint that was
-// started last has seen, and on how many connections (without CONNECTIONS, on
-// one each).
+// countRequests is the script command
+//
+//	requests [-at ADDRESS] N [CONNECTIONS]
+//
+// It checks how many requests the endpoint that was started last has seen (or
+// the one at an $ENDPOINT of before), on how many connections (without
+// CONNECTIONS, on one each), and that the password was in none of the bytes
+// that came in but once in each request.
 func countRequests(ts *testscript.TestScript, neg bool, args []string) {
+	flags := flag.NewFlagSet("requests", flag.ContinueOnError)
+	at := flags.String("at", "", "")
+	ts.Check(flags.Parse(args))
+	args = flags.Args()
 	if neg || len(args) < 1 || len(args) > 2 {
-		ts.Fatalf("usage: requests N [CONNECTIONS]")
+		ts.Fatalf("usage: requests [-at ADDRESS] N [CONNECTIONS]")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	connections, err := strconv.Atoi(args[len(args)-1])
 	ts.Check(err)
-	running, _ := endpoints.Load(ts)
-	e, _ := running.(*endpoint)
+	e := started(ts, *at)
 	if e == nil {
-		ts.Fatalf("no endpoint was started")
+		ts.Fatalf("no such endpoint was started")
 	}
+	e.settle()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.requests != want || e.connections != connections {
 		ts.Fatalf("%d requests on %d connections, want %d on %d", e.requests, e.connections, want, connections)
 	}
+	if n := e.wire.count(canaries["PASSWORD"]); n != e.passwords {
+		ts.Fatalf("the password came %d times in %d requests", n, e.passwords)
+	}
 }
 
-// testCertificate makes an authority (as PEM) and a certificate of 127.0.0.1.
-func testCertificate(ts *testscript.TestScript) ([]byte, tls.Certificate) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ts.Check(err)
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "tokenfetch test"},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+// endpoints holds the endpoints of each script, in the order of their start.
+var endpoints struct {
+	sync.Mutex
+	of map[*testscript.TestScript][]*endpoint
+}
+
+func remember(ts *testscript.TestScript, e *endpoint) {
+	endpoints.Lock()
+	defer endpoints.Unlock()
+	if endpoints.of == nil {
+		endpoints.of = map[*testscript.TestScript][]*endpoint{}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	ts.Check(err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	endpoints.of[ts] = append(endpoints.of[ts], e)
+}
+
+// started returns a script's endpoint at an address, or its last one.
+func started(ts *testscript.TestScript, address string) *endpoint {
+	endpoints.Lock()
+	defer endpoints.Unlock()
+	for _, e := range slices.Backward(endpoints.of[ts]) {
+		if address == "" || strings.HasSuffix(address, "://"+e.address) {
+			return e
+		}
+	}
+	return nil
+}
+
+// listen makes the endpoint accept connections. With late its port, though
+// chosen, is closed for that time. It ends when what atEnd takes is called.
+func (e *endpoint) listen(drop int, late time.Duration, atEnd func(func())) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	e.address = listener.Addr().String()
+	if e.layer.neverAccepts {
+		return fillQueue(listener, atEnd)
+	}
+	if late == 0 {
+		atEnd(func() { listener.Close() })
+		go e.accept(listener, drop)
+		return nil
+	}
+	listener.Close()
+	opened := make(chan net.Listener, 1)
+	atEnd(func() {
+		if l := <-opened; l != nil {
+			l.Close()
+		}
+	})
+	time.AfterFunc(late, func() {
+		l, err := net.Listen("tcp", e.address)
+		if err != nil {
+			opened <- nil
+			return
+		}
+		opened <- l
+		e.accept(l, drop)
+	})
+	return nil
+}
+
+func (e *endpoint) accept(listener net.Listener, drop int) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		e.mu.Lock()
+		e.connections++
+		e.open++
+		n := e.connections - drop
+		e.mu.Unlock()
+		go func() {
+			defer func() {
+				e.mu.Lock()
+				e.open--
+				e.mu.Unlock()
+			}()
+			if n <= 0 {
+				resetConn(conn)
+				return
+			}
+			e.converse(conn, e.answers[min(n, len(e.answers))-1])
+		}()
+	}
+}
+
+// converse gives an answer to a connection, and then reads what else comes in.
+func (e *endpoint) converse(conn net.Conn, answer answer) {
+	defer conn.Close()
+	c := &conversation{e.layer.over(e.wire.tap(conn)), conn, e}
+	if e.layer.isTLS() {
+		if c.Conn == nil {
+			// A connection that is closed with bytes unread is reset, and with it
+			// an alert that is under way.
+			_, _ = io.Copy(io.Discard, conn)
+			return
+		}
+		c.Conn = e.wire.tap(c.Conn)
+	}
+	answer(c)
+	_, _ = io.Copy(io.Discard, c)
+}
+
+// settle waits until every connection has ended, as it does when the program
+// that made it has.
+func (e *endpoint) settle() {
+	for range 600 {
+		time.Sleep(5 * time.Millisecond)
+		e.mu.Lock()
+		open := e.open
+		e.mu.Unlock()
+		if open == 0 {
+			return
+		}
+	}
+}
+
+// write logs a request: the line, the headers in alphabetical order (and the
+// host, if it is not the endpoint's own), the body.
+func (e *endpoint) write(r *http.Request, body []byte) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %s\n", r.Method, r.RequestURI, r.Proto)
+	if r.Host != e.address {
+		r.Header["Host"] = []string{r.Host}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		fmt.Fprintf(&b, "%s: %s\n", name, strings.Join(r.Header[name], " | "))
+	}
+	fmt.Fprintf(&b, "\n%s\n", body)
+	_, _ = io.WriteString(e.log, b.String())
+}
+
+// conversation is one connection to an endpoint.
+type conversation struct {
+	net.Conn // above TLS, if there is any
+	raw      net.Conn
+	endpoint *endpoint
+}
+
+// request reads one request whole, counts and logs it, and reports whether
+// there was one.
+func (c *conversation) request() bool {
+	r, err := http.ReadRequest(bufio.NewReader(c))
+	if err != nil {
+		return false
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		body = []byte("unreadable")
+	}
+	c.endpoint.mu.Lock()
+	defer c.endpoint.mu.Unlock()
+	c.endpoint.requests++
+	if strings.Contains(string(body), canaries["PASSWORD"]) {
+		c.endpoint.passwords++
+	}
+	c.endpoint.write(r, body)
+	return err == nil
+}
+
+// say writes text and reports whether the other side still takes it.
+func (c *conversation) say(text string) bool {
+	_, err := io.WriteString(c, text)
+	return err == nil
+}
+
+// end says that nothing more will come.
+func (c *conversation) end() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
+func resetConn(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// wire keeps what comes in on the connections of a server.
+type wire struct {
+	mu   sync.Mutex
+	taps []*tap
+}
+
+// tap is a connection whose incoming bytes are kept.
+type tap struct {
+	net.Conn
+	wire *wire
+	seen []byte
+}
+
+func (w *wire) tap(conn net.Conn) net.Conn {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := &tap{Conn: conn, wire: w}
+	w.taps = append(w.taps, t)
+	return t
+}
+
+// Read reads from the connection.
+func (t *tap) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	t.wire.mu.Lock()
+	t.seen = append(t.seen, b[:n]...)
+	t.wire.mu.Unlock()
+	return n, err
+}
+
+// CloseWrite ends what is written to the connection.
+func (t *tap) CloseWrite() error {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// count returns how often text came in.
+func (w *wire) count(text string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, t := range w.taps {
+		n += strings.Count(string(t.seen), text)
+	}
+	return n
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -68,8 +69,13 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// printHelp writes a command's help to the command's output.
-func (r *run) printHelp(cmd *cobra.Command, _ []string) { cmd.Print(r.helpOf(cmd)) }
+// printHelp writes a command's help to the command's output. Cobra takes no
+// error of it.
+func (r *run) printHelp(cmd *cobra.Command, _ []string) {
+	if _, err := io.WriteString(cmd.OutOrStdout(), r.helpOf(cmd)); err != nil {
+		r.unprinted = unprinted(err)
+	}
+}
 
 // helpOf returns the help of a command.
 func (r *run) helpOf(cmd *cobra.Command) string {

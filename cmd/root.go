@@ -1,8 +1,11 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
+	"log"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -31,6 +34,7 @@ type run struct {
 
 	provider, profile, origin string
 	outputBegun               bool
+	unprinted                 error // a help text that could not be written
 }
 
 // Main runs the program in the process's own world and returns its exit code.
@@ -51,6 +55,7 @@ func Main(version string) int {
 // Run is the program.
 func Run(env Env) int {
 	r := &run{env: env, console: newConsole(&env)}
+	log.SetOutput(io.Discard) // where net/http prints bytes that came when it expected none
 	err := r.safely()
 	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
@@ -81,6 +86,9 @@ func (r *run) interrupted() (interrupt, bool) {
 	return errors.AsType[interrupt](context.Cause(r.ctx))
 }
 
+// minFiles is how many files may have to be open at once, streams included.
+const minFiles = 16
+
 // safely runs the command line. A panic becomes an error that does not hold its
 // text: that may be anything.
 func (r *run) safely() (err error) {
@@ -92,10 +100,6 @@ func (r *run) safely() (err error) {
 				WithHint("please report this, with the command (without secrets) and tokenfetch version")
 		}
 	}()
-	if setUID() {
-		return failure.New(failure.SetUID, "tokenfetch refuses to run set-uid: it would read another user's secrets").
-			WithHint("remove the set-uid and set-gid bits from the program")
-	}
 	return r.execute()
 }
 
@@ -115,10 +119,17 @@ func (r *run) execute() error {
 	if found, _, err := root.Find([]string{word}); err == nil && found != root && name == "" {
 		r.asked.format = "" // a command that prints no token
 	}
+	if setUID() {
+		return failure.New(failure.SetUID, "tokenfetch refuses to run set-uid: it would read another user's secrets").
+			WithHint("remove the set-uid and set-gid bits from the program")
+	}
+	if !enoughFiles() {
+		return failure.New(failure.OpenFilesLimit, "fewer than %d files may be open at once", minFiles).WithHint("run: ulimit -n 256")
+	}
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
 		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
 	}
-	return root.Execute()
+	return cmp.Or(root.Execute(), r.unprinted)
 }
 
 func (r *run) newRoot() (*cobra.Command, error) {

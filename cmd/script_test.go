@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -48,11 +50,19 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setUpScript,
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return os.Getuid() == 0, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitcode,
 			"endpoint": startEndpoint,
 			"requests": countRequests,
 			"keychain": storeItem,
+			"profiles": writeProfiles,
+			"socket":   makeSocket,
 		},
 	})
 }
@@ -72,11 +82,21 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("HOME", home)
+	// Each run of a script stands for itself: nothing is remembered of refusals.
+	// What is remembered has tests of its own, with many processes.
+	env.Setenv("XDG_STATE_HOME", "/dev/null")
+	env.Setenv("PROFILES", filepath.Join(home, ".config", "tokenfetch", "profiles.toml"))
+	// The race detector lets a program sleep for a second when it ends.
+	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	env.Setenv("TEST_KEYCHAIN", filepath.Join(env.WorkDir, "keychain"))
 	for name, value := range canaries {
 		env.Setenv(name, value)
 	}
-	// Scripts come out of the archive readable by all; ones with secrets must not be.
+	// Files come out of the archive readable by all; profiles must not be, and
+	// the directory they stand in must be ours whatever the umask.
+	if err := os.Chmod(env.WorkDir, 0o700); err != nil {
+		return err
+	}
 	return filepath.WalkDir(env.WorkDir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".toml") {
 			return os.Chmod(path, 0o600)
@@ -117,15 +137,9 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	if took > 5*time.Second {
 		ts.Fatalf("took %v", took)
 	}
-	for name, canary := range canaries {
-		if leaked := leak(stderr, canary); leaked != "" {
-			ts.Fatalf("%s on standard error, as %q", name, leaked)
-		}
-		if leaked := leak(stdout, canary); leaked != "" && !(token && name == "TOKEN") {
-			ts.Fatalf("%s on standard output, as %q", name, leaked)
-		}
+	if fault := badStreams(stdout, stderr, token); fault != "" {
+		ts.Fatalf("%s", fault)
 	}
-	checkStderr(ts, stderr)
 	if slices.Contains(args, "json") && got != 0 && strings.Contains(strings.Join(args, " "), "--errors") {
 		lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
 		var line struct {
@@ -153,10 +167,11 @@ func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time) {
 		if changed.Equal(old) || ts.MkAbs("requests") == path {
 			continue
 		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue // a directory, whose files are looked at one by one
+		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+			continue // what a directory holds, or a link leads to, is looked at by itself
 		}
+		data, err := os.ReadFile(path)
+		ts.Check(err)
 		for name, canary := range canaries {
 			if leaked := leak(string(data), canary); leaked != "" {
 				ts.Fatalf("%s in the file %s, as %q", name, path, leaked)
@@ -187,20 +202,31 @@ func leftBehind(dir string) string {
 	return ""
 }
 
-func checkStderr(ts *testscript.TestScript, stderr string) {
+// badStreams says what is wrong with the output of a run, or "": a canary, or
+// standard error that is not a few lines of printable ASCII.
+func badStreams(stdout, stderr string, token bool) string {
+	for name, canary := range canaries {
+		if leaked := leak(stderr, canary); leaked != "" {
+			return fmt.Sprintf("%s on standard error, as %q", name, leaked)
+		}
+		if leaked := leak(stdout, canary); leaked != "" && !(token && name == "TOKEN") {
+			return fmt.Sprintf("%s on standard output, as %q", name, leaked)
+		}
+	}
 	if len(stderr) > 8<<10 {
-		ts.Fatalf("%d bytes on standard error", len(stderr))
+		return fmt.Sprintf("%d bytes on standard error", len(stderr))
 	}
 	for line := range strings.Lines(stderr) {
 		if len(line) > 1000 {
-			ts.Fatalf("a line of %d characters on standard error", len(line))
+			return fmt.Sprintf("a line of %d characters on standard error", len(line))
 		}
 	}
 	for i := range len(stderr) {
 		if c := stderr[i]; (c < 0x20 || c > 0x7e) && c != '\n' {
-			ts.Fatalf("byte %#x on standard error:\n%q", c, stderr)
+			return fmt.Sprintf("byte %#x on standard error:\n%q", c, stderr)
 		}
 	}
+	return ""
 }
 
 // leak returns the form in which any 6 characters of the canary, or the canary
@@ -266,4 +292,28 @@ func storeItem(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.Getenv("TEST_KEYCHAIN")
 	ts.Check(os.MkdirAll(dir, 0o700))
 	ts.Check(os.WriteFile(filepath.Join(dir, url.PathEscape(args[0])), []byte(args[1]), 0o600))
+}
+
+// profiles FILE makes FILE the profiles file of the user, with variables such as
+// $ENDPOINT filled in.
+func writeProfiles(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: profiles FILE")
+	}
+	path := ts.Getenv("PROFILES")
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o700))
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		ts.Fatalf("%v", err)
+	}
+	ts.Check(os.WriteFile(path, []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
+}
+
+// socket FILE makes a Unix socket.
+func makeSocket(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: socket FILE")
+	}
+	listener, err := net.Listen("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Defer(func() { listener.Close() })
 }

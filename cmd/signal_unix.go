@@ -75,3 +75,10 @@ func statusOf(state *os.ProcessState) int {
 
 // setUID reports whether the program runs with other rights than its caller's.
 func setUID() bool { return os.Geteuid() != os.Getuid() || os.Getegid() != os.Getgid() }
+
+// enoughFiles reports whether minFiles may be open: without them the Go runtime
+// ends the program with a dump of its own.
+func enoughFiles() bool {
+	var limit unix.Rlimit
+	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur >= minFiles
+}

@@ -21,3 +21,6 @@ func statusOf(state *os.ProcessState) int { return state.ExitCode() }
 
 // setUID is always false: Windows has no such bit.
 func setUID() bool { return false }
+
+// enoughFiles is always true: Windows has no such limit.
+func enoughFiles() bool { return true }

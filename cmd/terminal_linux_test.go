@@ -32,6 +32,15 @@ type terminal struct {
 
 func startOnTerminal(t *testing.T, environ []string, args ...string) *terminal {
 	t.Helper()
+	tt := newTerminal(t, environ, args...)
+	tt.cmd.Stdout = &tt.stdout
+	tt.start(t)
+	return tt
+}
+
+// newTerminal prepares a run whose streams are all the terminal.
+func newTerminal(t *testing.T, environ []string, args ...string) *terminal {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("there are no pseudo-terminals here")
@@ -49,15 +58,27 @@ func startOnTerminal(t *testing.T, environ []string, args ...string) *terminal {
 	}
 	tt := &terminal{master: master, slave: slave, cmd: exec.Command(filepath.Join(builtProgram(t), "tokenfetch"), args...)}
 	tt.cmd.Env = append([]string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "TERM=xterm"}, environ...)
-	tt.cmd.Stdin, tt.cmd.Stdout, tt.cmd.Stderr = slave, &tt.stdout, slave
+	tt.cmd.Stdin, tt.cmd.Stdout, tt.cmd.Stderr = slave, slave, slave
 	tt.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	t.Cleanup(func() {
+		if tt.cmd.Process != nil {
+			_ = tt.cmd.Process.Kill()
+		}
+		master.Close()
+		slave.Close()
+	})
+	return tt
+}
+
+func (tt *terminal) start(t *testing.T) {
+	t.Helper()
 	if err := tt.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		buffer := make([]byte, 4096)
 		for {
-			n, err := master.Read(buffer)
+			n, err := tt.master.Read(buffer)
 			tt.mu.Lock()
 			tt.screen.Write(buffer[:n])
 			tt.mu.Unlock()
@@ -66,12 +87,6 @@ func startOnTerminal(t *testing.T, environ []string, args ...string) *terminal {
 			}
 		}
 	}()
-	t.Cleanup(func() {
-		_ = tt.cmd.Process.Kill()
-		master.Close()
-		slave.Close()
-	})
-	return tt
 }
 
 // echo reports whether the terminal shows what is typed.
@@ -219,19 +234,47 @@ func TestHelperAsks(t *testing.T) {
 	}
 }
 
+// TestTokenOnATerminal is OUT-01 for a terminal: the same bytes as elsewhere,
+// and nothing else on the screen.
+func TestTokenOnATerminal(t *testing.T) {
+	for _, c := range []struct{ row, format, want string }{
+		{"OUT-01 text", "text", canaries["TOKEN"] + "\n"},
+		{"OUT-13 a token is never coloured", "export", "export MPAY_ACCESS_TOKEN='" + canaries["TOKEN"] + "'\n"},
+	} {
+		t.Run(c.row, func(t *testing.T) {
+			environ, _ := mpayServer(t, 0)
+			tt := newTerminal(t, append(environ, "COLORTERM=truecolor", "CLICOLOR_FORCE=1", "FORCE_COLOR=1", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay", "-o", c.format)
+			state, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			state.Oflag &^= unix.OPOST // which turns a line end into two characters
+			if err := unix.IoctlSetTermios(int(tt.slave.Fd()), unix.TCSETS, state); err != nil {
+				t.Fatal(err)
+			}
+			tt.start(t)
+			if err := tt.cmd.Wait(); err != nil {
+				t.Fatalf("%v\n%s", err, tt.shown())
+			}
+			tt.until(t, "the token", func() bool { return tt.shown() == c.want })
+		})
+	}
+}
+
 func TestColourOnATerminalOnly(t *testing.T) {
 	for _, c := range []struct {
-		environ string
-		want    string
+		row, environ, want string
 	}{
-		{"A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: "},
-		{"NO_COLOR=1", "tokenfetch: error: "},
-		{"TERM=dumb", "tokenfetch: error: "},
+		{"OUT-13 colour", "A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: \x1b[36;1mhint\x1b[0;22m: run tokenfetch mpay --help\r\n"},
+		{"OUT-13 NO_COLOR", "NO_COLOR=1", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
+		{"OUT-13 a terminal that knows no colour", "TERM=dumb", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
 	} {
-		tt := startOnTerminal(t, []string{c.environ}, "mpay", "--no-such-flag")
-		if err := tt.cmd.Wait(); err == nil {
-			t.Fatal("want a failure")
-		}
-		tt.until(t, fmt.Sprintf("%q with %s", c.want, c.environ), func() bool { return strings.HasPrefix(tt.shown(), c.want) })
+		t.Run(c.row, func(t *testing.T) {
+			tt := startOnTerminal(t, []string{c.environ}, "mpay", "--no-such-flag")
+			if err := tt.cmd.Wait(); err == nil {
+				t.Fatal("want a failure")
+			}
+			tt.until(t, fmt.Sprintf("%q", c.want), func() bool { return tt.shown() == c.want })
+		})
 	}
 }

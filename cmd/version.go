@@ -25,7 +25,12 @@ func (r *run) printVersion() error {
 // print writes text to standard output.
 func (r *run) print(text string) error {
 	if _, err := r.env.Stdout.WriteString(text); err != nil {
-		return failure.New(failure.OutputFailed, "standard output cannot be written: %s", whyNot(err))
+		return unprinted(err)
 	}
 	return nil
+}
+
+// unprinted is the failure of writing to standard output.
+func unprinted(err error) error {
+	return failure.New(failure.OutputFailed, "standard output cannot be written: %s", whyNot(err))
 }

@@ -46,7 +46,7 @@ func UserDirs(lookup func(string) (string, bool)) Dirs {
 
 // ErrUnusable is the reason why a directory, file or key is not used. What wraps
 // it may be shown.
-var ErrUnusable = errors.New("unusable")
+var ErrUnusable = errors.New("a directory or file is not usable")
 
 // digest returns the keyed hash of parts, which cannot run into each other.
 func digest(key []byte, parts ...string) []byte {

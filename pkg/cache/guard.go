@@ -173,7 +173,7 @@ func ago(start, now time.Time) time.Duration { return max(0, now.Sub(start)).Rou
 // Refused records that the provider said no, at now, with an error's code.
 func (g *Guard) Refused(code failure.Code, now time.Time) error {
 	if !g.usable {
-		return ErrUnusable
+		return nil // NewGuard has said so
 	}
 	r := record{Refusals: g.load().Refusals + 1, Refused: now.UTC(), Code: string(code)}
 	err := g.save(g.record, r)
@@ -190,7 +190,7 @@ func (g *Guard) Refused(code failure.Code, now time.Time) error {
 // Worked records that the credentials gave a token, at now.
 func (g *Guard) Worked(now time.Time) error {
 	if !g.usable {
-		return ErrUnusable
+		return nil // NewGuard has said so
 	}
 	var err error
 	if !g.Proven() {

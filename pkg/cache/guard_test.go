@@ -210,7 +210,7 @@ func TestNoDirectory(t *testing.T) {
 		if err == nil {
 			t.Errorf("%q: no error", path)
 		}
-		if g.Proven() || g.Check(start, time.Time{}) != nil || g.Refused("x", start) == nil || g.Worked(start) == nil {
+		if g.Proven() || g.Check(start, time.Time{}) != nil || g.Refused("x", start) != nil || g.Worked(start) != nil || g.HeldFor(start) != 0 {
 			t.Errorf("%q: it knows something", path)
 		}
 		unlock, err := g.Lock(t.Context(), func() bool { return false })

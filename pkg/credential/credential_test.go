@@ -400,129 +400,157 @@ func TestFailures(t *testing.T) {
 		message, hint string
 	}{
 		"a variable and its file": {
-			setup{environ: full("TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x")}, failure.SourceConflict,
+			setup{environ: full("TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x")},
+			failure.SourceConflict,
 			"TOKENFETCH_ZEEPAY_PASSWORD and TOKENFETCH_ZEEPAY_PASSWORD_FILE are both set", "unset one of them",
 		},
 		"both variables of the host": {
-			setup{environ: full("TOKENFETCH_ZEEPAY_BASE_URL=https://x.example")}, failure.SourceConflict,
+			setup{environ: full("TOKENFETCH_ZEEPAY_BASE_URL=https://x.example")},
+			failure.SourceConflict,
 			"TOKENFETCH_ZEEPAY_ENVIRONMENT and TOKENFETCH_ZEEPAY_BASE_URL are both set", "unset one of them",
 		},
 		"empty variable": {
-			setup{environ: full("TOKENFETCH_ZEEPAY_PASSWORD="), file: "[zeepay.default]\npassword = \"" + canary + "\"\n"}, failure.VariableEmpty,
+			setup{environ: full("TOKENFETCH_ZEEPAY_PASSWORD="), file: "[zeepay.default]\npassword = \"" + canary + "\"\n"},
+			failure.VariableEmpty,
 			"TOKENFETCH_ZEEPAY_PASSWORD is set but empty", "give it a value, or unset it",
 		},
 		"empty file variable": {
-			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWORD_FILE=")}, failure.VariableEmpty,
+			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWORD_FILE=")},
+			failure.VariableEmpty,
 			"TOKENFETCH_ZEEPAY_PASSWORD_FILE is set but empty", "give it a value, or unset it",
 		},
 		"empty environment": {
-			setup{environ: append(zeepay("ENVIRONMENT"), "TOKENFETCH_ZEEPAY_ENVIRONMENT=")}, failure.VariableEmpty,
+			setup{environ: append(zeepay("ENVIRONMENT"), "TOKENFETCH_ZEEPAY_ENVIRONMENT=")},
+			failure.VariableEmpty,
 			"TOKENFETCH_ZEEPAY_ENVIRONMENT is set but empty", "give it a value, or unset it",
 		},
 		"empty base address": {
-			setup{environ: full("TOKENFETCH_ZEEPAY_BASE_URL=")}, failure.VariableEmpty,
+			setup{environ: full("TOKENFETCH_ZEEPAY_BASE_URL=")},
+			failure.VariableEmpty,
 			"TOKENFETCH_ZEEPAY_BASE_URL is set but empty", "give it a value, or unset it",
 		},
 		"empty flag": {
-			setup{environ: full(), flags: map[string]string{"username": ""}}, failure.FieldInvalid,
+			setup{environ: full(), flags: map[string]string{"username": ""}},
+			failure.FieldInvalid,
 			"the value from the flag --username is empty", "",
 		},
 		"variable with a line break": {
-			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWORD="+canary+"\nx")}, failure.FieldInvalid,
+			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWORD="+canary+"\nx")},
+			failure.FieldInvalid,
 			"the value from TOKENFETCH_ZEEPAY_PASSWORD contains a line break", "",
 		},
 		"flag that is not UTF-8": {
-			setup{environ: full(), flags: map[string]string{"username": canary + "\xff"}}, failure.FieldInvalid,
+			setup{environ: full(), flags: map[string]string{"username": canary + "\xff"}},
+			failure.FieldInvalid,
 			"the value from the flag --username is not UTF-8", "",
 		},
 		"flag names no file": {
-			setup{environ: full(), flags: map[string]string{"password-file": "/nonexistent/x"}}, failure.FileNotFound,
+			setup{environ: full(), flags: map[string]string{"password-file": "/nonexistent/x"}},
+			failure.FileNotFound,
 			"the file /nonexistent/x does not exist", "",
 		},
 		"named variable is not set": {
-			setup{environ: zeepay("PASSWORD"), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"}, failure.FieldMissing,
+			setup{environ: zeepay("PASSWORD"), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"},
+			failure.FieldMissing,
 			"password of [zeepay.default] comes from the variable ZP_PASSWORD, which is not set", "set ZP_PASSWORD, or change the profile",
 		},
 		"named variable is nearly set": {
-			setup{environ: append(zeepay("PASSWORD"), "ZP_PASWORD="+canary), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"}, failure.FieldMissing,
+			setup{environ: append(zeepay("PASSWORD"), "ZP_PASWORD="+canary), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"},
+			failure.FieldMissing,
 			"password of [zeepay.default] comes from the variable ZP_PASSWORD, which is not set (ZP_PASWORD is set: was that meant?)", "set ZP_PASSWORD, or change the profile",
 		},
 		"named variable is empty": {
-			setup{environ: append(zeepay("PASSWORD"), "ZP_PASSWORD="), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"}, failure.VariableEmpty,
+			setup{environ: append(zeepay("PASSWORD"), "ZP_PASSWORD="), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"},
+			failure.VariableEmpty,
 			"ZP_PASSWORD is set but empty; password of [zeepay.default] comes from it", "give it a value, or change the profile",
 		},
 
 		"base variable beside a named profile": {
-			setup{profile: "ci", file: ci, environ: []string{"TOKENFETCH_ZEEPAY_BASE_URL=https://" + canary}}, failure.SourceConflict,
+			setup{profile: "ci", file: ci, environ: []string{"TOKENFETCH_ZEEPAY_BASE_URL=https://" + canary}},
+			failure.SourceConflict,
 			"TOKENFETCH_ZEEPAY_BASE_URL is set, but the profile [zeepay.ci] is named and is read alone",
 			"unset TOKENFETCH_ZEEPAY_BASE_URL; -e and --base-url choose the host for one run",
 		},
 		"environment variable beside a named profile": {
-			setup{profile: "ci", file: ci, environ: []string{"TOKENFETCH_ZEEPAY_ENVIRONMENT="}, environment: "test"}, failure.SourceConflict,
+			setup{profile: "ci", file: ci, environ: []string{"TOKENFETCH_ZEEPAY_ENVIRONMENT="}, environment: "test"},
+			failure.SourceConflict,
 			"TOKENFETCH_ZEEPAY_ENVIRONMENT is set, but the profile [zeepay.ci] is named and is read alone",
 			"unset TOKENFETCH_ZEEPAY_ENVIRONMENT; -e and --base-url choose the host for one run",
 		},
 		"named profile is missing": {
-			setup{profile: "cl", file: ci + "[zeepay.default]\n[mpay.x]\n", environ: full()}, failure.ProfileNotFound,
+			setup{profile: "cl", file: ci + "[zeepay.default]\n[mpay.x]\n", environ: full()},
+			failure.ProfileNotFound,
 			"there is no profile [zeepay.cl] in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
 		},
 		"named profile and there is none": {
-			setup{profile: "ci", environ: full()}, failure.ProfileNotFound,
+			setup{profile: "ci", environ: full()},
+			failure.ProfileNotFound,
 			"there is no profile [zeepay.ci] in DIR/profiles.toml", "add the table [zeepay.ci] to it; run tokenfetch zeepay --help for its keys",
 		},
 		"field of a named profile is missing": {
-			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n"}, failure.FieldMissing,
+			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n"},
+			failure.FieldMissing,
 			"username is missing: not given by a flag, or [zeepay.ci] in DIR/profiles.toml", `add --username VALUE, or write username = "…" into [zeepay.ci]`,
 		},
 		"field of a named profile is missing and its variable set": {
-			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n", environ: []string{"TOKENFETCH_ZEEPAY_USERNAME=" + canary}}, failure.FieldMissing,
+			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n", environ: []string{"TOKENFETCH_ZEEPAY_USERNAME=" + canary}},
+			failure.FieldMissing,
 			"username is missing: not given by a flag, or [zeepay.ci] in DIR/profiles.toml",
 			`TOKENFETCH_ZEEPAY_USERNAME is set, but a named profile is read alone: write username = { env = "TOKENFETCH_ZEEPAY_USERNAME" } into [zeepay.ci]`,
 		},
 
 		"field missing": {
-			setup{environ: zeepay("USERNAME")}, failure.FieldMissing,
+			setup{environ: zeepay("USERNAME")},
+			failure.FieldMissing,
 			"username is missing: not given by a flag, TOKENFETCH_ZEEPAY_USERNAME or [zeepay.default] in DIR/profiles.toml",
 			`add --username VALUE, set TOKENFETCH_ZEEPAY_USERNAME, or write username = "..." into [zeepay.default]`,
 		},
 		"two fields missing": {
-			setup{environment: "test"}, failure.FieldMissing,
+			setup{environment: "test"},
+			failure.FieldMissing,
 			"client_id, username are missing: not given by a flag, TOKENFETCH_ZEEPAY_CLIENT_ID, TOKENFETCH_ZEEPAY_USERNAME or [zeepay.default] in DIR/profiles.toml",
 			`add --client-id VALUE, set TOKENFETCH_ZEEPAY_CLIENT_ID, or write client_id = "..." into [zeepay.default]`,
 		},
 		"field missing and a slip set": {
-			setup{environ: append(zeepay("USERNAME"), "TOKENFETCH_ZEEPAY_USER_NAME="+canary)}, failure.FieldMissing,
+			setup{environ: append(zeepay("USERNAME"), "TOKENFETCH_ZEEPAY_USER_NAME="+canary)},
+			failure.FieldMissing,
 			"username is missing: not given by a flag, TOKENFETCH_ZEEPAY_USERNAME or [zeepay.default] in DIR/profiles.toml" +
 				" (TOKENFETCH_ZEEPAY_USER_NAME is set: was that meant?)",
 			`add --username VALUE, set TOKENFETCH_ZEEPAY_USERNAME, or write username = "..." into [zeepay.default]`,
 		},
 		"field missing and a lower-case variable set": {
-			setup{environ: append(zeepay("CLIENT_ID"), "TOKENFETCH_ZEEPAY_client_id="+canary)}, failure.FieldMissing,
+			setup{environ: append(zeepay("CLIENT_ID"), "TOKENFETCH_ZEEPAY_client_id="+canary)},
+			failure.FieldMissing,
 			"client_id is missing: not given by a flag, TOKENFETCH_ZEEPAY_CLIENT_ID or [zeepay.default] in DIR/profiles.toml" +
 				" (TOKENFETCH_ZEEPAY_client_id is set: was that meant?)",
 			`add --client-id VALUE, set TOKENFETCH_ZEEPAY_CLIENT_ID, or write client_id = "..." into [zeepay.default]`,
 		},
 		"field missing and a variable without the prefix set": {
-			setup{environ: append(zeepay("CLIENT_ID"), "ZEEPAY_CLIENT_ID="+canary)}, failure.FieldMissing,
+			setup{environ: append(zeepay("CLIENT_ID"), "ZEEPAY_CLIENT_ID="+canary)},
+			failure.FieldMissing,
 			"client_id is missing: not given by a flag, TOKENFETCH_ZEEPAY_CLIENT_ID or [zeepay.default] in DIR/profiles.toml (ZEEPAY_CLIENT_ID is set: was that meant?)",
 			`add --client-id VALUE, set TOKENFETCH_ZEEPAY_CLIENT_ID, or write client_id = "..." into [zeepay.default]`,
 		},
 
 		"nothing at all": {
-			setup{}, failure.ProfileNotFound,
+			setup{},
+			failure.ProfileNotFound,
 			"zeepay is not set up: there is no profile [zeepay.default] in DIR/profiles.toml, and no variable TOKENFETCH_ZEEPAY_* is set",
 			"run tokenfetch zeepay --emulator to try it, and tokenfetch zeepay --help for how to set it up",
 		},
 		"no host": {
-			setup{environ: zeepay("ENVIRONMENT")}, failure.HostMissing, "nothing says which host of Zeepay to use: test, sandbox, production",
+			setup{environ: zeepay("ENVIRONMENT")},
+			failure.HostMissing, "nothing says which host of Zeepay to use: test, sandbox, production",
 			`add -e test, set TOKENFETCH_ZEEPAY_ENVIRONMENT=test, or put environment = "test" into [zeepay.default]`,
 		},
 		"no host in the profile": {
-			setup{file: "[zeepay.default]\nusername = \"u\"\n"}, failure.HostMissing, "nothing says which host of Zeepay to use: test, sandbox, production",
+			setup{file: "[zeepay.default]\nusername = \"u\"\n"},
+			failure.HostMissing, "nothing says which host of Zeepay to use: test, sandbox, production",
 			`add -e test, set TOKENFETCH_ZEEPAY_ENVIRONMENT=test, or put environment = "test" into [zeepay.default]`,
 		},
 		"no host and none published": {
-			setup{provider: "abbeycross", flags: map[string]string{"client-id": "c"}}, failure.HostMissing, "nothing says which host to use, and AbbeyCross (ABX) publishes none",
+			setup{provider: "abbeycross", flags: map[string]string{"client-id": "c"}},
+			failure.HostMissing, "nothing says which host to use, and AbbeyCross (ABX) publishes none",
 			"add --base-url https://HOST, set TOKENFETCH_ABBEYCROSS_BASE_URL, or put base_url into [abbeycross.default]",
 		},
 		"unknown environment": {
@@ -532,35 +560,41 @@ func TestFailures(t *testing.T) {
 			setup{environment: "Test"}, failure.HostMissing, "Zeepay has no environment of that name", "its environments are: test, sandbox, production",
 		},
 		"environment where there is none": {
-			setup{provider: "abbeycross", environment: "test"}, failure.HostMissing, "AbbeyCross (ABX) has no environment of that name",
+			setup{provider: "abbeycross", environment: "test"},
+			failure.HostMissing, "AbbeyCross (ABX) has no environment of that name",
 			"it has none: give its address with --base-url https://HOST",
 		},
 		"bad base address": {
 			setup{baseURL: "https://user:" + canary + "@host.example"}, failure.BadBaseURL, "the base address must not contain credentials", "write it as https://HOST[:PORT][/PATH]",
 		},
 		"http base address in a variable": {
-			setup{environ: append(zeepay("ENVIRONMENT"), "TOKENFETCH_ZEEPAY_BASE_URL=http://"+canary+".example")}, failure.HTTPSRequired,
+			setup{environ: append(zeepay("ENVIRONMENT"), "TOKENFETCH_ZEEPAY_BASE_URL=http://"+canary+".example")},
+			failure.HTTPSRequired,
 			"https required: the base address uses http, which is only for loopback addresses", "write it as https://HOST[:PORT][/PATH]",
 		},
 		"base address with the path": {
-			setup{file: "[zeepay.default]\nbase_url = \"https://host.example/oauth/token\"\n"}, failure.BadBaseURL,
+			setup{file: "[zeepay.default]\nbase_url = \"https://host.example/oauth/token\"\n"},
+			failure.BadBaseURL,
 			"the base address already ends in /oauth/token, which is added to it", "use https://host.example",
 		},
 
 		"no tenant": {
-			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u"}}, failure.FieldMissing,
+			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u"}},
+			failure.FieldMissing,
 			"tenant is missing: not given by a flag, TOKENFETCH_FINCODE_TENANT or [fincode.default] in DIR/profiles.toml",
 			`add --tenant VALUE, set TOKENFETCH_FINCODE_TENANT, or write tenant = "..." into [fincode.default]`,
 		},
 		"bad tenant": {
-			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"tenant": canary + ".evil.example/#"}}, failure.FieldInvalid,
+			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"tenant": canary + ".evil.example/#"}},
+			failure.FieldInvalid,
 			"tenant is not one host name label: it must match [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "give only your subdomain, such as remitjunction",
 		},
 		"empty tenant": {
 			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"tenant": ""}}, failure.FieldInvalid, "the value from the flag --tenant is empty", "",
 		},
 		"tenant from a helper": {
-			setup{provider: "fincode", file: "[fincode.default]\nenvironment = \"tenant-v6\"\ntenant = { command = [\"op\"] }\n"}, failure.FieldInvalid,
+			setup{provider: "fincode", file: "[fincode.default]\nenvironment = \"tenant-v6\"\ntenant = { command = [\"op\"] }\n"},
+			failure.FieldInvalid,
 			"tenant is part of the host's name and cannot come from the helper op, named by [fincode.default]", "write it into the profile",
 		},
 	} {
@@ -777,47 +811,67 @@ func TestKeychain(t *testing.T) {
 		message, hint string
 	}{
 		"unavailable": {
-			plain, store{err: secret.ErrUnavailable}, failure.KeychainUnavailable,
+			plain,
+			store{err: secret.ErrUnavailable},
+			failure.KeychainUnavailable,
 			"password is missing: nothing gives it, and there is no keychain here", ways,
 		},
 		"unavailable, named": {
-			ci, store{err: secret.ErrUnavailable}, failure.KeychainUnavailable,
+			ci,
+			store{err: secret.ErrUnavailable},
+			failure.KeychainUnavailable,
 			"password is missing: nothing gives it, and there is no keychain here", named,
 		},
 		"locked": {
-			plain, store{err: secret.ErrLocked}, failure.KeychainLocked,
+			plain,
+			store{err: secret.ErrLocked},
+			failure.KeychainLocked,
 			"the keychain is locked, and password is stored in it", "unlock it in your desktop session and run this again; or " + ways,
 		},
 		"slow": {
-			plain, store{err: fmt.Errorf("%s: %w", canary, secret.ErrTimeout)}, failure.KeychainTimeout,
+			plain,
+			store{err: fmt.Errorf("%s: %w", canary, secret.ErrTimeout)},
+			failure.KeychainTimeout,
 			"the keychain did not answer in time when asked for password", "check your keychain service, or allow more time with --timeout 60s; or " + ways,
 		},
 		"missing": {
-			plain, store{}, failure.KeychainNotFound,
+			plain,
+			store{},
+			failure.KeychainNotFound,
 			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
 		},
 		"missing, a slip set": {
-			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWD="+canary)}, store{}, failure.KeychainNotFound,
+			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWD="+canary)},
+			store{},
+			failure.KeychainNotFound,
 			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it (TOKENFETCH_ZEEPAY_PASSWD is set: was that meant?)",
 			strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
 		},
 		"missing, named": {
-			ci, store{}, failure.KeychainNotFound,
+			ci,
+			store{},
+			failure.KeychainNotFound,
 			"password is missing: the keychain item zeepay/ci/password@test.digitaltermination.com does not exist, and nothing else gives it",
 			strings.ReplaceAll(tell, "ACCOUNT", "zeepay/ci/password@test.digitaltermination.com") + named,
 		},
 		"missing, named, its variable set": {
-			setup{profile: ci.profile, file: ci.file, environ: []string{"TOKENFETCH_ZEEPAY_PASSWORD=" + canary}}, store{}, failure.KeychainNotFound,
+			setup{profile: ci.profile, file: ci.file, environ: []string{"TOKENFETCH_ZEEPAY_PASSWORD=" + canary}},
+			store{},
+			failure.KeychainNotFound,
 			"password is missing: the keychain item zeepay/ci/password@test.digitaltermination.com does not exist, and nothing else gives it",
 			`TOKENFETCH_ZEEPAY_PASSWORD is set, but a named profile is read alone: write password = { env = "TOKENFETCH_ZEEPAY_PASSWORD" } into [zeepay.ci]`,
 		},
 		"in another environment": {
-			plain, store{items: map[string]string{"zeepay/default/password@shop.digitaltermination.com": canary}}, failure.KeychainNotFound,
+			plain,
+			store{items: map[string]string{"zeepay/default/password@shop.digitaltermination.com": canary}},
+			failure.KeychainNotFound,
 			"password is missing: the keychain item " + item + " does not exist (there is one for the environment production, at shop.digitaltermination.com), and nothing else gives it",
 			strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
 		},
 		"of another profile": {
-			plain, store{items: map[string]string{"zeepay/ci/password@test.digitaltermination.com": canary}}, failure.KeychainNotFound,
+			plain,
+			store{items: map[string]string{"zeepay/ci/password@test.digitaltermination.com": canary}},
+			failure.KeychainNotFound,
 			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
 		},
 		"empty": {

@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -51,6 +53,45 @@ func TestRealKeychain(t *testing.T) {
 	}
 }
 
+// TestParallelReads is KEY-20.
+func TestParallelReads(t *testing.T) {
+	needKeyring(t)
+	const account, value = "zeepay/parallel/password@127.0.0.1:1", "read by many"
+	if err := keyring.Set(Service, account, value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keyring.Delete(Service, account) })
+	ctx := within(t, 3*time.Second)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			got, err := (&Keychain{Getenv: os.Getenv}).Get(ctx, account)
+			if err != nil || got.Reveal() != value {
+				t.Errorf("read %q, %v", got.Reveal(), err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestLateAnswer is KEY-06: an answer to the dialog that comes too late is not
+// used.
+func TestLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), UnlockTimeout)
+		defer cancel()
+		got, err := await(ctx, func() (secret.Value, error) {
+			time.Sleep(UnlockTimeout + time.Second)
+			return secret.New("late"), nil
+		})
+		if !errors.Is(err, secret.ErrTimeout) || got.Reveal() != "" || time.Since(start) != UnlockTimeout {
+			t.Errorf("after %v: %q, %v", time.Since(start), got.Reveal(), err)
+		}
+		time.Sleep(2 * time.Second) // the late answer goes nowhere, and nothing waits for it
+	})
+}
+
 // TestSystemCommand checks that the command that hints name stores what is read.
 func TestSystemCommand(t *testing.T) {
 	needKeyring(t)
@@ -68,31 +109,55 @@ func TestSystemCommand(t *testing.T) {
 }
 
 // TestLocked asks a locked keychain of its own session: without a person that
-// is an error, and nobody is asked.
+// is an error, and nobody is asked. KEY-05: with one, it asks once, and takes no
+// for an answer. (The keychain finds no program here that could show a dialog,
+// and says that it was dismissed.)
 func TestLocked(t *testing.T) {
 	needKeyring(t)
+	for _, test := range []struct{ person, want string }{
+		{"", secret.ErrLocked.Error()},
+		{"there", "asked, " + secret.ErrLocked.Error()},
+	} {
+		if got := getLocked(t, test.person); got != test.want {
+			t.Errorf("person %q: got %q, want %q", test.person, got, test.want)
+		}
+	}
+}
+
+// getLocked runs this test again in a session with a locked keychain.
+func getLocked(t *testing.T, person string) string {
+	t.Helper()
 	session := exec.CommandContext(within(t, 10*time.Second), "dbus-run-session", "--", "sh", "-c", `
 		printf x | gnome-keyring-daemon --unlock --components=secrets >/dev/null &&
 		dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
 			org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null &&
 		`+childAddress+`="$DBUS_SESSION_BUS_ADDRESS" exec "$0"`, os.Args[0])
-	session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir())
+	session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir(), childPerson+"="+person)
 	out, err := session.Output()
-	if err != nil || string(out) != secret.ErrLocked.Error() {
-		t.Fatalf("got %q, %v; want %q", out, err, secret.ErrLocked)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return string(out)
 }
 
 // The rows without a keychain run this test again as a process of its own,
 // because the D-Bus library keeps one connection for the whole process.
-const childAddress = "TEST_BUS_ADDRESS"
+const (
+	childAddress = "TEST_BUS_ADDRESS"
+	childPerson  = "TEST_PERSON" // not empty if somebody can answer a dialog
+)
 
 func TestMain(m *testing.M) {
 	if address, ok := os.LookupEnv(childAddress); ok {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
 		os.Setenv("DBUS_SESSION_BUS_ADDRESS", address)
-		_, err := (&Keychain{Getenv: os.Getenv}).Get(ctx, "a")
+		k := &Keychain{Getenv: os.Getenv, Dialog: os.Getenv(childPerson) != ""}
+		k.Waiting = func() func() {
+			os.Stdout.WriteString("asked, ")
+			return func() {}
+		}
+		_, err := k.Get(ctx, "a")
 		os.Stdout.WriteString(err.Error())
 		return
 	}
@@ -110,7 +175,7 @@ func getInChild(t *testing.T, address string) (message string, dir string) {
 		}
 	}
 	child := exec.CommandContext(within(t, 5*time.Second), os.Args[0])
-	child.Env = []string{"PATH=" + dir, childAddress + "=" + address, "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir}
+	child.Env = []string{"PATH=" + dir, childAddress + "=" + address, "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "GORACE=atexit_sleep_ms=0"}
 	out, err := child.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -121,6 +186,7 @@ func getInChild(t *testing.T, address string) (message string, dir string) {
 	return string(out), dir
 }
 
+// TestNoBus is KEY-03: where there is no bus, none is started.
 func TestNoBus(t *testing.T) {
 	for _, address := range []string{"", "autolaunch:", "unix:path=/nonexistent/bus", "nonsense"} {
 		if address == "" {
@@ -134,7 +200,7 @@ func TestNoBus(t *testing.T) {
 	}
 }
 
-// TestSilentBus is a bus that accepts and never answers.
+// TestSilentBus is KEY-02: a bus that accepts and never answers.
 func TestSilentBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
@@ -147,7 +213,7 @@ func TestSilentBus(t *testing.T) {
 	}
 }
 
-// TestBrokenBus is a bus that hangs up.
+// TestBrokenBus is KEY-24: a bus that hangs up.
 func TestBrokenBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,7 +28,7 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	default:
 		err = d.failed(reply, object)
 	}
-	e, ok := err.(*failure.Error)
+	e, ok := errors.AsType[*failure.Error](err)
 	if !ok {
 		return nil, err // the run was interrupted while the body was read
 	}

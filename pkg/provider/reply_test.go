@@ -82,11 +82,15 @@ func refusal(code, text string) verdict {
 func TestFincodeReplies(t *testing.T) {
 	const hour = 3600 * time.Second
 	run(t, "fincode", []replyTest{
-		{"top level", 200, `{"access_token":"tok","token_type":"bearer","refresh_token":"r","expires_in":3600,"scope":"read write","jti":"x"}`,
-			verdict{Token: "tok", Lifetime: hour, Scope: "read write"}},
+		{
+			"top level", 200, `{"access_token":"tok","token_type":"bearer","refresh_token":"r","expires_in":3600,"scope":"read write","jti":"x"}`,
+			verdict{Token: "tok", Lifetime: hour, Scope: "read write"},
+		},
 		{"created", 201, `{"access_token":"tok"}`, verdict{Token: "tok"}},
-		{"in the envelope", 200, `{"status":"SUCCESS","message":"m","errorCode":0,"data":{"access_token":"tok","token_type":"Bearer","expires_in":"3600","scope":"a"}}`,
-			verdict{Token: "tok", Lifetime: hour, Scope: "a"}},
+		{
+			"in the envelope", 200, `{"status":"SUCCESS","message":"m","errorCode":0,"data":{"access_token":"tok","token_type":"Bearer","expires_in":"3600","scope":"a"}}`,
+			verdict{Token: "tok", Lifetime: hour, Scope: "a"},
+		},
 		{"at both places", 200, `{"status":"SUCCESS","access_token":"tok","data":{"access_token":"tok"}}`, verdict{Token: "tok"}},
 		{"both places disagree", 200, `{"access_token":"tok","data":{"access_token":"other"}}`, verdict{Code: failure.MembersDisagree}},
 		{"an empty one disagrees", 200, `{"access_token":"","data":{"access_token":"tok"}}`, verdict{Code: failure.MembersDisagree}},
@@ -109,12 +113,18 @@ func TestFincodeReplies(t *testing.T) {
 		{"status is a number", 200, `{"status":200,"access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"status is null", 200, `{"status":null,"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"400 of Spring", 400, `{"error":"invalid_grant","error_description":"Bad credentials"}`, refusal("invalid_grant", "Bad credentials")},
-		{"400 locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
-			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"}},
-		{"401 of Spring", 401, `{"error":"invalid_client","error_description":"Bad client credentials"}`,
-			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_client", Text: "Bad client credentials"}},
-		{"401 of Boot", 401, `{"timestamp":"2026-01-01","status":401,"error":"Unauthorized","message":"m","path":"/oauth/token"}`,
-			verdict{Code: failure.CredentialsRejected, ErrCode: "Unauthorized", Text: "m"}},
+		{
+			"400 locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
+			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"},
+		},
+		{
+			"401 of Spring", 401, `{"error":"invalid_client","error_description":"Bad client credentials"}`,
+			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_client", Text: "Bad client credentials"},
+		},
+		{
+			"401 of Boot", 401, `{"timestamp":"2026-01-01","status":401,"error":"Unauthorized","message":"m","path":"/oauth/token"}`,
+			verdict{Code: failure.CredentialsRejected, ErrCode: "Unauthorized", Text: "m"},
+		},
 		{"key of another case", 200, `{"Access_Token":"tok"}`, verdict{Code: failure.NoToken}},
 		{"key of another provider", 200, `{"accessToken":"tok","token":"tok"}`, verdict{Code: failure.NoToken}},
 	})
@@ -123,8 +133,10 @@ func TestFincodeReplies(t *testing.T) {
 func TestAbbeycrossReplies(t *testing.T) {
 	const words = `"errorId":"9f2c","code":"E17","text":"no","parameter_name":"client_secret","parameter_value":"abx-canary"`
 	run(t, "abbeycross", []replyTest{
-		{"token", 200, `{"access_token":"tok","token_type":"Bearer","expires_in":600,"scope":"market-data"}`,
-			verdict{Token: "tok", Lifetime: 10 * time.Minute, Scope: "market-data"}},
+		{
+			"token", 200, `{"access_token":"tok","token_type":"Bearer","expires_in":600,"scope":"market-data"}`,
+			verdict{Token: "tok", Lifetime: 10 * time.Minute, Scope: "market-data"},
+		},
 		{"token without metadata", 200, `{"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"the documented empty object", 200, `{}`, verdict{Code: failure.NoToken}},
 		{"error in 200", 200, `{"error":"invalid_client","access_token":"tok"}`, refusal("invalid_client", "")},
@@ -170,8 +182,10 @@ func TestZeepayReplies(t *testing.T) {
 		{"400 with a string", 400, `{"error":"invalid_grant","error_description":"d","hint":"","message":"m"}`, refusal("invalid_grant", "m")},
 		{"400 without message", 400, `{"error":"invalid_grant","error_description":"d"}`, refusal("invalid_grant", "d")},
 		{"400 with an object", 400, `{"error":{"x":1},"message":["m"]}`, refusal("", "")},
-		{"401 of Passport", 401, `{"error":"invalid_credentials","message":"The user credentials were incorrect."}`,
-			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_credentials", Text: "The user credentials were incorrect."}},
+		{
+			"401 of Passport", 401, `{"error":"invalid_credentials","message":"The user credentials were incorrect."}`,
+			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_credentials", Text: "The user credentials were incorrect."},
+		},
 		{"integer error in 200", 200, `{"error":400,"message":"m"}`, refusal("400", "m")},
 		{"string error in 200", 200, `{"error":"e","access_token":"tok"}`, refusal("e", "")},
 		{"zero error in 200", 200, `{"error":0,"access_token":"tok"}`, refusal("0", "")},
@@ -222,8 +236,10 @@ func TestMpayReplies(t *testing.T) {
 func TestEnkashReplies(t *testing.T) {
 	day := 86399 * time.Second
 	run(t, "enkash", []replyTest{
-		{"snake case", 200, `{"access_token":"tok","token_type":"bearer","refresh_token":"r","expires_in":86399,"scope":"read write trust"}`,
-			verdict{Token: "tok", Lifetime: day, Scope: "read write trust"}},
+		{
+			"snake case", 200, `{"access_token":"tok","token_type":"bearer","refresh_token":"r","expires_in":86399,"scope":"read write trust"}`,
+			verdict{Token: "tok", Lifetime: day, Scope: "read write trust"},
+		},
 		{"camel case", 200, `{"accessToken":"tok","tokenType":"bearer","expiresIn":86399,"refreshToken":"r"}`, verdict{Token: "tok", Lifetime: day}},
 		{"both cases", 200, `{"accessToken":"tok","access_token":"tok","expiresIn":86399,"expires_in":"86399"}`, verdict{Token: "tok", Lifetime: day}},
 		{"cases disagree", 200, `{"accessToken":"tok","access_token":"other"}`, verdict{Code: failure.MembersDisagree}},
@@ -241,8 +257,10 @@ func TestEnkashReplies(t *testing.T) {
 		{"response_code true", 200, `{"response_code":true,"accessToken":"tok"}`, refusal("", "")},
 		{"response_code null", 200, `{"response_code":null,"accessToken":"tok"}`, verdict{Token: "tok"}},
 		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","accessToken":"tok"}`, refusal("invalid_grant", "Bad credentials")},
-		{"locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
-			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"}},
+		{
+			"locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
+			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"},
+		},
 		{"locked, in capitals", 401, `{"error":"LOCKED"}`, verdict{Code: failure.AccountLocked, ErrCode: "LOCKED"}},
 		{"locked in 200", 200, `{"response_code":1,"response_message":"Account locked."}`, verdict{Code: failure.AccountLocked, ErrCode: "1", Text: "Account locked."}},
 		{"unlocked and blocked are other words", 400, `{"error":"x","error_description":"blocked; not yet unlocked, deadlocked"}`, refusal("x", "blocked; not yet unlocked, deadlocked")},
@@ -352,11 +370,33 @@ func TestLifetimes(t *testing.T) {
 		"null": 0, `""`: 0, `"1h"`: 0, "true": 0, "{}": 0, "[]": 0, "0": 0, "-1": 0, "1.5": 0, `"3600.0"`: 0, `" 3600"`: 0, `"+3600"`: 0,
 		"315360001": 0, "9223372036854775807": 0, "9223372036854775808": 0, "1e400": 0, "1e18": 0, "-0": 0,
 	} {
-		tests = append(tests, replyTest{text, 200, `{"access_token":"tok","expires_in":` + text + `}`,
-			verdict{Token: "tok", Lifetime: time.Duration(seconds) * time.Second}})
+		tests = append(tests, replyTest{
+			text, 200, `{"access_token":"tok","expires_in":` + text + `}`,
+			verdict{Token: "tok", Lifetime: time.Duration(seconds) * time.Second},
+		})
 	}
 	run(t, "zeepay", tests)
 	run(t, "zeepay", []replyTest{{"NaN", 200, `{"access_token":"tok","expires_in":NaN}`, verdict{Code: failure.NotJSON}}})
+}
+
+// TestDocumentedLifetime: it counts where the reply states none, not where the
+// reply states one that is not understood.
+func TestDocumentedLifetime(t *testing.T) {
+	d, err := provider.ParseAndCheck("acme.toml", []byte(acme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]time.Duration{
+		`{"access_token":"tok"}`:                   2 * time.Minute,
+		`{"access_token":"tok","expires_in":null}`: 2 * time.Minute,
+		`{"access_token":"tok","expires_in":3600}`: time.Hour,
+		`{"access_token":"tok","expires_in":"1h"}`: 0,
+		`{"access_token":"tok","expires_in":0}`:    0,
+	} {
+		if got := judge(t, d, token.NewReply(200, []byte(body))); got.Lifetime != want {
+			t.Errorf("%s: lifetime %v, want %v", body, got.Lifetime, want)
+		}
+	}
 }
 
 func TestTokenContent(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -139,6 +140,29 @@ func descriptor(path string) (uintptr, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Replaceable says why somebody other than the user and root could put another
+// file in the place of the one at path: dir is the directory where they could,
+// the one path names or the one its links lead to. Both are empty if nobody can.
+func Replaceable(path string) (dir, why string) {
+	if inherited(path) {
+		return "", ""
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return filepath.Dir(path), "cannot be checked"
+	}
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(resolved)} {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return dir, "cannot be checked"
+		}
+		if why := unsafeDir(info); why != "" {
+			return dir, why
+		}
+	}
+	return "", ""
 }
 
 // open opens path for reading. With pipes unset it never blocks on a FIFO. A

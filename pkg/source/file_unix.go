@@ -28,6 +28,23 @@ func unsafe(info fs.FileInfo) string {
 	return ""
 }
 
+// unsafeDir says the same of a directory: who can write to it can put another
+// file in a file's place, unless the sticky bit keeps files to their owners. A
+// group with its user's number is the private one that many systems give to
+// everybody.
+func unsafeDir(info fs.FileInfo) string {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch writable := info.Mode() & 0o022; {
+	case !ok:
+		return "has an unknown owner"
+	case st.Uid != 0 && int(st.Uid) != os.Getuid():
+		return fmt.Sprintf("belongs to another user (uid %d)", st.Uid)
+	case info.Mode()&fs.ModeSticky != 0, writable == 0, writable == 0o020 && st.Gid == st.Uid:
+		return ""
+	}
+	return fmt.Sprintf("can be written by others (mode %04o)", info.Mode().Perm())
+}
+
 // duplicate opens the descriptor fd once more, so that fd itself stays open. It
 // must be one that the caller handed over: what this program or the Go runtime
 // opened, and would break if it were read, is closed on exec.

@@ -125,12 +125,8 @@ func TestNotAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The name of a socket is short; that of a test's directory may not be.
-	short, err := os.MkdirTemp("", "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(short)
-	socket := filepath.Join(short, "s")
+	t.Chdir(dir)
+	const socket = "socket"
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)

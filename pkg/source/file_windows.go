@@ -11,6 +11,8 @@ const nonblock = 0
 // directory under AppData sets to the user alone; mode bits say nothing there.
 func unsafe(fs.FileInfo) string { return "" }
 
+func unsafeDir(fs.FileInfo) string { return "" }
+
 // duplicate fails: there are no paths of descriptors on Windows.
 func duplicate(uintptr, string) (*os.File, error) { return nil, fs.ErrNotExist }
 

@@ -56,6 +56,7 @@ var broken = map[string]string{
 	"\n":                      "is empty",
 	"\r\n":                    "is empty",
 	canary + "\n\n":           "contains a line break",
+	canary + "\r\r\n":         "contains a line break",
 	canary + "\r\n\r\n":       "contains a line break",
 	canary + "\nsecond\n":     "contains a line break",
 	"\n" + canary:             "contains a line break",

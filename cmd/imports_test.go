@@ -1,0 +1,236 @@
+package cmd
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const module = "github.com/tokenfetch/tokenfetch"
+
+// mayImport says which packages of ours each package may import. A new package
+// needs a line here.
+var mayImport = map[string][]string{
+	"":               {"cmd"},
+	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
+	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/token"},
+	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
+	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
+	"pkg/failure":    {},
+	"pkg/keychain":   {"pkg/secret"},
+	"pkg/output":     {"pkg/secret", "pkg/token"},
+	"pkg/profile":    {"pkg/failure", "pkg/secret", "pkg/source"},
+	"pkg/provider":   {"pkg/failure", "pkg/secret", "pkg/token"},
+	"pkg/secret":     {},
+	"pkg/source":     {"pkg/failure", "pkg/secret"},
+	"pkg/token":      {"pkg/failure", "pkg/secret"},
+}
+
+// onlyIn says which packages may import a library: itself and what is below it.
+var onlyIn = map[string][]string{
+	"github.com/spf13/cobra":          {"cmd"},
+	"github.com/spf13/pflag":          {"cmd"},
+	"github.com/fatih/color":          {"cmd"},
+	"golang.org/x/term":               {"cmd"},
+	"github.com/zalando/go-keyring":   {"pkg/keychain"},
+	"github.com/godbus/dbus":          {},
+	"github.com/pelletier/go-toml":    {"pkg/profile", "pkg/provider"},
+	"github.com/gofrs/flock":          {"pkg/cache"},
+	"net/http":                        {"pkg/emulator", "pkg/token"},
+	"net/rpc":                         {},
+	"net/smtp":                        {},
+	"golang.org/x/net":                {},
+	"flag":                            {},
+	"log/slog":                        {"pkg/secret"}, // to hide a value from it
+	"unsafe":                          {},
+	"github.com/google/go-cmp":        {},
+	"github.com/rogpeppe/go-internal": {},
+	"testing":                         {},
+}
+
+// restricted says which packages may use a name of a library. A star at its end
+// stands for any further letters.
+var restricted = []struct {
+	library string
+	names   []string
+	in      []string
+}{
+	{"os", []string{"Getenv", "LookupEnv", "Environ", "ExpandEnv", "Args", "Stdin", "Stdout", "Stderr"}, []string{"cmd"}},
+	{"os", []string{"Exit"}, []string{"", "cmd"}},
+	{"fmt", []string{"Print*", "Scan", "Scanf", "Scanln"}, nil},
+	{"log", []string{"Print*", "Fatal*", "Panic*", "Default"}, nil},
+	{"log", []string{"SetOutput"}, []string{"cmd"}},
+	{"net/http", []string{"Client", "Transport", "RoundTripper", "NewRequest*", "Get", "Head", "Post*", "DefaultClient", "DefaultTransport"}, []string{"pkg/token"}},
+	{"net/http", []string{"Server", "Serve*", "ListenAndServe*", "Handle*", "HandlerFunc", "NewServeMux"}, []string{"pkg/emulator"}},
+	{"net", []string{"Dial*"}, []string{"pkg/token"}},
+	{"net", []string{"Listen", "ListenConfig", "ListenPacket", "ListenTCP", "ListenUDP", "ListenUnix"}, []string{"cmd"}},
+}
+
+// reveals are the packages that call Reveal of a secret.
+var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token"}
+
+// TestImports holds the program to the directions in which its packages may
+// look, whatever system a file is built for.
+func TestImports(t *testing.T) {
+	files := token.NewFileSet()
+	var found []string
+	revealing, packages := map[string]bool{}, map[string]bool{}
+	err := filepath.WalkDir("..", func(name string, entry fs.DirEntry, err error) error {
+		hidden := strings.HasPrefix(entry.Name(), ".") && name != ".."
+		if err == nil && entry.IsDir() && (hidden || entry.Name() == "testdata" || entry.Name() == "dist") {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		dir := strings.Trim(strings.TrimPrefix(filepath.ToSlash(filepath.Dir(name)), ".."), "/")
+		packages[dir] = true
+		if callsReveal(file) {
+			revealing[dir] = true
+		}
+		for _, breach := range breaches(dir, file) {
+			found = append(found, fmt.Sprintf("%s: %s", files.Position(breach.at), breach.what))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, breach := range found {
+		t.Error(breach)
+	}
+	for dir := range packages {
+		if _, ok := mayImport[dir]; !ok {
+			t.Errorf("the package %s has no import rule", dir)
+		}
+	}
+	here := slices.DeleteFunc(slices.Clone(reveals), func(dir string) bool { return !packages[dir] })
+	if diff := cmp.Diff(here, slices.Sorted(maps.Keys(revealing))); diff != "" {
+		t.Errorf("the packages that reveal secrets (-want +got):\n%s", diff)
+	}
+}
+
+// TestImportsFinds shows that breaches are found.
+func TestImportsFinds(t *testing.T) {
+	for _, test := range []struct{ dir, source string }{
+		{"", `import "github.com/tokenfetch/tokenfetch/pkg/token"`},
+		{"pkg/failure", `import "github.com/tokenfetch/tokenfetch/pkg/secret"`},
+		{"pkg/token", `import "github.com/tokenfetch/tokenfetch/cmd"`},
+		{"pkg/output", `import "github.com/tokenfetch/tokenfetch/pkg/provider"`},
+		{"pkg/new", `import "github.com/tokenfetch/tokenfetch/pkg/secret"`},
+		{"pkg/output", `import "github.com/fatih/color"`},
+		{"pkg/provider", `import flags "github.com/spf13/pflag"`},
+		{"cmd", `import "github.com/zalando/go-keyring/secret_service"`},
+		{"cmd", `import "github.com/pelletier/go-toml/v2"`},
+		{"cmd", `import "net/http"`},
+		{"pkg/token", `import "os"; func f() { os.Exit(1) }`},
+		{"pkg/profile", `import system "os"; var _ = system.Getenv`},
+		{"pkg/profile", `import . "os"`},
+		{"pkg/source", `import "os"; var in = os.Stdin`},
+		{"cmd", `import "fmt"; func f() { fmt.Println() }`},
+		{"pkg/output", `func f() { println() }`},
+		{"pkg/emulator", `import "net/http"; var c http.Client`},
+		{"pkg/token", `import "net/http"; var s http.Server`},
+		{"cmd", `import "net"; var _ = net.DialTimeout`},
+		{"pkg/secret", `func init() {}`},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package p; "+test.source, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := breaches(test.dir, file); len(found) != 1 {
+			t.Errorf("%q: %s: %d breaches found, want 1: %v", test.dir, test.source, len(found), found)
+		}
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package p; var reveal = value.Reveal", parser.SkipObjectResolution)
+	if err != nil || !callsReveal(file) {
+		t.Error("a use of Reveal is not found")
+	}
+}
+
+// breach is a place that breaks a rule.
+type breach struct {
+	at   token.Pos
+	what string
+}
+
+// breaches returns what a file of the package in dir may not do.
+func breaches(dir string, file *ast.File) []breach {
+	var found []breach
+	report := func(at ast.Node, format string, args ...any) {
+		found = append(found, breach{at.Pos(), fmt.Sprintf(format, args...)})
+	}
+	libraries := map[string]string{} // by the name they have in this file
+	for _, spec := range file.Imports {
+		library, _ := strconv.Unquote(spec.Path.Value) // the parser has checked it
+		name := path.Base(library)
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		libraries[name] = library
+		if own, ok := strings.CutPrefix(library, module+"/"); ok && !slices.Contains(mayImport[dir], own) {
+			report(spec, "%q may not import %s", dir, own)
+		}
+		for restrictedLibrary, in := range onlyIn {
+			if (library == restrictedLibrary || strings.HasPrefix(library, restrictedLibrary+"/")) && !slices.Contains(in, dir) {
+				report(spec, "%q may not import %s", dir, library)
+			}
+		}
+		if name == "." {
+			report(spec, "names imported without their package cannot be checked")
+		}
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch n := node.(type) {
+		case *ast.SelectorExpr:
+			x, ok := n.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			for _, rule := range restricted {
+				if libraries[x.Name] == rule.library && !slices.Contains(rule.in, dir) && slices.ContainsFunc(rule.names, func(name string) bool {
+					prefix, star := strings.CutSuffix(name, "*")
+					return n.Sel.Name == name || star && strings.HasPrefix(n.Sel.Name, prefix)
+				}) {
+					report(n, "%q may not use %s.%s", dir, rule.library, n.Sel.Name)
+				}
+			}
+		case *ast.CallExpr:
+			if f, ok := n.Fun.(*ast.Ident); ok && (f.Name == "print" || f.Name == "println") {
+				report(n, "the built-in %s writes to standard error", f.Name)
+			}
+		case *ast.FuncDecl:
+			if n.Recv == nil && n.Name.Name == "init" {
+				report(n, "there are no init functions")
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// callsReveal reports whether a file uses a method of that name.
+func callsReveal(file *ast.File) bool {
+	found := false
+	ast.Inspect(file, func(node ast.Node) bool {
+		selector, ok := node.(*ast.SelectorExpr)
+		found = found || ok && selector.Sel.Name == "Reveal"
+		return true
+	})
+	return found
+}

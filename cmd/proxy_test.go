@@ -1,0 +1,223 @@
+package cmd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// fakeProxy is a proxy on loopback. Whatever host it is asked for, it leads to
+// one endpoint, so that a script can use the name of a provider.
+type fakeProxy struct {
+	kind   string
+	target string // the endpoint's host and port
+	login  string // USER:PASSWORD, empty if it wants none
+	config *tls.Config
+
+	wire  wire
+	mu    sync.Mutex
+	heads []string // what each connection asked for
+	open  int
+}
+
+// startProxy is the script command
+//
+//	proxy [-login USER:PASSWORD] KIND
+//
+// It starts a proxy in front of the endpoint that was started last and sets
+// $PROXY to its host and port. KIND is one of
+//
+//	connect           lead to the endpoint
+//	intercept         end TLS itself, with a certificate of its own authority
+//	STATUS            refuse with the status
+//	hang              never answer
+//	socks5            lead to the endpoint, in SOCKS (RFC 1928)
+//	socks5-refusing   refuse, in SOCKS
+func startProxy(ts *testscript.TestScript, neg bool, args []string) {
+	flags := flag.NewFlagSet("proxy", flag.ContinueOnError)
+	login := flags.String("login", "", "")
+	ts.Check(flags.Parse(args))
+	if neg || flags.NArg() != 1 {
+		ts.Fatalf("usage: proxy [-login USER:PASSWORD] KIND")
+	}
+	p := &fakeProxy{kind: flags.Arg(0), target: ts.Getenv("ENDPOINT_HOST"), login: *login}
+	stranger, err := newAuthority()
+	ts.Check(err)
+	certificate, err := stranger.issue(func(*x509.Certificate) {})
+	ts.Check(err)
+	p.config = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { listener.Close() })
+	go p.accept(listener)
+	ts.Setenv("PROXY", listener.Addr().String())
+	proxies.Store(ts, p)
+}
+
+// proxies holds the last proxy of each script.
+var proxies sync.Map
+
+// countProxied is the script command
+//
+//	proxied N
+//
+// It checks how many connections the proxy that was started last has taken,
+// and that none of them showed it the password or a request. What they asked
+// for is written to the file proxied.
+func countProxied(ts *testscript.TestScript, neg bool, args []string) {
+	stored, _ := proxies.Load(ts)
+	p, _ := stored.(*fakeProxy)
+	if neg || len(args) != 1 || p == nil {
+		ts.Fatalf("usage, after proxy: proxied N")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	p.settle()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.heads) != want {
+		ts.Fatalf("%d connections to the proxy, want %d", len(p.heads), want)
+	}
+	for _, text := range []string{canaries["PASSWORD"], "POST"} {
+		if p.wire.count(text) > 0 {
+			ts.Fatalf("the proxy has seen %s", text)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("proxied"), []byte(strings.Join(p.heads, "")), 0o600))
+}
+
+func (p *fakeProxy) accept(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		p.mu.Lock()
+		n := len(p.heads)
+		p.heads = append(p.heads, "")
+		p.open++
+		p.mu.Unlock()
+		go func() {
+			p.serve(n, p.wire.tap(conn))
+			conn.Close()
+			p.mu.Lock()
+			p.open--
+			p.mu.Unlock()
+		}()
+	}
+}
+
+func (p *fakeProxy) settle() {
+	for range 600 {
+		time.Sleep(5 * time.Millisecond)
+		p.mu.Lock()
+		open := p.open
+		p.mu.Unlock()
+		if open == 0 {
+			return
+		}
+	}
+}
+
+func (p *fakeProxy) serve(n int, conn net.Conn) {
+	if strings.HasPrefix(p.kind, "socks5") {
+		p.socks(n, conn)
+		return
+	}
+	head, ok := readHead(conn)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	p.heads[n] = strings.ReplaceAll(head, "\r\n", "\n")
+	p.mu.Unlock()
+	status, err := strconv.Atoi(p.kind)
+	switch {
+	case err == nil:
+	case p.login != "" && !strings.Contains(head, "\r\nProxy-Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(p.login))+"\r\n"):
+		status = 407
+	default:
+		status = 200
+	}
+	if p.kind == "hang" {
+		_, _ = io.Copy(io.Discard, conn)
+		return
+	}
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d \x1b[2J%s\r\n\r\n", status, canaries["TOKEN"])
+	if status == 200 {
+		p.lead(conn)
+	}
+}
+
+// lead connects the two sides.
+func (p *fakeProxy) lead(conn net.Conn) {
+	if p.kind == "intercept" {
+		_, _ = io.Copy(io.Discard, p.wire.tap(tls.Server(conn, p.config)))
+		// A reset would take the alert away that tells why.
+		_, _ = io.Copy(io.Discard, conn)
+		return
+	}
+	target, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer target.Close()
+	go func() {
+		_, _ = io.Copy(target, conn)
+		target.Close()
+	}()
+	_, _ = io.Copy(conn, target)
+}
+
+// readHead reads up to and with the first empty line, and not a byte more.
+func readHead(conn net.Conn) (string, bool) {
+	head, one := "", make([]byte, 1)
+	for !strings.HasSuffix(head, "\r\n\r\n") {
+		if _, err := io.ReadFull(conn, one); err != nil {
+			return head, false
+		}
+		head += string(one)
+	}
+	return head, true
+}
+
+// socks serves one connection in SOCKS 5, for names and without a login.
+func (p *fakeProxy) socks(n int, conn net.Conn) {
+	greeting := make([]byte, 2)
+	if _, err := io.ReadFull(conn, greeting); err != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, conn, int64(greeting[1]))
+	_, _ = io.WriteString(conn, "\x05\x00")
+	request := make([]byte, 5)
+	if _, err := io.ReadFull(conn, request); err != nil || request[3] != 3 {
+		return
+	}
+	name := make([]byte, int(request[4])+2)
+	if _, err := io.ReadFull(conn, name); err != nil {
+		return
+	}
+	host, port := name[:len(name)-2], binary.BigEndian.Uint16(name[len(name)-2:])
+	p.mu.Lock()
+	p.heads[n] = fmt.Sprintf("SOCKS %s:%d\n", host, port)
+	p.mu.Unlock()
+	if p.kind == "socks5-refusing" {
+		_, _ = io.WriteString(conn, "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00")
+		return
+	}
+	_, _ = io.WriteString(conn, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+	p.lead(conn)
+}
