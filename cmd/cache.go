@@ -279,7 +279,7 @@ func (r *run) adviseHeld(d *provider.Definition, err error) error {
 	if !ok {
 		return err
 	}
-	e.WithHint("correct the credentials of %s/%s, or send these again with --try-anyway", d.Name, r.profile)
+	e.Hint = fmt.Sprintf("correct the credentials of %s/%s, or send these again with --try-anyway", d.Name, r.profile)
 	if d.Policy.LockoutAfter > 0 {
 		e.Hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, d.Policy.LockoutAfter)
 	}

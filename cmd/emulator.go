@@ -50,7 +50,7 @@ only its demo credentials; anything else is a failed login.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			for _, text := range faults {
 				fault, ok := emulator.ParseFault(text)
 				if !ok {
@@ -59,7 +59,7 @@ only its demo credentials; anything else is a failed login.`,
 				}
 				options.Faults = append(options.Faults, fault)
 			}
-			return r.emulate(cmd, options, listen, journal, args)
+			return r.emulate(options, listen, journal, args)
 		},
 	}
 	flags := c.Flags()
@@ -74,7 +74,7 @@ only its demo credentials; anything else is a failed login.`,
 }
 
 // emulate runs the emulator, for a command or until a signal.
-func (r *run) emulate(cmd *cobra.Command, options emulator.Options, listen, journal string, argv []string) error {
+func (r *run) emulate(options emulator.Options, listen, journal string, argv []string) error {
 	definitions, err := provider.Builtins()
 	if err != nil {
 		return err

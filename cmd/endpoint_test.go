@@ -98,8 +98,6 @@ func networkCommands(ts *testscript.TestScript) {
 	ts.SetCmd("fails", fails)
 	ts.SetCmd("proxy", startProxy)
 	ts.SetCmd("proxied", countProxied)
-	// The race detector lets a program sleep for a second when it ends.
-	ts.Setenv("GORACE", "atexit_sleep_ms=0")
 }
 
 // fetches COMMAND... is exitcode for a run that works: it prints the token and

@@ -199,8 +199,8 @@ func (r *run) completing() bool {
 // mention none the commands are just listed, for help and completion.
 func (r *run) addProviders(root *cobra.Command) error {
 	args := beforeDashes(r.env.Args)
-	if found, _, err := root.Find(args); err != nil || found != root {
-		return nil
+	if found, _, _ := root.Find(args); found != root {
+		return nil // what cannot be found is reported when it is executed
 	}
 	mentioned := func(name string) bool {
 		return slices.ContainsFunc(args, func(arg string) bool {

@@ -58,7 +58,7 @@ func makeDirs(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: it cannot be made", ErrUnusable)
 	} else if err == nil {
-		if err := os.Chmod(path, 0o700); err != nil {
+		if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
 			return fmt.Errorf("%w: its mode cannot be set", ErrUnusable)
 		}
 	}

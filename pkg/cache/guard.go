@@ -248,12 +248,12 @@ func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), er
 	}
 	lock, err := g.dir.openLock(g.lock)
 	if err != nil {
-		return func() {}, nil
+		return func() {}, nil //nolint:nilerr // without a lock the run goes on
 	}
 	for {
 		locked, err := lock.TryLock()
 		if err != nil || locked {
-			return func() { _ = lock.Close() }, nil
+			return func() { _ = lock.Close() }, nil //nolint:nilerr // where there are no locks the run goes on
 		}
 		if enough() {
 			_ = lock.Close()

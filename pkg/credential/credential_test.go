@@ -445,9 +445,9 @@ func TestFailures(t *testing.T) {
 			"the value from the flag --username is not UTF-8", "",
 		},
 		"flag names no file": {
-			setup{environ: full(), flags: map[string]string{"password-file": "/nonexistent/x"}},
+			setup{environ: full(), flags: map[string]string{"password-file": "none/x"}},
 			failure.FileNotFound,
-			"the file /nonexistent/x does not exist", "",
+			"the file none/x does not exist", "",
 		},
 		"named variable is not set": {
 			setup{environ: zeepay("PASSWORD"), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"},
@@ -888,6 +888,9 @@ func TestKeychain(t *testing.T) {
 			test.provider = "zeepay"
 			test.setup.keychain = &test.keychain
 			e := test.build(t).fails()
+			if once := slices.Compact(slices.Sorted(slices.Values(test.keychain.asked))); len(once) != len(test.keychain.asked) {
+				t.Errorf("the keychain was asked twice: %q", test.keychain.asked)
+			}
 			if e.Code != test.code || e.Message != test.message || e.Hint != test.hint {
 				t.Errorf("%s %q\nhint %q\nwant %s %q\nhint %q", e.Code, e.Message, e.Hint, test.code, test.message, test.hint)
 			}
@@ -989,9 +992,9 @@ func TestHelperError(t *testing.T) {
 func TestWithoutSecrets(t *testing.T) {
 	w := setup{
 		provider: "zeepay", profile: "ci",
-		file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = { env = \"PLAIN\" }\nusername = \"u\"\npassword = { env = \"MY_PASSWORD\" }\nclient_secret = { env = \"MY_SECRET\" }\n",
+		file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = { env = \"PLAIN\" }\nusername = \"u\"\npassword = { env = \"MY_PASSWORD\" }\nclient_secret = \"cs\"\n",
 		environ: []string{
-			"PATH=/bin", "MY_PASSWORD=pw", "MY_SECRET=cs", "PLAIN=1", "MY_PASSWORD_2=stays", "EMPTY=", "=C:=C:\\x", "odd",
+			"PATH=/bin", "MY_PASSWORD=pw", "PLAIN=1", "MY_PASSWORD_2=stays", "EMPTY=", "=C:=C:\\x", "odd",
 			"TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x", "TOKENFETCH_ZEEPAY_CLIENT_ID=1", "TOKENFETCH_CONFIG=/c",
 			"TOKENFETCH_ZEEPAY_PASSWORD=a", "TOKENFETCH_ZEEPAY_CLIENT_SECRET=a", "TOKENFETCH_MPAY_PASSWORD=a", "TOKENFETCH_FINCODE_PASSWORD=a", "TOKENFETCH_FINCODE_CLIENT_SECRET=a",
 			"TOKENFETCH_ENKASH_PASSWORD=a", "TOKENFETCH_ENKASH_CLIENT_SECRET=a", "TOKENFETCH_ABBEYCROSS_CLIENT_SECRET=a", "LAST=1",
@@ -1049,5 +1052,8 @@ func readAll(ctx context.Context, p *credential.Plan, a credential.Access) (prov
 	if err != nil {
 		return nil, err
 	}
-	return values, p.Read(ctx, a, values)
+	if err := p.Read(ctx, a, values); err != nil {
+		return nil, err
+	}
+	return values, nil
 }

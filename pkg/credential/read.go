@@ -72,10 +72,10 @@ func (p *Plan) Identity(near provider.Values) []string {
 	parts := []string{p.Definition.Digest, p.Base.String()}
 	for _, place := range p.Places {
 		parts = append(parts, place.Field.Name)
-		switch {
-		case place.Kind == Keychain:
+		switch place.Kind {
+		case Keychain:
 			parts = append(parts, "keychain", place.Account)
-		case place.Kind == Helper:
+		case Helper:
 			parts = append(parts, "helper", strings.Join(place.Argv, "\x00"))
 		default:
 			parts = append(parts, "value", near[place.Field.Name].Reveal())

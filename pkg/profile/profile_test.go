@@ -486,7 +486,7 @@ func TestNearest(t *testing.T) {
 	known := []string{"environment", "base_url", "ca_file", "timeout", "client_id", "client_secret", "username", "password"}
 	for key, want := range map[string]string{
 		"pasword": "password", "passwrod": "password", "PASSWORD": "password", "Client-ID": "client_id", "clientid": "client_id", "client_ids": "client_id",
-		"user_name": "username", "usrname": "username", "cafile": "ca_file", "baseurl": "base_url", "time_out": "timeout", "env": "", "pass": "", "secret": "",
+		"user_name": "username", "pssrd": "", "usrname": "username", "cafile": "ca_file", "baseurl": "base_url", "time_out": "timeout", "env": "", "pass": "", "secret": "",
 		"": "", "x": "", "grant_type": "", "password": "password",
 	} {
 		if got := profile.Nearest(key, known); got != want {

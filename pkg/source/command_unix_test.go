@@ -53,11 +53,12 @@ func help(what string) int {
 	case "input":
 		data, err := io.ReadAll(os.Stdin)
 		fmt.Printf("%d %v", len(data), err)
-	case "flood":
+	case "flood": // and stay, though nobody reads any more
+		signal.Ignore(syscall.SIGPIPE)
 		chunk := []byte(strings.Repeat(canary, 1000))
 		for {
 			if _, err := os.Stdout.Write(chunk); err != nil {
-				return 1
+				time.Sleep(time.Minute)
 			}
 		}
 	case "leave": // a child behind that keeps the output open
@@ -344,7 +345,7 @@ func TestHelperNotFound(t *testing.T) {
 		{"/bin", "", "./" + name, "the helper ./" + name + " has a relative path"},
 		{"/bin", "execerrdot=0", "./" + name, "the helper ./" + name + " has a relative path"},
 		{"/bin", "", "sub/../" + name, "the helper sub/../" + name + " has a relative path"},
-		{"/bin", "", "/nonexistent/" + name, "the helper /nonexistent/" + name + " was not found in PATH"},
+		{"/bin", "", dir + "/none", "the helper " + dir + "/none was not found in PATH"},
 		{"/bin", "", plain, "the helper " + plain + " cannot be executed"},
 		{"/bin", "", dir, "the helper " + dir + " "},
 		{"/bin", "", ".", "the helper . "},
