@@ -67,11 +67,8 @@ func (r *run) needVerb(cmd *cobra.Command, hint string) error {
 
 // profileNames returns the names of a provider's profiles. A file that cannot
 // be read completes to nothing.
-func (r *run) profileNames(ctx context.Context, providerName string) []string {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	file, err := r.loadProfiles(ctx, newLimit(time.Now(), time.Second))
+func (r *run) profileNames(providerName string) []string {
+	file, err := r.loadProfiles(context.Background(), newLimit(time.Now(), time.Second))
 	if err != nil {
 		return nil
 	}
@@ -80,13 +77,13 @@ func (r *run) profileNames(ctx context.Context, providerName string) []string {
 
 // completeRefs completes the first word: PROVIDER/PROFILE. The providers
 // themselves are commands, which cobra completes.
-func (r *run) completeRefs(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+func (r *run) completeRefs(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	name, _, slash := strings.Cut(word, "/")
 	if len(args) > 0 || !slash {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var refs []string
-	for _, profileName := range r.profileNames(cmd.Context(), name) {
+	for _, profileName := range r.profileNames(name) {
 		refs = append(refs, name+"/"+profileName)
 	}
 	return refs, cobra.ShellCompDirectiveNoFileComp
@@ -102,8 +99,8 @@ func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
 		"output":      fixed(output.Formats()),
 		"base-url":    cobra.NoFileCompletions,
 		"var":         cobra.NoFileCompletions,
-		"profile": func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return r.profileNames(cmd.Context(), d.Name), cobra.ShellCompDirectiveNoFileComp
+		"profile": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return r.profileNames(d.Name), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	for _, f := range d.Fields {

@@ -50,7 +50,7 @@ only its demo credentials; anything else is a failed login.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			for _, text := range faults {
 				fault, ok := emulator.ParseFault(text)
 				if !ok {
@@ -59,7 +59,7 @@ only its demo credentials; anything else is a failed login.`,
 				}
 				options.Faults = append(options.Faults, fault)
 			}
-			return r.emulate(cmd, options, listen, journal, args)
+			return r.emulate(options, listen, journal, args)
 		},
 	}
 	flags := c.Flags()
@@ -67,14 +67,14 @@ only its demo credentials; anything else is a failed login.`,
 	flags.StringVar(&listen, "listen", "", "loopback `ADDRESS` to listen on (default "+defaultListen+", with COMMAND a free port)")
 	flags.StringVar(&journal, "journal", "", "append one JSON line for each request to `FILE`, secrets hidden")
 	flags.Var(&count{&options.LockAfter, 1}, "lock-after", "lock an account after `N` failed logins in a row")
-	flags.Var(&duration{&options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
-	flags.Var(&duration{&options.Delay}, "delay", "wait before each reply, such as 300ms")
+	flags.Var(&duration{value: &options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
+	flags.Var(&duration{value: &options.Delay}, "delay", "wait before each reply, such as 300ms")
 	flags.StringArrayVar(&faults, "fault", nil, "fail as `[PROVIDER:]FAULT`, may be given again: "+strings.Join(emulator.FaultNames(), ", "))
 	return c
 }
 
 // emulate runs the emulator, for a command or until a signal.
-func (r *run) emulate(cmd *cobra.Command, options emulator.Options, listen, journal string, argv []string) error {
+func (r *run) emulate(options emulator.Options, listen, journal string, argv []string) error {
 	definitions, err := provider.Builtins()
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (r *run) emulate(cmd *cobra.Command, options emulator.Options, listen, jour
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(cmd.Context())
+	ctx, stop := context.WithCancel(r.context())
 	defer stop()
 	served := make(chan error, 1)
 	variables := demoVariables(definitions, listener.Addr().String())

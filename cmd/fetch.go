@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -35,6 +36,10 @@ type fetchOptions struct {
 	variable    string
 	caFile      string
 	retries     int
+	noCache     bool
+	refresh     bool
+	minTTL      time.Duration
+	tryAnyway   bool
 	emulator    bool
 	dryRun      bool
 	fields      map[string]string // the fields' flags that were given
@@ -45,7 +50,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	o := fetchOptions{format: output.Formats()[0], variable: provider.TokenVariable(d.Name)}
 	c := &cobra.Command{
 		Use:   d.Name,
-		Short: "fetch a token from " + d.Title,
+		Short: fetchFrom + d.Title,
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.provider = d.Name
@@ -56,7 +61,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 			if err := o.check(cmd, d); err != nil {
 				return err
 			}
-			return r.fetch(cmd.Context(), d, o)
+			return r.fetch(r.context(), d, o)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -83,6 +88,10 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "how the token is printed")
 	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for export, fish and powershell")
 	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
+	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
+	flags.BoolVar(&o.refresh, "refresh", false, "use only a token that is fetched from now on")
+	flags.Var(&duration{value: &o.minTTL, most: maxMinTTL}, "min-ttl", "use only a token that lives at least this long, such as 10m")
+	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "send credentials that an earlier refusal holds back")
 	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
 	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
@@ -178,16 +187,78 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 
 // fetch is the way of a token, from the profile to standard output.
 func (r *run) fetch(ctx context.Context, d *provider.Definition, o fetchOptions) error {
-	call := r.realCall
-	if o.emulator {
-		call = r.emulatedCall
+	if d.Policy.SingleUse && !o.dryRun {
+		if err := r.checkDestination(); err != nil {
+			return err
+		}
 	}
-	c, err := call(ctx, d, o)
+	get := r.fetchReal
+	if o.emulator {
+		get = r.fetchEmulated
+	}
+	result, err := get(ctx, d, o)
 	if err != nil || o.dryRun {
 		return err
 	}
-	defer c.close()
-	r.origin = c.base.Origin()
+	r.console.hide(result.Token.AccessToken)
+	result.Provider, result.Profile, result.Origin, result.Now = d.Name, o.profile, r.origin, time.Now()
+	if left := result.Token.Obtained.Add(result.Token.Lifetime).Sub(result.Now); o.minTTL > 0 && left < o.minTTL {
+		return failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
+			WithHint("ask for less, or do without --min-ttl")
+	}
+	return r.deliver(output.Format(result, o.format, o.variable))
+}
+
+// fetchReal takes the token from the cache or the provider.
+func (r *run) fetchReal(ctx context.Context, d *provider.Definition, o fetchOptions) (output.Result, error) {
+	limit := newLimit(r.env.Start, r.timeout)
+	file, err := r.loadProfiles(ctx, limit)
+	if err != nil {
+		return output.Result{}, err
+	}
+	plan, err := r.findCredentials(ctx, limit, file, d, o)
+	if err != nil {
+		return output.Result{}, err
+	}
+	result := output.Result{Environment: plan.Environment}
+	if p := plan.Profile; p != nil && p.Timeout > 0 && r.timeout == 0 {
+		limit = newLimit(r.env.Start, p.Timeout)
+	}
+	if o.dryRun {
+		r.showPlan(plan)
+		return result, nil
+	}
+	access := r.access(limit, plan)
+	values, err := plan.ReadNear(ctx, access)
+	if err != nil {
+		return result, err
+	}
+	tokens, err := r.openTokens(ctx, limit, file, plan, values, o)
+	if err != nil {
+		return result, err
+	}
+	if result.Token = tokens.get(); result.Token != nil {
+		r.console.info("token from the cache")
+		result.Cached = true
+		return result, nil
+	}
+	for _, place := range plan.Places {
+		r.console.info("%s from %s", place.Field.Name, place.Where)
+	}
+	c := &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
+	if c.roots, err = r.loadRoots(ctx, limit, plan, o.caFile); err != nil {
+		return result, err
+	}
+	if err := plan.Read(ctx, access, values); err != nil {
+		return result, err
+	}
+	result.Token, result.Cached, err = r.login(ctx, plan, c, tokens, o)
+	return result, err
+}
+
+// request builds the request of a call. From then on the console hides the
+// secrets in it, which are returned too.
+func (r *run) request(d *provider.Definition, c *call) (token.Request, []secret.Value, error) {
 	var secrets []secret.Value
 	for _, f := range d.Fields {
 		if f.Secret {
@@ -196,27 +267,8 @@ func (r *run) fetch(ctx context.Context, d *provider.Definition, o fetchOptions)
 	}
 	r.console.hide(secrets...)
 	request, err := d.TokenRequest(c.base, c.values)
-	if err != nil {
-		return err
-	}
 	r.console.hide(request.Body)
-	if d.Policy.SingleUse {
-		if err := r.checkDestination(); err != nil {
-			return err
-		}
-	}
-	t, err := r.exchange(ctx, d, c, request, o.retries, secrets)
-	if err != nil {
-		return adviseAllowList(d, c, err)
-	}
-	r.console.hide(t.AccessToken)
-	return r.deliver(output.Format(output.Result{
-		Token:       t,
-		Provider:    d.Name,
-		Profile:     o.profile,
-		Environment: c.environment,
-		Origin:      r.origin,
-	}, o.format, o.variable))
+	return request, secrets, err
 }
 
 // call is everything a request is made of.
@@ -224,41 +276,42 @@ type call struct {
 	environment string // empty if a base address was given
 	base        provider.Address
 	values      provider.Values
-	roots       *x509.CertPool
+	roots       *x509.CertPool // nil for the system's
 	limit       *limit
-	close       func()
 }
 
-// emulatedCall starts an emulator in this process and uses its credentials.
-func (r *run) emulatedCall(ctx context.Context, d *provider.Definition, _ fetchOptions) (*call, error) {
+// fetchEmulated starts an emulator in this process and uses its credentials.
+// Nothing of it is remembered.
+func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetchOptions) (output.Result, error) {
 	e, err := emulator.New([]*provider.Definition{d}, emulator.Options{})
 	if err != nil {
-		return nil, err
+		return output.Result{}, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
+		return output.Result{}, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
 	}
 	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	go func() { _ = e.Serve(ctx, listener) }() // a failure shows as a lost connection
-	base, err := provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name))
-	if err != nil {
-		stop()
-		return nil, err
+	c := &call{values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout)}
+	if c.base, err = provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name)); err != nil {
+		return output.Result{}, err
 	}
-	return &call{base: base, values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout), close: stop}, nil
+	r.origin = c.base.Origin()
+	request, secrets, err := r.request(d, c)
+	if err != nil {
+		return output.Result{}, err
+	}
+	t, err := r.exchange(ctx, d, c, request, o.retries, secrets)
+	return output.Result{Token: t}, err
 }
 
-// realCall finds the fields and reads them, or only shows where they come from.
-func (r *run) realCall(ctx context.Context, d *provider.Definition, o fetchOptions) (*call, error) {
-	limit := newLimit(r.env.Start, r.timeout)
-	file, err := r.loadProfiles(ctx, limit)
-	if err != nil {
-		return nil, err
-	}
-	findCtx, cancel := limit.context(ctx)
+// findCredentials decides where each field comes from.
+func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.File, d *provider.Definition, o fetchOptions) (*credential.Plan, error) {
+	ctx, cancel := limit.context(ctx)
 	defer cancel()
-	plan, err := credential.Find(findCtx, credential.Query{
+	plan, err := credential.Find(ctx, credential.Query{
 		Definition:  d,
 		Profile:     o.profile,
 		File:        file,
@@ -270,25 +323,7 @@ func (r *run) realCall(ctx context.Context, d *provider.Definition, o fetchOptio
 	if plan != nil && plan.Base.Host != "" {
 		r.origin = plan.Base.Origin()
 	}
-	if err != nil {
-		return nil, err
-	}
-	if p := plan.Profile; p != nil && p.Timeout > 0 && r.timeout == 0 {
-		limit = newLimit(r.env.Start, p.Timeout)
-	}
-	if o.dryRun {
-		r.showPlan(plan)
-		return nil, nil
-	}
-	for _, place := range plan.Places {
-		r.console.info("%s from %s", place.Field.Name, place.Where)
-	}
-	c := &call{environment: plan.Environment, base: plan.Base, limit: limit, close: func() {}}
-	if c.roots, err = r.loadRoots(ctx, limit, plan, o.caFile); err != nil {
-		return nil, err
-	}
-	c.values, err = plan.Read(ctx, r.access(limit, plan))
-	return c, err
+	return plan, err
 }
 
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
@@ -448,7 +483,7 @@ func (r *run) runHelper(ctx context.Context, limit *limit, plan *credential.Plan
 	if !isTerminal(stdin) {
 		stdin = nil
 	}
-	return source.Command(ctx, argv, plan.WithoutSecrets(r.env.Environ), stdin)
+	return source.Command(ctx, argv, credential.WithoutSecrets(r.env.Environ, plan), stdin)
 }
 
 // send makes the request.

@@ -151,7 +151,7 @@ func flagError(cmd *cobra.Command, err error) error {
 // (-pVALUE) is among the arguments.
 func attached(args []string, short byte) bool {
 	return slices.ContainsFunc(beforeDashes(args), func(arg string) bool {
-		_, after, found := shortFlag(arg, short)
+		after, found := shortFlag(arg, short)
 		return found && after != "" && after[0] != '='
 	})
 }
@@ -164,20 +164,20 @@ func beforeDashes(args []string) []string {
 }
 
 // shortFlag finds a short flag in a word of them; after is what follows it.
-func shortFlag(arg string, short byte) (before, after string, found bool) {
+func shortFlag(arg string, short byte) (after string, found bool) {
 	if len(arg) < 2 || arg[0] != '-' || arg[1] == '-' {
-		return "", "", false
+		return "", false
 	}
 	for i := 1; i < len(arg); i++ {
 		switch arg[i] {
 		case short:
-			return arg[1:i], arg[i+1:], true
+			return arg[i+1:], true
 		case 'v', 'h': // take no value, so that further flags may follow
 		default:
-			return "", "", false
+			return "", false
 		}
 	}
-	return "", "", false
+	return "", false
 }
 
 // asked is what the arguments say of how a failure is to be shown. It is found
@@ -206,7 +206,7 @@ func whatAsked(args []string, defaultName, errorsDefault string) asked {
 				return v, true
 			}
 			if short != 0 {
-				if _, after, ok := shortFlag(arg, short); ok {
+				if after, ok := shortFlag(arg, short); ok {
 					if after == "" {
 						return next, true
 					}

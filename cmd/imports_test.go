@@ -23,7 +23,8 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
+	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
+	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},
@@ -45,6 +46,7 @@ var onlyIn = map[string][]string{
 	"github.com/zalando/go-keyring":   {"pkg/keychain"},
 	"github.com/godbus/dbus":          {},
 	"github.com/pelletier/go-toml":    {"pkg/profile", "pkg/provider"},
+	"github.com/gofrs/flock":          {"pkg/cache"},
 	"net/http":                        {"pkg/emulator", "pkg/token"},
 	"net/rpc":                         {},
 	"net/smtp":                        {},
@@ -76,7 +78,7 @@ var restricted = []struct {
 }
 
 // reveals are the packages that call Reveal of a secret.
-var reveals = []string{"cmd", "pkg/credential", "pkg/emulator", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token"}
+var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token"}
 
 // TestImports holds the program to the directions in which its packages may
 // look, whatever system a file is built for.

@@ -195,7 +195,7 @@ func TestNoCore(t *testing.T) {
 	environ, bodies := mpayServer(t, time.Second)
 	dir := t.TempDir()
 	c := exec.Command("sh", "-c", `ulimit -c unlimited 2>/dev/null; exec "$0" mpay`, filepath.Join(builtProgram(t), "tokenfetch"))
-	c.Dir, c.Env = dir, append(environ, "HOME="+dir, "GOTRACEBACK=crash", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"])
+	c.Dir, c.Env = dir, append(environ, "HOME="+dir, "XDG_STATE_HOME=/dev/null", "GOTRACEBACK=crash", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"])
 	p := startProcess(t, c)
 	<-bodies
 	if err := c.Process.Signal(syscall.SIGABRT); err != nil {

@@ -94,7 +94,15 @@ func execute(binary string, environ []string, args ...string) (stdout, stderr st
 // serveEmulator starts the emulator on a free port and returns its address.
 func serveEmulator(t *testing.T, binary string, environ []string) string {
 	t.Helper()
-	c := exec.Command(binary, "emulator", "--listen", "127.0.0.1:0")
+	address, _ := serveEmulatorWith(t, binary, environ)
+	return address
+}
+
+// serveEmulatorWith starts the emulator with more flags and also returns the
+// variables that it prints.
+func serveEmulatorWith(t testing.TB, binary string, environ []string, args ...string) (address string, variables []string) {
+	t.Helper()
+	c := exec.Command(binary, append([]string{"emulator", "--listen", "127.0.0.1:0"}, args...)...)
 	c.Env = environ
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -109,10 +117,19 @@ func serveEmulator(t *testing.T, binary string, environ []string) string {
 			t.Errorf("the emulator ended with %v", err)
 		}
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
-	if err != nil || address == "" {
-		t.Fatalf("the emulator said %q, %v", line, err)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		line := lines.Text()
+		if variable, ok := strings.CutPrefix(line, "export "); ok {
+			name, value, _ := strings.Cut(variable, "=")
+			variables = append(variables, name+"="+strings.Trim(value, "'"))
+		} else {
+			address = regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
+		}
+		if strings.Contains(line, "TOKENFETCH_ZEEPAY_PASSWORD=") {
+			return address, variables
+		}
 	}
-	return address
+	t.Fatalf("the emulator said nothing: %v", lines.Err())
+	return "", nil
 }

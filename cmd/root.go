@@ -25,6 +25,7 @@ type run struct {
 	env      Env
 	console  *console
 	terminal terminalState
+	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
 
@@ -55,11 +56,8 @@ func Main(version string) int {
 func Run(env Env) int {
 	r := &run{env: env, console: newConsole(&env)}
 	log.SetOutput(io.Discard) // where net/http prints bytes that came when it expected none
-	catchBrokenPipe()
-	var ctx context.Context
-	ctx, r.signals = watch(r.terminal.restore)
-	err := r.safely(ctx)
-	stop, stopped := errors.AsType[interrupt](context.Cause(ctx))
+	err := r.safely()
+	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
 		err = stop.failure(err)
 	}
@@ -70,12 +68,30 @@ func Run(env Env) int {
 	return code
 }
 
+// context returns the context of a command that waits for something or prints
+// a token. Watching for signals costs what version and help need not pay.
+func (r *run) context() context.Context {
+	if r.ctx == nil {
+		catchBrokenPipe()
+		r.ctx, r.signals = watch(r.terminal.restore)
+	}
+	return r.ctx
+}
+
+// interrupted returns the signal that ended the context.
+func (r *run) interrupted() (interrupt, bool) {
+	if r.ctx == nil {
+		return interrupt{}, false
+	}
+	return errors.AsType[interrupt](context.Cause(r.ctx))
+}
+
 // minFiles is how many files may have to be open at once, streams included.
 const minFiles = 16
 
 // safely runs the command line. A panic becomes an error that does not hold its
 // text: that may be anything.
-func (r *run) safely(ctx context.Context) (err error) {
+func (r *run) safely() (err error) {
 	debug.SetTraceback("none") // for a panic on another goroutine
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -84,10 +100,10 @@ func (r *run) safely(ctx context.Context) (err error) {
 				WithHint("please report this, with the command (without secrets) and tokenfetch version")
 		}
 	}()
-	return r.execute(ctx)
+	return r.execute()
 }
 
-func (r *run) execute(ctx context.Context) error {
+func (r *run) execute() error {
 	errorsDefault := r.env.getenv("TOKENFETCH_ERRORS")
 	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
 	name := ""
@@ -113,7 +129,7 @@ func (r *run) execute(ctx context.Context) error {
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
 		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
 	}
-	return cmp.Or(root.ExecuteContext(ctx), r.unprinted)
+	return cmp.Or(root.Execute(), r.unprinted)
 }
 
 func (r *run) newRoot() (*cobra.Command, error) {
@@ -147,7 +163,7 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
-	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion())
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache())
 	root.SetHelpCommand(r.newHelp(root))
 	if err := r.addProviders(root); err != nil {
 		return nil, err
@@ -159,12 +175,18 @@ func (r *run) newRoot() (*cobra.Command, error) {
 		}
 		return root, nil
 	}
-	for _, c := range append(root.Commands(), root) {
-		c.InitDefaultHelpFlag()
-		strict(c.Flags())
-		strict(c.PersistentFlags())
-	}
+	strictAll(root)
 	return root, nil
+}
+
+// strictAll makes the flags of a command and of those below it strict.
+func strictAll(c *cobra.Command) {
+	c.InitDefaultHelpFlag()
+	strict(c.Flags())
+	strict(c.PersistentFlags())
+	for _, below := range c.Commands() {
+		strictAll(below)
+	}
 }
 
 // completing reports whether a shell asks what the command line completes to.
@@ -173,12 +195,12 @@ func (r *run) completing() bool {
 }
 
 // addProviders adds the providers' commands. Reading a definition costs time
-// that a run feels, so only those are read that the arguments mention, or all
-// where they name no command (as for help and completion).
+// that a run feels, so only those are read that the arguments mention; where they
+// mention none the commands are just listed, for help and completion.
 func (r *run) addProviders(root *cobra.Command) error {
 	args := beforeDashes(r.env.Args)
-	if found, _, err := root.Find(args); err != nil || found != root {
-		return nil
+	if found, _, _ := root.Find(args); found != root {
+		return nil // what cannot be found is reported when it is executed
 	}
 	mentioned := func(name string) bool {
 		return slices.ContainsFunc(args, func(arg string) bool {
@@ -186,11 +208,14 @@ func (r *run) addProviders(root *cobra.Command) error {
 			return word == name
 		})
 	}
-	names := provider.Names()
-	if some := slices.Clone(names); slices.ContainsFunc(names, mentioned) {
-		names = slices.DeleteFunc(some, func(name string) bool { return !mentioned(name) })
-	}
-	for _, name := range names {
+	listed := !slices.ContainsFunc(provider.Names(), mentioned)
+	for _, name := range provider.Names() {
+		if listed {
+			root.AddCommand(&cobra.Command{Use: name, Short: fetchFrom + provider.Title(name), Run: func(*cobra.Command, []string) {}})
+		}
+		if !mentioned(name) {
+			continue
+		}
 		d, err := provider.Builtin(name)
 		if err != nil {
 			return err
@@ -199,6 +224,9 @@ func (r *run) addProviders(root *cobra.Command) error {
 	}
 	return nil
 }
+
+// fetchFrom begins the short description of a provider's command.
+const fetchFrom = "fetch a token from "
 
 // needCommand ends a run whose command line lacks a command or names none. It
 // does not repeat the word, which may be a misplaced secret. Help goes to
@@ -223,12 +251,18 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// duration is a flag's value in the range of a time limit.
-type duration struct{ value *time.Duration }
+// maxMinTTL is the longest lifetime that --min-ttl may ask for.
+const maxMinTTL = 366 * 24 * time.Hour
+
+// duration is a flag's value in the range of a time limit, or up to most.
+type duration struct {
+	value *time.Duration
+	most  time.Duration
+}
 
 // Set reads a time limit, see profile.ParseTimeout.
 func (d *duration) Set(text string) error {
-	value, err := profile.ParseTimeout(text)
+	value, err := profile.ParseDuration(text, max(d.most, profile.MaxTimeout))
 	if err != nil {
 		return rule(err.Error())
 	}

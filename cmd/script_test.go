@@ -82,6 +82,9 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("HOME", home)
+	// Each run of a script stands for itself: nothing is remembered of refusals.
+	// What is remembered has tests of its own, with many processes.
+	env.Setenv("XDG_STATE_HOME", "/dev/null")
 	env.Setenv("PROFILES", filepath.Join(home, ".config", "tokenfetch", "profiles.toml"))
 	// The race detector lets a program sleep for a second when it ends.
 	env.Setenv("GORACE", "atexit_sleep_ms=0")

@@ -57,7 +57,6 @@ type Place struct {
 	text    secret.Value
 	level   level
 	profile string // the profile whose keychain item it is
-	asked   bool   // the keychain is named by the profile, not just the last resort
 }
 
 // level is the level of precedence a setting was found at.
@@ -366,7 +365,7 @@ func (p *Plan) place(name string) (Place, error) {
 		}
 	}
 	if f.Secret {
-		return p.keychainPlace(f, q.Profile, false), nil
+		return p.keychainPlace(f, q.Profile), nil
 	}
 	if f.Default != "" {
 		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default"}, nil
@@ -398,13 +397,13 @@ func (p *Plan) fromProfile(f provider.Field, s profile.Source) (Place, error) {
 		place.Kind, place.Argv = Helper, s.Command
 		place.Where = "the helper " + s.Command[0] + ", named by " + p.query.table()
 	default:
-		return p.keychainPlace(f, s.Keychain, true), nil
+		return p.keychainPlace(f, s.Keychain), nil
 	}
 	return place, nil
 }
 
-func (p *Plan) keychainPlace(f provider.Field, profileName string, asked bool) Place {
-	place := Place{Field: f, level: byProfile, Kind: Keychain, profile: profileName, asked: asked}
+func (p *Plan) keychainPlace(f provider.Field, profileName string) Place {
+	place := Place{Field: f, level: byProfile, Kind: Keychain, profile: profileName}
 	place.Account = p.account(place, p.Base)
 	place.Where = "the keychain item " + place.Account
 	return place

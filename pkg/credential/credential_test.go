@@ -122,7 +122,7 @@ func (w *world) read() (*credential.Plan, map[string]string, error) {
 	if err != nil {
 		return plan, nil, err
 	}
-	values, err := plan.Read(w.t.Context(), w.access())
+	values, err := readAll(w.t.Context(), plan, w.access())
 	got := map[string]string{}
 	for name, value := range values {
 		got[name] = value.Reveal()
@@ -939,7 +939,7 @@ func TestFilesOnTrust(t *testing.T) {
 				var notes []string
 				a := w.access()
 				a.Trusted, a.Note = trusted, func(note string) { notes = append(notes, note) }
-				values, err := plan.Read(t.Context(), a)
+				values, err := readAll(t.Context(), plan, a)
 				if !test.fine || !trusted {
 					if e := failed(t, err); e.Code != failure.FilePermissions || len(notes) > 0 {
 						t.Errorf("%+v, notes %q", e, notes)
@@ -969,7 +969,7 @@ func TestFileLimit(t *testing.T) {
 		limits++
 		return context.WithDeadline(ctx, time.Now().Add(time.Minute))
 	}
-	if values, err := plan.Read(t.Context(), a); err != nil || values["password"].Reveal() != "pw" || limits != 1 {
+	if values, err := readAll(t.Context(), plan, a); err != nil || values["password"].Reveal() != "pw" || limits != 1 {
 		t.Errorf("%v, %d limits", err, limits)
 	}
 }
@@ -984,7 +984,7 @@ func TestHelperError(t *testing.T) {
 	a := w.access()
 	want := failure.New(failure.HelperTimeout, "the helper op timed out")
 	a.Helper = func(context.Context, []string) (secret.Value, error) { return secret.Value{}, want }
-	if values, err := plan.Read(t.Context(), a); values != nil || failed(t, err) != want {
+	if values, err := readAll(t.Context(), plan, a); values != nil || failed(t, err) != want {
 		t.Errorf("%v, %v", values, err)
 	}
 }
@@ -1008,7 +1008,7 @@ func TestWithoutSecrets(t *testing.T) {
 	want := []string{
 		"PATH=/bin", "PLAIN=1", "MY_PASSWORD_2=stays", "EMPTY=", "=C:=C:\\x", "odd", "TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x", "TOKENFETCH_ZEEPAY_CLIENT_ID=1", "TOKENFETCH_CONFIG=/c", "LAST=1",
 	}
-	if diff := cmp.Diff(want, plan.WithoutSecrets(w.environ)); diff != "" {
+	if diff := cmp.Diff(want, credential.WithoutSecrets(w.environ, plan)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, w.environ); diff != "" {
@@ -1019,7 +1019,7 @@ func TestWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"A=1"}, plan.WithoutSecrets([]string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"})); diff != "" {
+	if diff := cmp.Diff([]string{"A=1"}, credential.WithoutSecrets([]string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan)); diff != "" {
 		t.Errorf("without a profile (-want +got):\n%s", diff)
 	}
 }
@@ -1044,4 +1044,16 @@ func TestEveryProvider(t *testing.T) {
 			t.Errorf("%s has no fields", name)
 		}
 	}
+}
+
+// readAll reads the near fields and then the others.
+func readAll(ctx context.Context, p *credential.Plan, a credential.Access) (provider.Values, error) {
+	values, err := p.ReadNear(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Read(ctx, a, values); err != nil {
+		return nil, err
+	}
+	return values, nil
 }

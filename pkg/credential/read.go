@@ -28,25 +28,75 @@ type Access struct {
 	Note    func(message string)
 }
 
-// Read returns the values of all fields of the plan.
-func (p *Plan) Read(ctx context.Context, a Access) (provider.Values, error) {
+// ReadNear reads the fields that need neither the keychain nor a helper: what
+// a cached token is told apart by.
+func (p *Plan) ReadNear(ctx context.Context, a Access) (provider.Values, error) {
 	values := provider.Values{}
-	for _, place := range p.Places {
-		if place.Kind == Default {
-			continue
-		}
-		value, err := place.read(ctx, a)
-		if err != nil {
-			return nil, p.explain(ctx, a, place, err)
-		}
-		values[place.Field.Name] = value
+	return values, p.readInto(ctx, a, values, func(place Place) bool { return !place.far() })
+}
+
+// Read adds the remaining fields to values, those that ReadNear has read.
+func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error {
+	if err := p.readInto(ctx, a, values, Place.far); err != nil {
+		return err
 	}
 	for _, place := range p.Places {
 		if place.Kind == Default {
 			values[place.Field.Name] = place.Field.DefaultValue(values)
 		}
 	}
-	return values, nil
+	return nil
+}
+
+func (p *Plan) readInto(ctx context.Context, a Access, values provider.Values, wanted func(Place) bool) error {
+	for _, place := range p.Places {
+		if place.Kind == Default || !wanted(place) {
+			continue
+		}
+		value, err := place.read(ctx, a)
+		if err != nil {
+			return p.explain(ctx, a, place, err)
+		}
+		values[place.Field.Name] = value
+	}
+	return nil
+}
+
+// far reports whether reading the place takes a keychain or a helper.
+func (place Place) far() bool { return place.Kind == Keychain || place.Kind == Helper }
+
+// Identity is everything that a cached token belongs to, beside its provider
+// and profile: the definition, the address, and of each field the value that
+// ReadNear gave, or the name of the place it would be read from.
+func (p *Plan) Identity(near provider.Values) []string {
+	parts := []string{p.Definition.Digest, p.Base.String()}
+	for _, place := range p.Places {
+		parts = append(parts, place.Field.Name)
+		switch place.Kind {
+		case Keychain:
+			parts = append(parts, "keychain", place.Account)
+		case Helper:
+			parts = append(parts, "helper", strings.Join(place.Argv, "\x00"))
+		default:
+			parts = append(parts, "value", near[place.Field.Name].Reveal())
+		}
+	}
+	return parts
+}
+
+// Fingerprint is what a refusal belongs to: the provider, the address and every
+// value. Account is the same without the secrets.
+func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
+	all = []string{p.Definition.Name, p.Base.String()}
+	account = slices.Clone(all)
+	for _, place := range p.Places {
+		pair := []string{place.Field.Name, values[place.Field.Name].Reveal()}
+		all = append(all, pair...)
+		if !place.Field.Secret {
+			account = append(account, pair...)
+		}
+	}
+	return all, account
 }
 
 // Known returns the values that are known without reading anything: those that
@@ -145,12 +195,12 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 	return ""
 }
 
-// WithoutSecrets returns environ without the variables that hold secrets of
-// this program: those of every provider's secret fields, and those that the
-// profile names as the source of one.
-func (p *Plan) WithoutSecrets(environ []string) []string {
+// WithoutSecrets returns environ without the variables that hold secrets: those
+// of every provider's secret fields, and those that the plan's profile, if there
+// is one, names as the source of one.
+func WithoutSecrets(environ []string, p *Plan) []string {
 	drop := map[string]bool{}
-	if p.Profile != nil {
+	if p != nil && p.Profile != nil {
 		for _, f := range p.Definition.Fields {
 			if name := p.Profile.Fields[f.Name].Env; f.Secret && name != "" {
 				drop[name] = true

@@ -47,6 +47,7 @@ const (
 	ProxyInvalid        Code = "proxy_invalid"
 	DefinitionInvalid   Code = "definition_invalid"
 	SetUID              Code = "set_uid"
+	CacheInvalid        Code = "cache_invalid"
 	OpenFilesLimit      Code = "open_files_limit"
 	EmulatorUnavailable Code = "emulator_unavailable"
 
@@ -55,11 +56,13 @@ const (
 	ProviderRefused     Code = "provider_refused"
 	ProviderConflict    Code = "provider_conflict"
 	AccountLocked       Code = "account_locked"
+	HeldBack            Code = "held_back"
 
-	ProviderClosed Code = "provider_closed"
-	RateLimited    Code = "rate_limited"
-	ProviderBusy   Code = "provider_busy"
-	ProviderBroken Code = "provider_error"
+	ProviderClosed  Code = "provider_closed"
+	RateLimited     Code = "rate_limited"
+	ProviderBusy    Code = "provider_busy"
+	ProviderBroken  Code = "provider_error"
+	LoginInProgress Code = "login_in_progress"
 
 	DNSNotFound    Code = "dns_not_found"
 	DNSFailed      Code = "dns_failed"
@@ -93,6 +96,7 @@ const (
 	BadToken            Code = "bad_token"
 	BadTokenType        Code = "bad_token_type"
 	MembersDisagree     Code = "members_disagree"
+	ShortLifetime       Code = "short_lifetime"
 
 	OutputFailed Code = "output_failed"
 
@@ -152,6 +156,7 @@ func Codes() []Meaning {
 		{CAFileInvalid, Config, "the file of certificates cannot be used"},
 		{ProxyInvalid, Config, "a proxy variable is not of its form"},
 		{DefinitionInvalid, Config, "a provider definition is wrong"},
+		{CacheInvalid, Config, "a setting of the cache cannot be"},
 		{SetUID, Config, "the program runs with other rights than its caller's"},
 		{OpenFilesLimit, Config, "too few files may be open at once"},
 		{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
@@ -161,11 +166,13 @@ func Codes() []Meaning {
 		{ProviderRefused, Refused, "the provider refused the request"},
 		{ProviderConflict, Refused, "the provider reports a conflict"},
 		{AccountLocked, Refused, "the provider says the account is locked"},
+		{HeldBack, Refused, "the credentials are held back after an earlier refusal"},
 
 		{ProviderClosed, Later, "the provider is closed at this hour"},
 		{RateLimited, Later, "the provider has had too many requests"},
 		{ProviderBusy, Later, "the provider asks for a later try"},
 		{ProviderBroken, Later, "the provider reports a fault of its own"},
+		{LoginInProgress, Later, "another run is trying the same credentials"},
 
 		{DNSNotFound, Net, "the host's name does not exist"},
 		{DNSFailed, Net, "the host's name could not be looked up"},
@@ -199,6 +206,7 @@ func Codes() []Meaning {
 		{BadToken, Reply, "the reply's token is not one"},
 		{BadTokenType, Reply, "the token is not a bearer token"},
 		{MembersDisagree, Reply, "two members of the reply that mean the same differ"},
+		{ShortLifetime, Reply, "the token does not live as long as --min-ttl asks"},
 
 		{OutputFailed, Output, "the token could not be written out"},
 

@@ -27,18 +27,18 @@ var frozen = map[string]string{
 		field_invalid variable_empty variable_invalid source_conflict host_missing host_mismatch bad_base_url
 		https_required file_not_found file_unreadable file_permissions input_timeout helper_not_found helper_failed
 		helper_timeout keychain_item_not_found keychain_unavailable keychain_locked keychain_timeout ca_file_invalid
-		proxy_invalid definition_invalid set_uid open_files_limit emulator_unavailable`,
+		proxy_invalid definition_invalid cache_invalid set_uid open_files_limit emulator_unavailable`,
 	"refused": `
-		credentials_rejected not_allowed provider_refused provider_conflict account_locked`,
+		credentials_rejected not_allowed provider_refused provider_conflict account_locked held_back`,
 	"later": `
-		provider_closed rate_limited provider_busy provider_error`,
+		provider_closed rate_limited provider_busy provider_error login_in_progress`,
 	"net": `
 		dns_not_found dns_failed connect_failed proxy_failed tls_untrusted tls_certificate_expired tls_wrong_host
 		tls_certificate_invalid tls_protocol tls_client_certificate connection_lost timeout`,
 	"reply": `
 		redirect unexpected_status not_a_token_endpoint not_json empty_reply bad_encoding duplicate_key
 		trailing_data too_large too_deep unsupported_encoding headers_too_large malformed_http unexpected_value
-		no_token token_not_a_string bad_token bad_token_type members_disagree`,
+		no_token token_not_a_string bad_token bad_token_type members_disagree short_lifetime`,
 	"output": `
 		output_failed`,
 	"signal": `

@@ -61,6 +61,25 @@ func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error
 	})
 }
 
+// Set stores a secret for account, in place of an older one. It opens no dialog:
+// a locked keychain is an error.
+func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) error {
+	_, err := await(ctx, func() (struct{}, error) {
+		locked, err := k.locked()
+		if err != nil {
+			return struct{}{}, err
+		}
+		if locked {
+			return struct{}{}, secret.ErrLocked
+		}
+		if keyring.Set(Service, account, value.Reveal()) != nil {
+			return struct{}{}, secret.ErrUnavailable
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
 // await runs call, which cannot be broken off, and leaves it behind when ctx
 // ends.
 func await[T any](ctx context.Context, call func() (T, error)) (T, error) {

@@ -21,6 +21,7 @@ type Result struct {
 	Environment string // empty if a base address was given
 	Origin      string // scheme://host:port
 	Cached      bool
+	Now         time.Time // when the result is printed
 }
 
 // Formats returns the names of the formats, the default first.
@@ -106,8 +107,11 @@ func jsonLine(r Result) []byte {
 		Cached:      r.Cached,
 	}
 	if life := r.Token.Lifetime; life > 0 {
-		seconds := int64(life / time.Second)
-		at := r.Token.Obtained.Add(life).UTC().Format(time.RFC3339)
+		expires := r.Token.Obtained.Add(life).UTC()
+		seconds, at := int64(life/time.Second), expires.Format(time.RFC3339)
+		if r.Cached {
+			seconds = int64(expires.Sub(r.Now) / time.Second)
+		}
 		line.ExpiresIn, line.ExpiresAt = &seconds, &at
 	}
 	return JSONLine(line)

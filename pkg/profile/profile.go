@@ -48,12 +48,13 @@ func ValidName(name string) bool {
 	return len(name) <= 63 && regexp.MustCompile(`^`+NamePattern+`$`).MatchString(name)
 }
 
-// ParseTimeout reads a time limit such as "10s". The error says which form and
-// range are allowed and not what stood there.
-func ParseTimeout(text string) (time.Duration, error) {
+// ParseDuration reads a duration such as "10s", of at least MinTimeout and at
+// most most. The error says which form and range are allowed and not what stood
+// there.
+func ParseDuration(text string, most time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
-	if err != nil || d < MinTimeout || d > MaxTimeout {
-		return 0, fmt.Errorf("must be a duration from %v to %v, such as 10s", MinTimeout, MaxTimeout)
+	if err != nil || d < MinTimeout || d > most {
+		return 0, fmt.Errorf("must be a duration from %v to %v, such as 10s", MinTimeout, most)
 	}
 	return d, nil
 }
@@ -74,6 +75,7 @@ type Profile struct {
 	BaseURL        string        // the provider's address, or empty
 	CAFile         string        // path of the certificates to trust, or empty
 	Timeout        time.Duration // limit for the whole run, 0 if not set
+	Cache          *bool         // whether tokens may be cached, nil if not set
 	Fields         map[string]Source
 }
 
@@ -87,8 +89,9 @@ type Field struct {
 // File is a profiles file. Its profiles are checked one by one when they are
 // asked for, so that a mistake in one stops no other.
 type File struct {
-	Path   string
-	Exists bool
+	Path     string
+	Exists   bool
+	CacheKey *Source // of the [tokenfetch] table: where the key is that seals cached tokens, or nil
 
 	data     []byte
 	tables   map[string]any
@@ -150,10 +153,7 @@ func (f *File) parse() error {
 	err := toml.Unmarshal(f.data, &f.tables)
 	if err == nil {
 		if table, ok := f.tables[own].(map[string]any); ok || f.tables[own] == nil {
-			for _, key := range slices.Sorted(maps.Keys(table)) {
-				return f.invalid(fmt.Sprintf("unknown key %q in [%s]", key, own), own, key)
-			}
-			return nil
+			return f.parseOwn(table)
 		}
 		return f.invalid("["+own+"] must be a table", own)
 	}
@@ -169,6 +169,29 @@ func (f *File) parse() error {
 		e = failure.New(failure.ProfilesInvalid, "the profiles file %s %s: line %d, column %d", f.Path, what, line, column)
 	}
 	return e.WithHint(`every text must be quoted, as in key = "value", and every key stand once`)
+}
+
+// parseOwn reads the table of tokenfetch itself.
+func (f *File) parseOwn(table map[string]any) error {
+	const cacheKey = "cache_key"
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		if key != cacheKey {
+			return f.invalid(fmt.Sprintf("unknown key %q in [%s]%s", key, own, suggest(key, []string{cacheKey})), own, key)
+		}
+		where, ok := table[key].(map[string]any)
+		if !ok {
+			return f.invalid(fmt.Sprintf("%s of [%s] must be a table with env, file or command", key, own), own, key)
+		}
+		s, err := f.source(&Profile{Name: Default}, where)
+		if err == nil && s.Keychain != "" {
+			err = errors.New("must have exactly one of env, file and command: the keychain is where the key is anyway")
+		}
+		if err != nil {
+			return f.invalid(fmt.Sprintf("%s of [%s] %s", key, own, err), own, key)
+		}
+		f.CacheKey = &s
+	}
+	return nil
 }
 
 // Names returns the names of provider's profiles, sorted.
@@ -239,16 +262,23 @@ func (f *File) set(p *Profile, fields []Field, key string, value any) error {
 	case "ca_file":
 		p.CAFile = f.resolve(text)
 		return nil
+	case "cache":
+		on, ok := value.(bool)
+		if !ok {
+			return bad("must be true or false, not %s", kind(value))
+		}
+		p.Cache = &on
+		return nil
 	case "timeout":
 		var err error
-		if p.Timeout, err = ParseTimeout(text); err != nil {
+		if p.Timeout, err = ParseDuration(text, MaxTimeout); err != nil {
 			return bad("%s", err)
 		}
 		return nil
 	}
 	i := slices.IndexFunc(fields, func(field Field) bool { return field.Name == key })
 	if i < 0 {
-		known := []string{"environment", "base_url", "ca_file", "timeout"}
+		known := []string{"environment", "base_url", "ca_file", "timeout", "cache"}
 		for _, field := range fields {
 			known = append(known, field.Name)
 		}

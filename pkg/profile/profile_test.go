@@ -455,12 +455,12 @@ func TestBadTableStopsOnlyItsOwnProfile(t *testing.T) {
 
 func TestParseTimeout(t *testing.T) {
 	for text, want := range map[string]time.Duration{"1ms": time.Millisecond, "10s": 10 * time.Second, "1h": time.Hour, "1.5s": 1500 * time.Millisecond} {
-		if got, err := profile.ParseTimeout(text); err != nil || got != want {
+		if got, err := profile.ParseDuration(text, profile.MaxTimeout); err != nil || got != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "0", "0s", "-1s", "999µs", "1h1ms", "87600h", "30", "10 s", canary, "9999999999999h", "s"} {
-		got, err := profile.ParseTimeout(text)
+		got, err := profile.ParseDuration(text, profile.MaxTimeout)
 		if err == nil || got != 0 || err.Error() != "must be a duration from 1ms to 1h0m0s, such as 10s" {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}

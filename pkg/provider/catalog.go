@@ -20,6 +20,15 @@ func Names() []string {
 	return names
 }
 
+// Title returns the title of a built-in provider. It looks for the line instead
+// of parsing the definition, because a list of all providers must be quick.
+func Title(name string) string {
+	data, _ := catalog.ReadFile("catalog/" + name + ".toml") // no title for a name that is not listed
+	_, rest, _ := strings.Cut(string(data), "\ntitle = \"")
+	title, _, _ := strings.Cut(rest, "\"\n")
+	return title
+}
+
 // Builtin returns the definition of a built-in provider. It fails only for a
 // name that Names does not list; a test checks every definition.
 func Builtin(name string) (*Definition, error) {

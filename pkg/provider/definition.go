@@ -4,6 +4,7 @@
 package provider
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
@@ -31,6 +32,9 @@ type Definition struct {
 	Statuses     []Status      `toml:"status"` // statuses with a meaning of their own
 	Policy       Policy        `toml:"token"`
 	Examples     []Example     `toml:"example"`
+
+	// Digest tells definitions apart: a hash of the file it was read from.
+	Digest string `toml:"-"`
 }
 
 // Environment is one of a provider's hosts.
@@ -211,6 +215,7 @@ func Parse(file string, data []byte) (*Definition, error) {
 	if err != nil {
 		return nil, failure.New(failure.DefinitionInvalid, "%s: not valid TOML", file)
 	}
+	d.Digest = fmt.Sprintf("%x", sha256.Sum256(data))
 	return d, nil
 }
 

@@ -83,7 +83,7 @@ func read(ctx context.Context, path string, limit int64, pipes bool) (File, erro
 	case err == nil:
 		f.Data = data
 		return f, nil
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return File{}, failure.New(failure.FileNotFound, "the file %s does not exist", path)
 	case isDeadline(err):
 		return File{}, failure.New(failure.InputTimeout, "no data within the time limit from the file %s", path)
@@ -111,8 +111,6 @@ func reason(err error) string {
 		return "it is a directory, not a regular file"
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return "its name is too long"
-	case errors.Is(err, syscall.ENOTDIR):
-		return "a part of its path is not a directory"
 	case errors.Is(err, syscall.EBADF):
 		return "the descriptor is not open for reading"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

@@ -147,7 +147,7 @@ func TestNotAFile(t *testing.T) {
 		{"/dev/null", failure.FileUnreadable, "cannot read the file PATH: not a regular file"},
 		{symlink(t, "/dev/zero"), failure.FileUnreadable, "cannot read the file PATH: not a regular file"},
 		{loop, failure.FileUnreadable, "cannot read the file PATH: its symbolic links form a loop"},
-		{filepath.Join(file, "x"), failure.FileUnreadable, "cannot read the file PATH: a part of its path is not a directory"},
+		{filepath.Join(file, "x"), failure.FileNotFound, "the file PATH does not exist"},
 		{filepath.Join(dir, strings.Repeat("n", 300)), failure.FileUnreadable, "cannot read the file PATH: its name is too long"},
 		{"a\x00b", failure.FileUnreadable, "cannot read the file PATH: system error 22"},
 	} {

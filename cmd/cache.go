@@ -1,0 +1,392 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/keychain"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// sealingKeyLimit is how long the sealing key may take: a run goes on without.
+const sealingKeyLimit = time.Second
+
+// tokenCache is the cached tokens that a run may use. A nil one holds none.
+type tokenCache struct {
+	run     *run
+	path    string
+	owner   cache.Owner
+	since   time.Time              // only tokens from then on, for --refresh
+	minTTL  time.Duration          // only tokens that live this long
+	key     []byte                 // nil if there is none yet
+	makeKey func() ([]byte, error) // makes one, nil if none can be made
+}
+
+// openTokens returns the cached tokens of a plan, nil where none may be used:
+// the definition, the profile, the flags and the machine all have a say.
+func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, plan *credential.Plan, near provider.Values, o fetchOptions) (*tokenCache, error) {
+	var wanted *bool
+	if plan.Profile != nil {
+		wanted = plan.Profile.Cache
+	}
+	switch {
+	case plan.Definition.Policy.SingleUse:
+		if wanted != nil && *wanted {
+			return nil, failure.New(failure.CacheInvalid, "cache = true in [%s.%s]: its tokens are single use and are never cached", r.provider, r.profile).
+				WithHint("remove cache from the profile")
+		}
+		return nil, nil
+	case o.noCache, wanted != nil && !*wanted, wanted == nil && r.env.ci():
+		return nil, nil
+	}
+	c := &tokenCache{
+		run:    r,
+		path:   cache.UserDirs(r.env.lookup).Cache,
+		owner:  cache.Owner{Ref: []string{r.provider, r.profile}, Identity: plan.Identity(near)},
+		minTTL: o.minTTL,
+	}
+	if o.refresh {
+		c.since = r.env.Start
+	}
+	if err := c.open(ctx, limit, file); err != nil {
+		r.console.info("no cache: %s", cacheProblem(err))
+		return nil, nil
+	}
+	return c, nil
+}
+
+// open finds the sealing key: where cache_key says, or in the keychain.
+func (c *tokenCache) open(ctx context.Context, limit *limit, file *profile.File) (err error) {
+	inTime := func(get func(context.Context) ([]byte, error)) ([]byte, error) {
+		ctx, cancel := limit.context(ctx)
+		defer cancel()
+		ctx, cancel = context.WithTimeout(ctx, sealingKeyLimit)
+		defer cancel()
+		return get(ctx)
+	}
+	if file.CacheKey != nil {
+		c.key, err = inTime(func(ctx context.Context) ([]byte, error) {
+			text, err := c.run.readCacheKey(ctx, file.CacheKey)
+			if err != nil {
+				return nil, err
+			}
+			return cache.KeyFromText(text)
+		})
+		return err
+	}
+	store, ok := c.run.keyStore()
+	if !ok {
+		return secret.ErrUnavailable
+	}
+	key := func(create bool) ([]byte, error) {
+		return inTime(func(ctx context.Context) ([]byte, error) { return cache.SealingKey(ctx, store, create) })
+	}
+	if c.key, err = key(false); errors.Is(err, secret.ErrNotFound) {
+		c.makeKey = func() ([]byte, error) { return key(true) }
+		return nil
+	}
+	return err
+}
+
+// keyStore is the keychain, which is never unlocked for the sealing key.
+func (r *run) keyStore() (cache.KeyStore, bool) {
+	if r.env.Keychain != nil {
+		store, ok := r.env.Keychain.(cache.KeyStore)
+		return store, ok
+	}
+	return &keychain.Keychain{Getenv: r.env.getenv}, true
+}
+
+// readCacheKey reads the text that cache_key names.
+func (r *run) readCacheKey(ctx context.Context, s *profile.Source) (secret.Value, error) {
+	switch {
+	case s.Env != "":
+		return secret.New(r.env.getenv(s.Env)), nil
+	case s.File != "":
+		text, _, err := source.ReadValue(ctx, s.File, false)
+		return text, err
+	}
+	return source.Command(ctx, s.Command, credential.WithoutSecrets(r.env.Environ, nil), nil)
+}
+
+// get returns the cached token, nil if there is none that this run may use.
+func (c *tokenCache) get() *token.Token {
+	if c == nil || c.key == nil {
+		return nil
+	}
+	now := time.Now()
+	t, err := cache.OpenTokens(c.path, c.key).Get(c.owner, now)
+	switch {
+	case cache.Missing(err):
+		return nil
+	case err != nil:
+		c.run.console.info("the cached token is not used: %s", cacheProblem(err))
+		return nil
+	case t.Obtained.Before(c.since), t.Obtained.Add(t.Lifetime).Sub(now) < c.minTTL:
+		return nil
+	}
+	return t
+}
+
+// put keeps a token. Trouble costs the next run a request, and no more.
+func (c *tokenCache) put(t *token.Token) {
+	if c == nil || t.Lifetime <= cache.Margin(t.Lifetime) {
+		return
+	}
+	if c.key == nil {
+		var err error
+		if c.key, err = c.makeKey(); err != nil {
+			c.run.console.info("the token is not cached: %s", cacheProblem(err))
+			return
+		}
+	}
+	if err := cache.OpenTokens(c.path, c.key).Put(c.owner, t); err != nil {
+		c.run.console.info("the token is not cached: %s", cacheProblem(err))
+	}
+}
+
+// cacheProblem says in our words why the cache could not be used.
+func cacheProblem(err error) string {
+	for _, known := range []error{secret.ErrUnavailable, secret.ErrLocked, secret.ErrTimeout, cache.ErrUnusable} {
+		if errors.Is(err, known) {
+			return err.Error()
+		}
+	}
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		return e.Message
+	}
+	return whyNot(err)
+}
+
+// login gets a token with the credentials of the plan: from the cache if
+// another run has just put it there, else from the provider, unless an earlier
+// refusal holds them back.
+func (r *run) login(ctx context.Context, plan *credential.Plan, c *call, tokens *tokenCache, o fetchOptions) (t *token.Token, cached bool, err error) {
+	d := plan.Definition
+	request, secrets, err := r.request(d, c)
+	if err != nil {
+		return nil, false, err
+	}
+	all, account := plan.Fingerprint(c.values)
+	guard, err := cache.NewGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Values: all, Account: account, LockoutAfter: d.Policy.LockoutAfter})
+	if err != nil {
+		r.console.info("earlier refusals are not known: %s", cacheProblem(err))
+	}
+	unlock, err := r.awaitTurn(ctx, guard, c.limit, tokens)
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	if t := tokens.get(); t != nil {
+		return t, true, nil
+	}
+	var ignoreBefore time.Time
+	if o.tryAnyway {
+		ignoreBefore = r.env.Start
+	}
+	if err := guard.Check(time.Now(), ignoreBefore); err != nil {
+		return nil, false, r.adviseHeld(d, err)
+	}
+	t, err = r.exchange(ctx, d, c, request, o.retries, secrets)
+	r.remember(d, guard, err)
+	if err != nil {
+		return nil, false, adviseAllowList(d, c, err)
+	}
+	tokens.put(t)
+	return t, false, nil
+}
+
+// awaitTurn waits until no other run sends the same credentials, where that
+// matters: while they have never been seen to work, where a refusal may lock
+// the account, and where the other run's token can be shared.
+func (r *run) awaitTurn(ctx context.Context, guard *cache.Guard, limit *limit, tokens *tokenCache) (unlock func(), err error) {
+	proven := guard.Proven()
+	if proven && !guard.Alone() && tokens == nil {
+		return func() {}, nil
+	}
+	wait, cancel := limit.context(ctx)
+	defer cancel()
+	if proven && !guard.Alone() {
+		// Whoever has the lock may be stuck; these credentials are safe to send.
+		wait, cancel = context.WithTimeout(wait, time.Until(limit.end)/3)
+		defer cancel()
+	}
+	defer r.console.waiting("another run that fetches the same token")()
+	unlock, err = guard.Lock(wait, func() bool {
+		return tokens.get() != nil || tokens == nil && !guard.Alone() && guard.Proven()
+	})
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case proven && !guard.Alone():
+		return func() {}, nil
+	}
+	return nil, failure.New(failure.LoginInProgress, "another run is trying the same credentials, and has not finished in time").
+		WithHint("try again later")
+}
+
+// remember records what became of the credentials, and says so in the error.
+func (r *run) remember(d *provider.Definition, guard *cache.Guard, err error) {
+	now := time.Now()
+	if err == nil {
+		if err := guard.Worked(now); err != nil {
+			r.console.info("it is not recorded that the credentials work: %s", cacheProblem(err))
+		}
+		return
+	}
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok || !isRefusal(e) {
+		return
+	}
+	note := ""
+	if err := guard.Refused(e.Code, now); err != nil {
+		r.console.info("the refusal is not recorded: %s", cacheProblem(err))
+	} else if d := guard.HeldFor(now); d > 0 {
+		note = fmt.Sprintf("; until they change they are held back on this computer for %v", d)
+	}
+	if left, known := guard.Left(now); known {
+		note += fmt.Sprintf("; %s locks the account after %d refusals in a row (%d left, as far as this computer knows)", d.Title, d.Policy.LockoutAfter, left)
+	}
+	if r.env.ci() {
+		note += "; other CI machines do not know of this refusal"
+	}
+	e.Hint += note
+}
+
+// isRefusal reports whether the provider has counted, or may have counted, the
+// request as a failed login.
+func isRefusal(e *failure.Error) bool {
+	return e.Class() == failure.Refused || slices.Contains([]int{400, 401, 403, 409, 422, 423}, e.HTTPStatus)
+}
+
+func (r *run) adviseHeld(d *provider.Definition, err error) error {
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok {
+		return err
+	}
+	e.Hint = fmt.Sprintf("correct the credentials of %s/%s, or send these again with --try-anyway", d.Name, r.profile)
+	if d.Policy.LockoutAfter > 0 {
+		e.Hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, d.Policy.LockoutAfter)
+	}
+	return e
+}
+
+// newCache is "tokenfetch cache clear".
+func (r *run) newCache() *cobra.Command {
+	parent := &cobra.Command{
+		Use:   "cache",
+		Short: "remove cached tokens",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.needVerb(cmd, "write tokenfetch cache clear")
+		},
+	}
+	var holds bool
+	clearCommand := &cobra.Command{
+		Use:   "clear [PROVIDER[/PROFILE]...]",
+		Short: "remove cached tokens, of the named profiles or all",
+		Long: `Remove cached tokens: of the named profiles, or all of them.
+
+With --holds also forget that credentials were refused, so that they are sent
+again. The count of refusals that may lock an account stays.`,
+		Example: "  tokenfetch cache clear\n  tokenfetch cache clear zeepay/ci --holds",
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			if len(refs) == 0 {
+				return r.clearAll(holds)
+			}
+			for _, ref := range refs {
+				if err := r.clearRef(r.context(), ref, holds); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	clearCommand.Flags().BoolVar(&holds, "holds", false, "also forget refusals")
+	parent.AddCommand(clearCommand)
+	return parent
+}
+
+func (r *run) clearAll(holds bool) error {
+	dirs := cache.UserDirs(r.env.lookup)
+	tokens, err := cache.ClearTokens(dirs.Cache)
+	if err = r.cleared(tokens, "cached tokens", err); err != nil || !holds {
+		return err
+	}
+	records, err := cache.ClearHolds(dirs.State)
+	return r.cleared(records, "holds", err)
+}
+
+// clearRef removes what belongs to one profile.
+func (r *run) clearRef(ctx context.Context, ref string, holds bool) error {
+	name, profileName, found := strings.Cut(ref, "/")
+	if !found {
+		profileName = profile.Default
+	}
+	d, err := provider.Builtin(name)
+	if err != nil || !profile.ValidName(profileName) {
+		return failure.New(failure.UnexpectedArgument, "a name is not PROVIDER or PROVIDER/PROFILE").
+			WithHint("the providers are %s", strings.Join(provider.Names(), ", "))
+	}
+	r.provider, r.profile = name, profileName
+	limit := newLimit(r.env.Start, r.timeout)
+	file, err := r.loadProfiles(ctx, limit)
+	if err != nil {
+		return err
+	}
+	dirs := cache.UserDirs(r.env.lookup)
+	c := &tokenCache{run: r}
+	if err := c.open(ctx, limit, file); err != nil {
+		return failure.New(failure.CacheInvalid, "the key that seals cached tokens cannot be read: %s", cacheProblem(err)).
+			WithHint("remove all cached tokens with tokenfetch cache clear")
+	}
+	removed := 0
+	if c.key != nil {
+		removed, err = cache.OpenTokens(dirs.Cache, c.key).Clear([]string{name, profileName})
+	}
+	if err = r.cleared(removed, "cached tokens of "+ref, err); err != nil || !holds {
+		return err
+	}
+	findCtx, cancel := limit.context(ctx)
+	defer cancel()
+	plan, err := credential.Find(findCtx, credential.Query{Definition: d, Profile: profileName, File: file, Environ: r.env.Environ})
+	if err != nil {
+		return err
+	}
+	values, err := plan.ReadNear(ctx, r.access(limit, plan))
+	if err != nil {
+		return err
+	}
+	_, account := plan.Fingerprint(values)
+	guard, err := cache.NewGuard(dirs.State, cache.Credential{Account: account})
+	if err != nil {
+		return r.cleared(0, "holds of "+ref, err)
+	}
+	records, err := guard.ClearHolds()
+	return r.cleared(records, "holds of "+ref, err)
+}
+
+// cleared tells with -v what was removed. A directory that is not there has
+// nothing to remove.
+func (r *run) cleared(n int, what string, err error) error {
+	if err != nil && !errors.Is(err, cache.ErrUnusable) {
+		return failure.New(failure.CacheInvalid, "the %s cannot be removed: %s", what, whyNot(err)).
+			WithHint("check the owner and mode of the directory")
+	}
+	r.console.info("%d %s removed", n, what)
+	return nil
+}

@@ -1,0 +1,66 @@
+// Package cache keeps what may outlive a run: sealed tokens, so that a token is
+// fetched once for all processes that may share it, and what is known of
+// credentials, so that a rejected password never locks an account. Trouble
+// with either is never an error: the run goes on without.
+package cache
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"runtime"
+)
+
+// Dirs are the directories that are used; an empty one is not there.
+type Dirs struct {
+	State string // what is known of credentials
+	Cache string // sealed tokens
+}
+
+// UserDirs returns the directories of the user: tokenfetch in $XDG_STATE_HOME
+// or ~/.local/state and in $XDG_CACHE_HOME or ~/.cache, on Windows in
+// %LocalAppData%. Only absolute paths count.
+func UserDirs(lookup func(string) (string, bool)) Dirs {
+	dir := func(variable string, below ...string) string {
+		if path, _ := lookup(variable); filepath.IsAbs(path) {
+			return filepath.Join(path, "tokenfetch")
+		}
+		if home, _ := lookup("HOME"); filepath.IsAbs(home) {
+			return filepath.Join(append([]string{home}, append(below, "tokenfetch")...)...)
+		}
+		return ""
+	}
+	if runtime.GOOS == "windows" {
+		local, _ := lookup("LocalAppData")
+		if !filepath.IsAbs(local) {
+			return Dirs{}
+		}
+		local = filepath.Join(local, "tokenfetch")
+		return Dirs{State: filepath.Join(local, "state"), Cache: filepath.Join(local, "cache")}
+	}
+	return Dirs{State: dir("XDG_STATE_HOME", ".local", "state"), Cache: dir("XDG_CACHE_HOME", ".cache")}
+}
+
+// ErrUnusable is the reason why a directory, file or key is not used. What wraps
+// it may be shown.
+var ErrUnusable = errors.New("a directory or file is not usable")
+
+// digest returns the keyed hash of parts, which cannot run into each other.
+func digest(key []byte, parts ...string) []byte {
+	h := hmac.New(sha256.New, key)
+	for _, part := range parts {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		h.Write(length[:])
+		h.Write([]byte(part))
+	}
+	return h.Sum(nil)
+}
+
+// fileName is a name that reveals nothing of parts without the key.
+func fileName(key []byte, parts ...string) string {
+	return hex.EncodeToString(digest(key, parts...)[:16])
+}

@@ -1,0 +1,11 @@
+package cache
+
+import "io/fs"
+
+const noFollow = 0
+
+// Windows keeps owner and access in lists of its own, which LocalAppData sets
+// to the user alone; mode bits say nothing there.
+func ours(fs.FileInfo) bool { return true }
+
+func foreign(fs.FileInfo) bool { return false }

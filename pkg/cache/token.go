@@ -1,0 +1,167 @@
+package cache
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// How long a cached token is used: not in the last part of its life, and never
+// for longer than maxAge after it was issued.
+const (
+	minMargin = time.Minute
+	maxAge    = 12 * time.Hour
+	// header tells the version of a file. A file of another version is left alone.
+	header = "tokenfetch-token/1\n"
+	suffix = ".token"
+)
+
+// Margin is the end of a token's life in which it is not handed out any more:
+// the larger of a minute and 5 % of its lifetime.
+func Margin(lifetime time.Duration) time.Duration { return max(minMargin, lifetime/20) }
+
+// KeySize is the length of a sealing key, in bytes.
+const KeySize = 32
+
+// Owner is whose token an entry is.
+type Owner struct {
+	Ref      []string // provider and profile
+	Identity []string // everything else that must be equal
+}
+
+// Tokens are the sealed tokens of a user.
+type Tokens struct {
+	path string
+	key  []byte
+}
+
+// OpenTokens returns the tokens in the directory path that key (KeySize bytes)
+// seals.
+func OpenTokens(path string, key []byte) *Tokens { return &Tokens{path, key} }
+
+// entry is what a file holds, sealed.
+type entry struct {
+	Token    string    `json:"token"`
+	Scope    string    `json:"scope,omitempty"`
+	Obtained time.Time `json:"obtained"`
+	Expires  time.Time `json:"expires"`
+}
+
+// Get returns the token that was kept for owner, if it may still be used at
+// now. An entry that is damaged, expired, or from the future is none.
+func (t *Tokens) Get(owner Owner, now time.Time) (*token.Token, error) {
+	d, err := openDir(t.path, false)
+	if err != nil {
+		return nil, err
+	}
+	data, err := d.read(t.name(owner))
+	if err != nil {
+		return nil, err
+	}
+	sealed, ok := strings.CutPrefix(string(data), header)
+	if !ok {
+		return nil, ErrUnusable
+	}
+	gcm, err := t.cipher()
+	if err != nil {
+		return nil, err
+	}
+	plain, err := gcm.Open(nil, nil, []byte(sealed), t.additional(owner))
+	if err != nil {
+		return nil, ErrUnusable
+	}
+	var e entry
+	if json.Unmarshal(plain, &e) != nil || token.Check(e.Token) != nil {
+		return nil, ErrUnusable
+	}
+	lifetime := e.Expires.Sub(e.Obtained)
+	last := e.Expires.Add(-Margin(lifetime))
+	if limit := e.Obtained.Add(maxAge); limit.Before(last) {
+		last = limit
+	}
+	if now.Before(e.Obtained.Add(-time.Second)) || !now.Before(last) {
+		return nil, ErrUnusable
+	}
+	return &token.Token{
+		AccessToken: secret.New(e.Token),
+		Lifetime:    lifetime,
+		Obtained:    e.Obtained,
+		Scope:       e.Scope,
+	}, nil
+}
+
+// Put keeps a token for owner. A token of unknown lifetime, or for one use,
+// is not kept.
+func (t *Tokens) Put(owner Owner, issued *token.Token) error {
+	if issued.SingleUse || issued.Lifetime <= 0 {
+		return nil
+	}
+	d, err := openDir(t.path, true)
+	if err != nil {
+		return err
+	}
+	name := t.name(owner)
+	// A newer program's entry stays.
+	if old, err := d.read(name); err == nil && !strings.HasPrefix(string(old), header) && strings.HasPrefix(string(old), "tokenfetch-token/") {
+		return ErrUnusable
+	}
+	plain, err := json.Marshal(entry{
+		Token:    issued.AccessToken.Reveal(),
+		Scope:    issued.Scope,
+		Obtained: issued.Obtained,
+		Expires:  issued.Obtained.Add(issued.Lifetime),
+	})
+	if err != nil {
+		return err
+	}
+	gcm, err := t.cipher()
+	if err != nil {
+		return err
+	}
+	sealed := gcm.Seal(nil, nil, plain, t.additional(owner)) //nolint:gosec // this cipher makes its own random nonce
+	return d.write(name, slices.Concat([]byte(header), sealed))
+}
+
+// Clear removes the tokens of the given provider and profile, and returns how
+// many there were.
+func (t *Tokens) Clear(ref []string) (int, error) {
+	return clearFiles(t.path, t.ref(ref)+"-", suffix)
+}
+
+// ClearTokens removes all tokens in the directory path, whichever key seals
+// them, and what broken-off writes left. Files that are not ours stay.
+func ClearTokens(path string) (int, error) { return clearFiles(path, "", suffix) }
+
+func (t *Tokens) ref(ref []string) string {
+	return fileName(t.key, append([]string{"ref"}, ref...)...)
+}
+
+func (t *Tokens) name(owner Owner) string {
+	return t.ref(owner.Ref) + "-" + fileName(t.key, append([]string{"entry"}, owner.parts()...)...) + suffix
+}
+
+// additional binds an entry to its owner: it opens for no other.
+func (t *Tokens) additional(owner Owner) []byte {
+	return digest(t.key, append([]string{header}, owner.parts()...)...)
+}
+
+func (o Owner) parts() []string { return slices.Concat(o.Ref, []string{"identity"}, o.Identity) }
+
+func (t *Tokens) cipher() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(t.key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// Missing reports whether err only says that nothing was kept.
+func Missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

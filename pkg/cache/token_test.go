@@ -1,0 +1,342 @@
+package cache
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+const canary = "tK5gY0dB7uWq2"
+
+var (
+	start = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	owner = Owner{Ref: []string{"zeepay", "default"}, Identity: []string{"definition", "https://host", "username", "ops@example.com"}}
+)
+
+func tokensIn(dir string) *Tokens { return OpenTokens(dir, bytes.Repeat([]byte{7}, KeySize)) }
+
+func issued(lifetime time.Duration) *token.Token {
+	return &token.Token{AccessToken: secret.New(canary), Lifetime: lifetime, Obtained: start, Scope: "read write"}
+}
+
+// onlyFile returns the path of the one file below dir.
+func onlyFile(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v; want one", files, err)
+	}
+	return files[0]
+}
+
+func TestTokenIsKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache", "tokenfetch")
+	if _, err := tokensIn(dir).Get(owner, start); err == nil {
+		t.Fatal("a token out of nowhere")
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Fatal("looking for a token made the directory")
+	}
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := tokensIn(dir).Get(owner, start.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.AccessToken.Reveal() != canary || got.Lifetime != time.Hour || !got.Obtained.Equal(start) || got.Scope != "read write" {
+		t.Errorf("got %+v", got)
+	}
+	path := onlyFile(t, dir)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hidden := range []string{canary, "ops@example.com", "zeepay", "default", "read write"} {
+		if bytes.Contains(data, []byte(hidden)) || strings.Contains(path, hidden) && !strings.Contains(dir, hidden) {
+			t.Errorf("%q stands in the file or its name", hidden)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("file mode %v, %v", info.Mode(), err)
+	}
+	if info, err = os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory mode %v, %v", info.Mode(), err)
+	}
+}
+
+// CCH-03, CCH-06, CCH-07: how long a token is handed out.
+func TestHowLong(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		lifetime time.Duration
+		after    time.Duration
+		usable   bool
+	}{
+		{"at once", time.Hour, 0, true},
+		{"before the margin of 5 %", time.Hour, 57*time.Minute - time.Second, true},
+		{"in the margin of 5 %", time.Hour, 57 * time.Minute, false},
+		{"before the margin of a minute", 10 * time.Minute, 9*time.Minute - time.Second, true},
+		{"in the margin of a minute", 10 * time.Minute, 9 * time.Minute, false},
+		{"a year, before 12 hours", 365 * 24 * time.Hour, 12*time.Hour - time.Second, true},
+		{"a year, after 12 hours", 365 * 24 * time.Hour, 12 * time.Hour, false},
+		{"clock set back", time.Hour, -time.Minute, false},
+		{"clock ten years ahead", time.Hour, 10 * 365 * 24 * time.Hour, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := tokensIn(dir).Put(owner, issued(c.lifetime)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := tokensIn(dir).Get(owner, start.Add(c.after))
+			if (err == nil) != c.usable {
+				t.Errorf("got %v, want usable %v", err, c.usable)
+			}
+		})
+	}
+}
+
+// CCH-01, CCH-02: never for one use, never with an unknown lifetime.
+func TestNotKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	single := issued(time.Hour)
+	single.SingleUse = true
+	for _, one := range []*token.Token{single, issued(0)} {
+		if err := tokensIn(dir).Put(owner, one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("something was kept")
+	}
+}
+
+// CCH-18: another owner, or another key, never opens an entry.
+func TestOtherOwner(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mine, err := os.ReadFile(onlyFile(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range owner.Identity {
+		other := Owner{owner.Ref, slices.Clone(owner.Identity)}
+		other.Identity[i] += "x"
+		checkNotOpened(t, tokensIn(dir), other, mine)
+	}
+	checkNotOpened(t, tokensIn(dir), Owner{[]string{"zeepay", "ci"}, owner.Identity}, mine)
+	checkNotOpened(t, tokensIn(dir), Owner{[]string{"zeepay"}, append([]string{"default"}, owner.Identity...)}, mine)
+	checkNotOpened(t, OpenTokens(dir, bytes.Repeat([]byte{8}, KeySize)), owner, mine)
+}
+
+// checkNotOpened looks for other's token, also with the file of another owner
+// in its place.
+func checkNotOpened(t *testing.T, tokens *Tokens, other Owner, planted []byte) {
+	t.Helper()
+	if _, err := tokens.Get(other, start); err == nil {
+		t.Errorf("%v got the token", other)
+	}
+	path := filepath.Join(tokens.path, tokens.name(other))
+	if err := os.WriteFile(path, planted, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(path)
+	if _, err := tokens.Get(other, start); err == nil {
+		t.Errorf("%v got the token of a planted file", other)
+	}
+}
+
+// Each byte of an entry is changed in turn: it never opens, and it is healed.
+func TestDamaged(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	path := onlyFile(t, dir)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		damaged := bytes.Clone(whole)
+		damaged[i] ^= 1
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokensIn(dir).Get(owner, start); err == nil {
+			t.Fatalf("opened with byte %d changed", i)
+		}
+	}
+	for _, size := range []int{0, 1, len(header), len(whole) - 1} {
+		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokensIn(dir).Get(owner, start); err == nil {
+			t.Fatalf("opened with %d bytes", size)
+		}
+	}
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokensIn(dir).Get(owner, start); err != nil {
+		t.Errorf("not healed: %v", err)
+	}
+}
+
+// CCH-17: what a newer program has written is left for it.
+func TestNewerVersion(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	path := onlyFile(t, dir)
+	const newer = "tokenfetch-token/2\nwhatever"
+	if err := os.WriteFile(path, []byte(newer), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokensIn(dir).Get(owner, start); err == nil {
+		t.Error("it was read")
+	}
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err == nil {
+		t.Error("it was overwritten")
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != newer {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// CCH-11, CCH-13: files and directories that others may use are not trusted.
+func TestNotOurs(t *testing.T) {
+	setUp := func(t *testing.T) (dir, path string) {
+		t.Helper()
+		dir = filepath.Join(t.TempDir(), "c")
+		if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		return dir, onlyFile(t, dir)
+	}
+	refused := func(t *testing.T, dir string) {
+		t.Helper()
+		if _, err := tokensIn(dir).Get(owner, start); err == nil {
+			t.Error("it was read")
+		}
+	}
+	t.Run("file mode", func(t *testing.T) {
+		dir, path := setUp(t)
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, dir)
+	})
+	t.Run("file is a link", func(t *testing.T) {
+		dir, path := setUp(t)
+		target := filepath.Join(t.TempDir(), "target")
+		if err := errors.Join(os.Rename(path, target), os.Symlink(target, path)); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, dir)
+	})
+	t.Run("directory mode", func(t *testing.T) {
+		dir, _ := setUp(t)
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, dir)
+		if err := tokensIn(dir).Put(owner, issued(time.Hour)); err == nil {
+			t.Error("it was written")
+		}
+	})
+	t.Run("directory of another user", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			t.Skip("only root can give a directory away")
+		}
+		dir, _ := setUp(t)
+		link := filepath.Join(t.TempDir(), "link")
+		if err := errors.Join(os.Chown(dir, 1234, 1234), os.Symlink(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, dir)
+		refused(t, link)
+		if err := tokensIn(link).Put(owner, issued(time.Hour)); err == nil {
+			t.Error("it was written")
+		}
+	})
+	// CCH-15: with sudo and the user's HOME nothing of root's stays there.
+	t.Run("home of another user", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			t.Skip("only root can give a directory away")
+		}
+		home := t.TempDir()
+		if err := os.Chown(home, 1234, 1234); err != nil {
+			t.Fatal(err)
+		}
+		if err := tokensIn(filepath.Join(home, ".cache", "tokenfetch")).Put(owner, issued(time.Hour)); err == nil {
+			t.Error("it was written")
+		}
+		if left, err := filepath.Glob(filepath.Join(home, ".*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v %v", left, err)
+		}
+	})
+}
+
+// CCH-28: only files of ours are removed.
+func TestClear(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	other := Owner{[]string{"zeepay", "ci"}, owner.Identity}
+	for _, o := range []Owner{owner, other} {
+		if err := tokensIn(dir).Put(o, issued(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := tokensIn(dir).name(owner)
+	foreign := []string{"notes.txt", "x.token", name + ".bak", strings.ToUpper(name)}
+	for _, f := range foreign {
+		if err := os.WriteFile(filepath.Join(dir, f), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	target := filepath.Join(t.TempDir(), "target")
+	link := strings.Repeat("0", 32) + "-" + strings.Repeat("0", 32) + suffix
+	if err := errors.Join(os.WriteFile(target, []byte("x"), 0o600), os.Symlink(target, filepath.Join(dir, link))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".0011223344556677.tmp"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := tokensIn(dir).Clear(owner.Ref); n != 1 || err != nil {
+		t.Errorf("cleared %d, %v; want 1", n, err)
+	}
+	if _, err := tokensIn(dir).Get(other, start); err != nil {
+		t.Errorf("the neighbour is gone: %v", err)
+	}
+	if n, err := ClearTokens(dir); n != 1 || err != nil {
+		t.Errorf("cleared %d, %v; want 1", n, err)
+	}
+	want := append(foreign, link)
+	slices.Sort(want)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if !slices.Equal(left, want) {
+		t.Errorf("left %v, want %v", left, want)
+	}
+}
