@@ -220,6 +220,25 @@ func TestCacheBelongsToItsCredentials(t *testing.T) {
 	s.wantRequests(3)
 }
 
+// CCH-29, CI-15: another user, or another project with a key of its own on the
+// same machine, shares nothing.
+func TestNothingIsSharedWithOthers(t *testing.T) {
+	s := newShared(t)
+	mine := s.wantToken(s.run("zeepay"))
+	for _, other := range [][]string{
+		{"HOME=" + t.TempDir(), "TOKENFETCH_CONFIG=" + filepath.Join(s.home, ".config/tokenfetch/profiles.toml"), "zeepay"},
+		{"SEAL=" + strings.Repeat("the other project ", 3), "zeepay"},
+	} {
+		if s.wantToken(s.run(other...)) == mine {
+			t.Errorf("%v got the token", other[0])
+		}
+	}
+	s.wantRequests(3)
+	if s.wantToken(s.run("zeepay")) != mine {
+		t.Error("the first one's own is gone")
+	}
+}
+
 // CCH-27: many processes with a wrong password are one failed login.
 func TestManyAreOneFailedLogin(t *testing.T) {
 	s := newShared(t, "--delay", "300ms", "--lock-after", "3")

@@ -180,7 +180,7 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 	}
 	if member := d.Policy.BodyMember; member != "" && output.NeedsHeader(o.format) {
 		return failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", d.Title, member).
-			WithHint(`put it into the body: tokenfetch %s | jq -R '{%s: .}' (and add the members of your call)`, d.Name, member)
+			WithHint(`put it into the body: TOKEN=$(tokenfetch %s) && printf %%s "$TOKEN" | jq -R '{%s: .}' (and add the members of your call)`, d.Name, member)
 	}
 	return nil
 }

@@ -108,6 +108,69 @@ func TestHowLong(t *testing.T) {
 	}
 }
 
+// CCH-08: the wall clock decides, which went on while the computer slept: what is
+// kept has no monotonic reading.
+func TestWallClock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	now := time.Now() // with a monotonic reading
+	kept := issued(time.Hour)
+	kept.Obtained = now
+	if err := tokensIn(dir).Put(owner, kept); err != nil {
+		t.Fatal(err)
+	}
+	got, err := tokensIn(dir).Get(owner, now)
+	if err != nil || got.Obtained != now.Round(0).UTC() {
+		t.Errorf("obtained %v, %v; want %v", got, err, now.Round(0).UTC())
+	}
+	if _, err := tokensIn(dir).Get(owner, now.Round(0).Add(time.Hour)); err == nil {
+		t.Error("an hour later by the wall clock it is still handed out")
+	}
+}
+
+// CCH-14: somebody swaps the file for a link to another one, over and over. The
+// other file is never taken for a token, and never changed.
+func TestSwappedForALink(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	path := onlyFile(t, dir)
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("victim"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	swapped := make(chan int)
+	go func() {
+		n := 0
+		for link := filepath.Join(dir, "link"); ; n++ {
+			select {
+			case <-stop:
+				swapped <- n
+				return
+			default:
+				_ = os.Symlink(victim, link)
+				_ = os.Rename(link, path)
+			}
+		}
+	}()
+	for range 200 {
+		if got, err := tokensIn(dir).Get(owner, start); err == nil && got.AccessToken.Reveal() != canary {
+			t.Fatal("another file was taken for a token")
+		}
+		if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if n := <-swapped; n < 10 {
+		t.Errorf("swapped only %d times", n)
+	}
+	if data, err := os.ReadFile(victim); err != nil || string(data) != "victim" {
+		t.Errorf("the victim holds %q, %v", data, err)
+	}
+}
+
 // CCH-01, CCH-02: never for one use, never with an unknown lifetime.
 func TestNotKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
