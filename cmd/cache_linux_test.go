@@ -370,6 +370,39 @@ func TestLockHolderInTrouble(t *testing.T) {
 	s.wantRequests(2)
 }
 
+// CCH-23: wherever a run is killed, the next one gets its token with at most one
+// more request, and what it kept is whole.
+func TestKilledAnywhere(t *testing.T) {
+	s := newShared(t)
+	s.wantToken(s.run("zeepay"))
+	for i := range 60 {
+		c := s.command("zeepay", "--refresh")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * 200 * time.Microsecond)
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		s.requests()
+		began := time.Now()
+		s.wantToken(s.run("zeepay"))
+		if took := time.Since(began); took > 3*time.Second {
+			t.Fatalf("killed after %d steps, the next run took %v", i, took)
+		}
+		if n := s.requests(); n > 1 {
+			t.Fatalf("killed after %d steps, the next run sent %d requests", i, n)
+		}
+	}
+	if o := s.run("cache", "clear"); o.exit != 0 {
+		t.Fatalf("%+v", o)
+	}
+	for path := range s.files() {
+		if strings.Contains(path, ".token") || strings.HasSuffix(path, ".new") {
+			t.Errorf("left behind: %s", path)
+		}
+	}
+}
+
 // CCH-10, CCH-19, CCH-24, CI-11: trouble with the files costs a request at most.
 func TestCacheTrouble(t *testing.T) {
 	s := newShared(t)
