@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,8 +79,18 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 			})
 		}
 	}
-	if left, err := filepath.Glob(filepath.Join(home, "*")); err != nil || len(left) > 0 {
-		t.Errorf("left in the home directory: %v %v", left, err)
+	t.Cleanup(func() {
+		_ = exec.Command("secret-tool", "clear", "service", "tokenfetch", "username", "tokenfetch/cache_key").Run()
+	})
+	// The tokens that live a while are cached by now, sealed with a key in the keychain.
+	stdout, _, err := execute(binary, append([]string{"TOKENFETCH_ZEEPAY_BASE_URL=" + emulator.BaseURL(address, "zeepay"),
+		"TOKENFETCH_ZEEPAY_CLIENT_ID=demo-zeepay-client-id", "TOKENFETCH_ZEEPAY_USERNAME=demo-zeepay-username"}, base...), "zeepay", "-o", "json")
+	if err != nil || !strings.Contains(stdout, `"cached":true`) {
+		t.Errorf("not from the cache: %s%v", stdout, err)
+	}
+	left, err := filepath.Glob(filepath.Join(home, "*"))
+	if err != nil || !slices.Equal(left, []string{filepath.Join(home, ".cache"), filepath.Join(home, ".local")}) {
+		t.Errorf("in the home directory: %v %v", left, err)
 	}
 }
 
