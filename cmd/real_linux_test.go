@@ -83,8 +83,10 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 		_ = exec.Command("secret-tool", "clear", "service", "tokenfetch", "username", "tokenfetch/cache_key").Run()
 	})
 	// The tokens that live a while are cached by now, sealed with a key in the keychain.
-	stdout, _, err := execute(binary, append([]string{"TOKENFETCH_ZEEPAY_BASE_URL=" + emulator.BaseURL(address, "zeepay"),
-		"TOKENFETCH_ZEEPAY_CLIENT_ID=demo-zeepay-client-id", "TOKENFETCH_ZEEPAY_USERNAME=demo-zeepay-username"}, base...), "zeepay", "-o", "json")
+	stdout, _, err := execute(binary, append([]string{
+		"TOKENFETCH_ZEEPAY_BASE_URL=" + emulator.BaseURL(address, "zeepay"),
+		"TOKENFETCH_ZEEPAY_CLIENT_ID=demo-zeepay-client-id", "TOKENFETCH_ZEEPAY_USERNAME=demo-zeepay-username",
+	}, base...), "zeepay", "-o", "json")
 	if err != nil || !strings.Contains(stdout, `"cached":true`) {
 		t.Errorf("not from the cache: %s%v", stdout, err)
 	}
