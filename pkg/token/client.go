@@ -104,16 +104,9 @@ func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
 	if err := c.checkProxy(target); err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, x.hooks()), http.MethodPost, req.URL, strings.NewReader(req.Body.Reveal()))
+	request, err := c.httpRequest(httptrace.WithClientTrace(ctx, x.hooks()), req)
 	if err != nil {
 		return nil, failure.New(failure.BadBaseURL, "the token endpoint's address is not valid")
-	}
-	request.GetBody = nil // nothing may send the body a second time
-	request.Header.Set("Content-Type", req.ContentType)
-	request.Header.Set("Accept", "application/json")
-	request.Header.Set("User-Agent", c.UserAgent)
-	if req.Basic != nil {
-		request.SetBasicAuth(req.Basic.User, req.Basic.Password.Reveal())
 	}
 	x.enter(phaseConnect)
 	// A transport alone follows no redirect and keeps no cookie.
@@ -141,6 +134,23 @@ func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
 	}
 	c.trace("%d bytes of body", len(reply.body))
 	return reply, nil
+}
+
+// httpRequest builds the request of net/http. It cannot be sent a second time:
+// without GetBody nothing in net/http has the body again.
+func (c *Client) httpRequest(ctx context.Context, req Request) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, strings.NewReader(req.Body.Reveal()))
+	if err != nil {
+		return nil, err
+	}
+	request.GetBody = nil
+	request.Header.Set("Content-Type", req.ContentType)
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", c.UserAgent)
+	if req.Basic != nil {
+		request.SetBasicAuth(req.Basic.User, req.Basic.Password.Reveal())
+	}
+	return request, nil
 }
 
 func (c *Client) trace(format string, args ...any) {

@@ -1,0 +1,22 @@
+package token
+
+import (
+	"testing"
+
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// TestBodyCannotBeSentAgain looks inside the request: net/http sends a body
+// anew, to a redirect's target or on another connection, where it has GetBody.
+func TestBodyCannotBeSentAgain(t *testing.T) {
+	request, err := new(Client).httpRequest(t.Context(), Request{URL: "https://127.0.0.1/oauth/token", Body: secret.New("password=x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if request.GetBody != nil {
+		t.Error("the body can be had again")
+	}
+	if request.ContentLength != int64(len("password=x")) {
+		t.Errorf("content length %d", request.ContentLength)
+	}
+}
