@@ -105,6 +105,9 @@ func (r *run) safely() (err error) {
 
 func (r *run) execute() error {
 	errorsDefault := r.env.getenv("TOKENFETCH_ERRORS")
+	if errorsDefault == "" && slices.Equal(r.env.Args, []string{"version"}) {
+		return r.printVersion() // what scripts ask first needs no command tree
+	}
 	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
 	name := ""
 	if slices.Contains(provider.Names(), word) {
@@ -175,18 +178,12 @@ func (r *run) newRoot() (*cobra.Command, error) {
 		}
 		return root, nil
 	}
-	strictAll(root)
+	// Only the command that is about to run needs strict flags.
+	command, _, _ := root.Find(beforeDashes(r.env.Args))
+	command.InitDefaultHelpFlag()
+	strict(command.Flags())
+	strict(flags)
 	return root, nil
-}
-
-// strictAll makes the flags of a command and of those below it strict.
-func strictAll(c *cobra.Command) {
-	c.InitDefaultHelpFlag()
-	strict(c.Flags())
-	strict(c.PersistentFlags())
-	for _, below := range c.Commands() {
-		strictAll(below)
-	}
 }
 
 // completing reports whether a shell asks what the command line completes to.
