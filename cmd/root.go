@@ -105,7 +105,7 @@ func (r *run) safely() (err error) {
 
 func (r *run) execute() error {
 	errorsDefault := r.env.getenv("TOKENFETCH_ERRORS")
-	if errorsDefault == "" && slices.Equal(r.env.Args, []string{"version"}) {
+	if errorsDefault == "" && !setUID() && slices.Equal(r.env.Args, []string{"version"}) {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
 	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
