@@ -84,17 +84,42 @@ func (d dir) read(name string) ([]byte, error) {
 }
 
 // write replaces a file whole, or not at all.
-func (d dir) write(name string, data []byte) (err error) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	temp := filepath.Join(d.path, name+"."+hex.EncodeToString(random[:])+".tmp")
-	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+func (d dir) write(name string, data []byte) error {
+	temp, err := d.writeTemp(name, data)
 	if err != nil {
 		return err
 	}
+	if err := os.Rename(temp, filepath.Join(d.path, name)); err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return nil
+}
+
+// create writes a new file; it fails with errExists if there is one.
+func (d dir) create(name string, data []byte) error {
+	temp, err := d.writeTemp(name, data)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temp) }()
+	// A link appears whole or not at all, and never replaces a file.
+	return os.Link(temp, filepath.Join(d.path, name))
+}
+
+// writeTemp writes data to a new file beside name and returns its path. After
+// an error there is none.
+func (d dir) writeTemp(name string, data []byte) (path string, err error) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	path = filepath.Join(d.path, name+"."+hex.EncodeToString(random[:])+".tmp")
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	if err != nil {
+		return "", err
+	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp)
+			_ = os.Remove(path)
 		}
 	}()
 	err = file.Chmod(0o600)
@@ -107,10 +132,7 @@ func (d dir) write(name string, data []byte) (err error) {
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		err = os.Rename(temp, filepath.Join(d.path, name))
-	}
-	return err
+	return path, err
 }
 
 func (d dir) remove(name string) error {
@@ -122,19 +144,6 @@ func (d dir) remove(name string) error {
 }
 
 var errExists = fs.ErrExist
-
-// create writes a new file; it fails with errExists if there is one.
-func (d dir) create(name string, data []byte) error {
-	var random [8]byte
-	_, _ = rand.Read(random[:])
-	temp := name + "." + hex.EncodeToString(random[:]) + ".new"
-	if err := d.write(temp, data); err != nil {
-		return err
-	}
-	defer func() { _ = d.remove(temp) }()
-	// A link appears whole or not at all, and never replaces a file.
-	return os.Link(filepath.Join(d.path, temp), filepath.Join(d.path, name))
-}
 
 // openLock prepares the lock of that name: a file of ours, whatever the umask.
 func (d dir) openLock(name string) (*flock.Flock, error) {
