@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -303,7 +302,8 @@ func (r *run) newCache() *cobra.Command {
 
 With --holds also forget that credentials were refused, so that they are sent
 again. The count of refusals that may lock an account stays.`,
-		Example: "  tokenfetch cache clear\n  tokenfetch cache clear zeepay/ci --holds",
+		Example:           "  tokenfetch cache clear\n  tokenfetch cache clear zeepay/ci --holds",
+		ValidArgsFunction: r.completeProfiles,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			if len(refs) == 0 {
 				return r.clearAll(holds)
@@ -332,17 +332,12 @@ func (r *run) clearAll(holds bool) error {
 }
 
 // clearRef removes what belongs to one profile.
-func (r *run) clearRef(ctx context.Context, ref string, holds bool) error {
-	name, profileName, found := strings.Cut(ref, "/")
-	if !found {
-		profileName = profile.Default
+func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
+	f, err := r.parseRef(name)
+	if err != nil {
+		return err
 	}
-	d, err := provider.Builtin(name)
-	if err != nil || !profile.ValidName(profileName) {
-		return failure.New(failure.UnexpectedArgument, "a name is not PROVIDER or PROVIDER/PROFILE").
-			WithHint("the providers are %s", strings.Join(provider.Names(), ", "))
-	}
-	r.provider, r.profile = name, profileName
+	r.about(f)
 	limit := newLimit(r.env.Start, r.timeout)
 	file, err := r.loadProfiles(ctx, limit)
 	if err != nil {
@@ -356,14 +351,14 @@ func (r *run) clearRef(ctx context.Context, ref string, holds bool) error {
 	}
 	removed := 0
 	if c.key != nil {
-		removed, err = cache.OpenTokens(dirs.Cache, c.key).Clear([]string{name, profileName})
+		removed, err = cache.OpenTokens(dirs.Cache, c.key).Clear([]string{f.definition.Name, f.profile})
 	}
-	if err = r.cleared(removed, "cached tokens of "+ref, err); err != nil || !holds {
+	if err = r.cleared(removed, "cached tokens of "+f.String(), err); err != nil || !holds {
 		return err
 	}
 	findCtx, cancel := limit.context(ctx)
 	defer cancel()
-	plan, err := credential.Find(findCtx, credential.Query{Definition: d, Profile: profileName, File: file, Environ: r.env.Environ})
+	plan, err := credential.Find(findCtx, credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ})
 	if err != nil {
 		return err
 	}
@@ -374,10 +369,10 @@ func (r *run) clearRef(ctx context.Context, ref string, holds bool) error {
 	_, account := plan.Fingerprint(values)
 	guard, err := cache.NewGuard(dirs.State, cache.Credential{Account: account})
 	if err != nil {
-		return r.cleared(0, "holds of "+ref, err)
+		return r.cleared(0, "holds of "+f.String(), err)
 	}
 	records, err := guard.ClearHolds()
-	return r.cleared(records, "holds of "+ref, err)
+	return r.cleared(records, "holds of "+f.String(), err)
 }
 
 // cleared tells with -v what was removed. A directory that is not there has

@@ -89,6 +89,19 @@ func (r *run) completeRefs(_ *cobra.Command, args []string, word string) ([]stri
 	return refs, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeProfiles completes an argument that is PROVIDER[/PROFILE], with the
+// profiles of the file.
+func (r *run) completeProfiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var refs []string
+	for _, name := range provider.Names() {
+		refs = append(refs, cobra.CompletionWithDesc(name, provider.Title(name)))
+		for _, profileName := range r.profileNames(name) {
+			refs = append(refs, name+"/"+profileName)
+		}
+	}
+	return refs, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completeFlags registers what the values of a provider's flags complete to.
 func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
 	fixed := func(values []string) cobra.CompletionFunc {

@@ -72,19 +72,8 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVarP(&o.profile, "profile", "p", "", "profile to use, a `NAME` of the profiles file")
-	if names := d.EnvironmentNames(); len(names) > 0 {
-		flags.StringVarP(&o.environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
-	} else {
-		flags.StringVarP(&o.environment, "environment", "e", "", "the provider's host by `NAME` (this provider publishes none)")
-	}
-	flags.StringVar(&o.baseURL, "base-url", "", "the provider's host by `URL`")
-	for _, f := range d.Fields {
-		if f.Secret {
-			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
-		} else {
-			flags.String(f.Flag(), "", f.Help+", a `VALUE`")
-		}
-	}
+	addHostFlags(flags, d, &o.environment, &o.baseURL)
+	addFieldFlags(flags, d)
 	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "how the token is printed")
 	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for export, fish and powershell")
 	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
@@ -97,6 +86,27 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
 	r.completeFlags(c, d)
 	return c
+}
+
+// addHostFlags adds the flags that choose the provider's host.
+func addHostFlags(flags *pflag.FlagSet, d *provider.Definition, environment, baseURL *string) {
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		flags.StringVarP(environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
+	} else {
+		flags.StringVarP(environment, "environment", "e", "", "the provider's host by `NAME` (this provider publishes none)")
+	}
+	flags.StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
+}
+
+// addFieldFlags adds a flag for each field: of a secret one that names a file.
+func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
+	for _, f := range d.Fields {
+		if f.Secret {
+			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
+		} else {
+			flags.String(f.Flag(), "", f.Help+", a `VALUE`")
+		}
+	}
 }
 
 // givenFields returns the fields' flags that are on the command line.
@@ -119,28 +129,21 @@ func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetch
 	}
 	name, flag := o.profile, cmd.Flags().Changed("profile")
 	word, inWord := strings.CutPrefix(cmd.CalledAs(), d.Name+"/")
-	const variable = "TOKENFETCH_PROFILE"
 	switch {
 	case flag && inWord:
 		return failure.New(failure.ConflictingFlags, "the profile is named twice: in %s/NAME and by --profile", d.Name).WithHint("keep one")
 	case inWord:
 		name = word
+	case !flag && o.emulator:
+		name = profile.Default
 	case !flag:
-		value, set := r.env.lookup(variable)
-		switch {
-		case !set || o.emulator:
-			name = profile.Default
-		case value == "":
-			return failure.New(failure.VariableEmpty, "%s is set but empty", variable).WithHint("unset it, or set it to a profile's name")
-		case !profile.ValidName(value):
-			return failure.New(failure.VariableInvalid, "%s must match %s", variable, profile.NamePattern).WithHint("set it to a profile's name")
-		default:
-			name = value
+		var err error
+		if name, err = r.unnamedProfile(); err != nil {
+			return err
 		}
 	}
-	if !profile.ValidName(name) {
-		return failure.New(failure.BadProfileName, "the profile's name must match %s", profile.NamePattern).
-			WithHint("run tokenfetch %s --help", d.Name)
+	if err := checkProfileName(d, name); err != nil {
+		return err
 	}
 	o.profile = name
 	r.profile = name
