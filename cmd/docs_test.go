@@ -199,8 +199,15 @@ func formatTable() string {
 	result := output.Result{Provider: "zeepay", Profile: profile.Default, Token: &token.Token{AccessToken: secret.New("abc")}}
 	var rows [][]string
 	for _, format := range output.Formats() {
-		name, text := provider.TokenVariable("zeepay"), strings.TrimSuffix(string(output.Format(result, format, "NAME")), "\n")
+		data, err := output.Format(result, format, "NAME")
+		if err != nil {
+			panic(err) // the token is plain
+		}
+		name, text := provider.TokenVariable("zeepay"), strings.TrimSuffix(string(data), "\n")
 		text = code(strings.ReplaceAll(text, "NAME", name))
+		if variable := output.RunnerFile(format); variable != "" {
+			text = "nothing: the variable goes to the file that " + code(variable) + " names, and the runner hides the token"
+		}
 		if format == "json" {
 			var keys []string
 			for key := range jsonKeys(text[1 : len(text)-1]) {

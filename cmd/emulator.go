@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -107,7 +105,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	variables := demoVariables(definitions, listener.Addr().String())
 	go func() { served <- e.Serve(ctx, listener) }()
 	if len(argv) > 0 {
-		return r.runCommand(path, argv, variables)
+		return r.runCommand(path, argv, slices.Concat(withoutSettings(r.env.Environ), variables))
 	}
 	var lines strings.Builder
 	fmt.Fprintf(&lines, "# emulator at http://%s; stop it with Ctrl-C\n", listener.Addr())
@@ -164,37 +162,13 @@ func demoVariables(definitions []*provider.Definition, address string) []string 
 	return variables
 }
 
-// runCommand runs a command with the variables and ends with its exit code.
-// Variables that would lead it elsewhere are removed.
-func (r *run) runCommand(path string, argv, variables []string) error {
-	command := exec.Command(path, argv[1:]...)
-	command.Args[0] = argv[0]
-	command.Stdin, command.Stdout, command.Stderr = r.env.Stdin, r.env.Stdout, r.env.Stderr
-	command.Env = slices.DeleteFunc(slices.Clone(r.env.Environ), func(entry string) bool {
+// withoutSettings returns environ without the variables that would lead a
+// command elsewhere.
+func withoutSettings(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return name == "TOKENFETCH_PROFILE" || slices.ContainsFunc(provider.Names(), func(p string) bool {
 			return strings.HasPrefix(name, provider.VariablePrefix(p))
 		})
 	})
-	command.Env = append(command.Env, variables...)
-	if err := command.Start(); err != nil {
-		return failure.New(failure.MissingArgument, "the command behind -- cannot be run").WithHint("check its mode and format")
-	}
-	stop := r.signals.passOn(command.Process)
-	err := command.Wait()
-	stop()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return childStatus(statusOf(exit.ProcessState))
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return failure.New(failure.Internal, "the command could not be waited for")
-	}
-	return nil
 }
-
-// childStatus is the exit code of a command that ran to its end. It is no
-// failure of ours, so nothing is printed for it.
-type childStatus int
-
-// Error returns a constant: it is never shown.
-func (childStatus) Error() string { return "the command failed" }

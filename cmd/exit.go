@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -24,6 +23,9 @@ func (r *run) exit(err error) int {
 		return int(status)
 	}
 	e := r.explain(err)
+	if r.wraps && e.ExitCode == 0 && e.Class() != failure.Usage {
+		e.ExitCode = exitBefore
+	}
 	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
 		if _, err := r.env.Stdout.WriteString(line); err != nil {
 			r.console.info("the failing line could not be written")
@@ -134,35 +136,4 @@ func (r *run) orNull(text string) *string {
 	}
 	text = r.words(text)
 	return &text
-}
-
-// deliver writes the token to standard output, all of it or an error.
-func (r *run) deliver(data []byte) error {
-	n, err := r.env.Stdout.Write(data)
-	r.outputBegun = n > 0
-	if err == nil {
-		err = r.env.Stdout.Close()
-	}
-	if err != nil {
-		e := failure.New(failure.OutputFailed, "the token could not be written to standard output: %s", whyNot(err)).
-			WithHint("check the program or file that standard output goes to, then fetch again")
-		e.Sent, e.Attempts = failure.SentYes, 1
-		return e
-	}
-	return nil
-}
-
-// checkDestination refuses to fetch a token that can be used once when nothing
-// would receive it.
-func (r *run) checkDestination() error {
-	out, err := r.env.Stdout.Stat()
-	if err != nil {
-		return failure.New(failure.OutputFailed, "standard output is closed").WithHint("let it go to a file, pipe or terminal")
-	}
-	null, err := os.Stat(os.DevNull)
-	if err == nil && os.SameFile(out, null) {
-		return failure.New(failure.OutputFailed, "standard output is closed or the null device: a token that can be used once would be lost").
-			WithHint("let it go to a file, pipe or terminal")
-	}
-	return nil
 }

@@ -42,6 +42,7 @@ type fetchOptions struct {
 	tryAnyway   bool
 	emulator    bool
 	dryRun      bool
+	mask        bool
 	fields      map[string]string // the fields' flags that were given
 }
 
@@ -55,13 +56,15 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.provider = d.Name
 			o.fields = givenFields(cmd.Flags(), d)
-			if err := r.chooseProfile(cmd, d, &o); err != nil {
+			f, err := r.chooseProfile(cmd, d, &o)
+			if err != nil {
 				return err
 			}
+			r.profile = f.profile
 			if err := o.check(cmd, d); err != nil {
 				return err
 			}
-			return r.fetch(r.context(), d, o)
+			return r.fetch(r.context(), f, o)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -75,7 +78,14 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	addHostFlags(flags, d, &o.environment, &o.baseURL)
 	addFieldFlags(flags, d)
 	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "how the token is printed")
-	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for export, fish and powershell")
+	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for the formats that set one")
+	addFetchFlags(flags, &o)
+	r.completeFlags(c, d)
+	return c
+}
+
+// addFetchFlags adds the flags that say how a token is fetched.
+func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
 	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
 	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
 	flags.BoolVar(&o.refresh, "refresh", false, "use only a token that is fetched from now on")
@@ -84,8 +94,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
 	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
-	r.completeFlags(c, d)
-	return c
+	flags.BoolVar(&o.mask, "mask", false, "in GitHub Actions and Azure Pipelines, have the token hidden in the log")
 }
 
 // addHostFlags adds the flags that choose the provider's host.
@@ -120,18 +129,18 @@ func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string
 	return given
 }
 
-// chooseProfile settles the profile's name: the flag, the word PROVIDER/NAME,
-// $TOKENFETCH_PROFILE, or the default.
-func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) error {
+// chooseProfile settles which profile is used: the one of the flag, of the word
+// PROVIDER/NAME, or the one for when nobody names one.
+func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) (ref, error) {
 	if attached(r.env.Args, 'p') {
-		return failure.New(failure.BadFlagValue, "-p takes the profile's name as a word of its own").
+		return ref{}, failure.New(failure.BadFlagValue, "-p takes the profile's name as a word of its own").
 			WithHint("write -p NAME; for a password use --password-file FILE, a variable or the keychain")
 	}
 	name, flag := o.profile, cmd.Flags().Changed("profile")
 	word, inWord := strings.CutPrefix(cmd.CalledAs(), d.Name+"/")
 	switch {
 	case flag && inWord:
-		return failure.New(failure.ConflictingFlags, "the profile is named twice: in %s/NAME and by --profile", d.Name).WithHint("keep one")
+		return ref{}, failure.New(failure.ConflictingFlags, "the profile is named twice: in %s/NAME and by --profile", d.Name).WithHint("keep one")
 	case inWord:
 		name = word
 	case !flag && o.emulator:
@@ -139,15 +148,10 @@ func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetch
 	case !flag:
 		var err error
 		if name, err = r.unnamedProfile(); err != nil {
-			return err
+			return ref{}, err
 		}
 	}
-	if err := checkProfileName(d, name); err != nil {
-		return err
-	}
-	o.profile = name
-	r.profile = name
-	return nil
+	return ref{d, name}, checkProfileName(d, name)
 }
 
 // check refuses what the flags cannot mean together, before anything is read.
@@ -188,75 +192,115 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 	return nil
 }
 
-// fetch is the way of a token, from the profile to standard output.
-func (r *run) fetch(ctx context.Context, d *provider.Definition, o fetchOptions) error {
-	if d.Policy.SingleUse && !o.dryRun {
-		if err := r.checkDestination(); err != nil {
-			return err
-		}
+// fetch is the way of a token, from the profile to where it is delivered.
+func (r *run) fetch(ctx context.Context, f ref, o fetchOptions) error {
+	deliver, err := r.destination(f, o)
+	if err != nil {
+		return err
 	}
-	get := r.fetchReal
-	if o.emulator {
-		get = r.fetchEmulated
-	}
-	result, err := get(ctx, d, o)
+	p, err := r.prepare(ctx, f, o)
 	if err != nil || o.dryRun {
 		return err
 	}
-	r.console.hide(result.Token.AccessToken)
-	result.Provider, result.Profile, result.Origin, result.Now = d.Name, o.profile, r.origin, time.Now()
-	if left := result.Token.Obtained.Add(result.Token.Lifetime).Sub(result.Now); o.minTTL > 0 && left < o.minTTL {
-		return failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
-			WithHint("ask for less, or do without --min-ttl")
+	result, err := p.fetch(ctx)
+	if err != nil {
+		return err
 	}
-	return r.deliver(output.Format(result, o.format, o.variable))
+	if err := r.mask(result.Token.AccessToken, o); err != nil {
+		return err
+	}
+	data, err := output.Format(result, o.format, o.variable)
+	if err != nil {
+		return undelivered(err.Error()).WithHint("choose another format")
+	}
+	return deliver(data)
 }
 
-// fetchReal takes the token from the cache or the provider.
-func (r *run) fetchReal(ctx context.Context, d *provider.Definition, o fetchOptions) (output.Result, error) {
+// prepared is a token that only has to be fetched: everything that takes is at
+// hand, and nothing has been sent.
+type prepared struct {
+	run     *run
+	ref     ref
+	options fetchOptions
+	plan    *credential.Plan // nil for the emulator
+	call    *call
+	tokens  *tokenCache
+	cached  *token.Token // nil if it must be fetched
+}
+
+// prepare finds everything that a fetch needs. With --dry-run it shows that
+// instead.
+func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, error) {
+	r.about(f)
+	p := &prepared{run: r, ref: f, options: o}
+	if o.emulator {
+		return p, nil
+	}
 	limit := newLimit(r.env.Start, r.timeout)
 	file, err := r.loadProfiles(ctx, limit)
 	if err != nil {
-		return output.Result{}, err
+		return nil, err
 	}
-	plan, err := r.findCredentials(ctx, limit, file, d, o)
+	plan, err := r.findCredentials(ctx, limit, file, f, o)
 	if err != nil {
-		return output.Result{}, err
+		return nil, err
 	}
-	result := output.Result{Environment: plan.Environment}
-	if p := plan.Profile; p != nil && p.Timeout > 0 && r.timeout == 0 {
-		limit = newLimit(r.env.Start, p.Timeout)
+	if plan.Profile != nil && plan.Profile.Timeout > 0 && r.timeout == 0 {
+		limit = newLimit(r.env.Start, plan.Profile.Timeout)
 	}
+	p.plan = plan
 	if o.dryRun {
 		r.showPlan(plan)
-		return result, nil
+		return p, nil
 	}
 	access := r.access(limit, plan)
 	values, err := plan.ReadNear(ctx, access)
 	if err != nil {
-		return result, err
+		return nil, err
 	}
-	tokens, err := r.openTokens(ctx, limit, file, plan, values, o)
-	if err != nil {
-		return result, err
+	if p.tokens, err = r.openTokens(ctx, limit, file, plan, values, o); err != nil {
+		return nil, err
 	}
-	if result.Token = tokens.get(); result.Token != nil {
+	if p.cached = p.tokens.get(); p.cached != nil {
 		r.console.info("token from the cache")
-		result.Cached = true
-		return result, nil
+		return p, nil
 	}
 	for _, place := range plan.Places {
 		r.console.info("%s from %s", place.Field.Name, place.Where)
 	}
-	c := &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
-	if c.roots, err = r.loadRoots(ctx, limit, plan, o.caFile); err != nil {
+	p.call = &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
+	if p.call.roots, err = r.loadRoots(ctx, limit, plan, o.caFile); err != nil {
+		return nil, err
+	}
+	return p, plan.Read(ctx, access, values)
+}
+
+// fetch gets the token.
+func (p *prepared) fetch(ctx context.Context) (output.Result, error) {
+	r, d := p.run, p.ref.definition
+	r.about(p.ref)
+	result := output.Result{Token: p.cached, Cached: p.cached != nil, Provider: d.Name, Profile: p.ref.profile}
+	var err error
+	if p.plan != nil {
+		r.origin, result.Environment = p.plan.Base.Origin(), p.plan.Environment
+	}
+	switch {
+	case p.options.emulator:
+		result.Token, err = r.fetchEmulated(ctx, d, p.options)
+	case p.cached == nil:
+		result.Token, result.Cached, err = r.login(ctx, p.plan, p.call, p.tokens, p.options)
+	}
+	if err != nil {
 		return result, err
 	}
-	if err := plan.Read(ctx, access, values); err != nil {
-		return result, err
+	r.console.hide(result.Token.AccessToken)
+	result.Origin, result.Now = r.origin, time.Now()
+	left := result.Token.Obtained.Add(result.Token.Lifetime).Sub(result.Now)
+	if minTTL := p.options.minTTL; minTTL > 0 && left < minTTL {
+		return result, failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
+			WithHint("ask for less, or do without --min-ttl")
 	}
-	result.Token, result.Cached, err = r.login(ctx, plan, c, tokens, o)
-	return result, err
+	return result, nil
 }
 
 // request builds the request of a call. From then on the console hides the
@@ -285,38 +329,37 @@ type call struct {
 
 // fetchEmulated starts an emulator in this process and uses its credentials.
 // Nothing of it is remembered.
-func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetchOptions) (output.Result, error) {
+func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetchOptions) (*token.Token, error) {
 	e, err := emulator.New([]*provider.Definition{d}, emulator.Options{})
 	if err != nil {
-		return output.Result{}, err
+		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return output.Result{}, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
+		return nil, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = e.Serve(ctx, listener) }() // a failure shows as a lost connection
 	c := &call{values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout)}
 	if c.base, err = provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name)); err != nil {
-		return output.Result{}, err
+		return nil, err
 	}
 	r.origin = c.base.Origin()
 	request, secrets, err := r.request(d, c)
 	if err != nil {
-		return output.Result{}, err
+		return nil, err
 	}
-	t, err := r.exchange(ctx, d, c, request, o.retries, secrets)
-	return output.Result{Token: t}, err
+	return r.exchange(ctx, d, c, request, o.retries, secrets)
 }
 
 // findCredentials decides where each field comes from.
-func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.File, d *provider.Definition, o fetchOptions) (*credential.Plan, error) {
+func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.File, f ref, o fetchOptions) (*credential.Plan, error) {
 	ctx, cancel := limit.context(ctx)
 	defer cancel()
 	plan, err := credential.Find(ctx, credential.Query{
-		Definition:  d,
-		Profile:     o.profile,
+		Definition:  f.definition,
+		Profile:     f.profile,
 		File:        file,
 		Environ:     r.env.Environ,
 		Environment: o.environment,

@@ -34,6 +34,7 @@ type run struct {
 
 	provider, profile, origin string
 	outputBegun               bool
+	wraps                     bool  // the exit code is that of a command, once it runs
 	unprinted                 error // a help text that could not be written
 }
 
@@ -109,6 +110,7 @@ func (r *run) execute() error {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
 	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
+	r.wraps = word == "exec"
 	name := ""
 	if slices.Contains(provider.Names(), word) {
 		name = provider.TokenVariable(word)
@@ -166,7 +168,7 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
-	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache())
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec())
 	root.SetHelpCommand(r.newHelp(root))
 	if err := r.addProviders(root); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,17 +30,27 @@ func (i interrupt) failure(err error) error {
 }
 
 // signals watches for the signals that end a program.
-type signals struct{ received chan os.Signal }
+type signals struct {
+	received chan os.Signal
+	idle     chan struct{} // closed once nothing is watched any more
+	ignored  []os.Signal   // by whoever started the program
+}
 
 // watch returns a context that ends on one of these signals. cleanUp runs when
 // it does; a program that is still there shortly after, or gets a second
 // signal, is ended at once.
 func watch(cleanUp func()) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := &signals{make(chan os.Signal, 2)}
+	s := &signals{received: make(chan os.Signal, 2), idle: make(chan struct{})}
+	s.ignored = slices.DeleteFunc(endingSignals(), func(sig os.Signal) bool { return !signal.Ignored(sig) })
 	signal.Notify(s.received, endingSignals()...)
 	go func() {
-		stop := interrupt{<-s.received}
+		sig, watched := <-s.received
+		if !watched {
+			close(s.idle)
+			return
+		}
+		stop := interrupt{sig}
 		cleanUp()
 		cancel(stop)
 		select {
@@ -50,6 +61,22 @@ func watch(cleanUp func()) (context.Context, *signals) {
 		dieOf(stop)
 	}()
 	return ctx, s
+}
+
+// release ends the watch, and leaves the signals as they were when the program
+// began. It returns the cause of ctx if one has come before that.
+func (s *signals) release(ctx context.Context) error {
+	signal.Stop(s.received) // from here on none is lost: it ends the program
+	close(s.received)
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, sig := range s.ignored {
+		signal.Ignore(sig)
+	}
+	return nil
 }
 
 // passOn sends the signals to a child instead, until stop is called: the child

@@ -49,6 +49,10 @@ const (
 	SetUID              Code = "set_uid"
 	CacheInvalid        Code = "cache_invalid"
 	OpenFilesLimit      Code = "open_files_limit"
+	RunnerFileInvalid   Code = "runner_file_invalid"
+	CommandNotFound     Code = "command_not_found"
+	CommandNotRunnable  Code = "command_not_runnable"
+	EnvironmentTooLarge Code = "environment_too_large"
 	EmulatorUnavailable Code = "emulator_unavailable"
 
 	CredentialsRejected Code = "credentials_rejected"
@@ -159,6 +163,10 @@ func Codes() []Meaning {
 		{CacheInvalid, Config, "a setting of the cache cannot be"},
 		{SetUID, Config, "the program runs with other rights than its caller's"},
 		{OpenFilesLimit, Config, "too few files may be open at once"},
+		{RunnerFileInvalid, Config, "the file that a GitHub runner names cannot be used"},
+		{CommandNotFound, Config, "exec: the command was not found (exit code 127)"},
+		{CommandNotRunnable, Config, "exec: the command cannot be run (exit code 126)"},
+		{EnvironmentTooLarge, Config, "exec: the command's environment would be too large (exit code 126)"},
 		{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
 
 		{CredentialsRejected, Refused, "the provider rejected the credentials"},

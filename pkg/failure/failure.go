@@ -57,7 +57,7 @@ type Error struct {
 	HTTPStatus int            // status of the reply, 0 without one
 	RetryAfter *time.Duration // what the provider asked for, nil if nothing usable
 	Provider   *ProviderError // the provider's own words, nil if none
-	ExitCode   int            // for class Signal: 128 plus the signal's number
+	ExitCode   int            // if not the class's number: 128 plus that of a signal, or one of exec
 }
 
 // ProviderError is what a provider said of a failure, as it came: it must be

@@ -26,12 +26,7 @@ type Result struct {
 
 // Formats returns the names of the formats, the default first.
 func Formats() []string {
-	return []string{"text", "json", "export", "fish", "powershell", "header", "curl"}
-}
-
-// SetsVariable reports whether the format is a command that sets a variable.
-func SetsVariable(format string) bool {
-	return slices.Contains([]string{"export", "fish", "powershell"}, format)
+	return []string{"text", "json", "export", "fish", "powershell", "header", "curl", "dotenv", "github-env", "github-output"}
 }
 
 // NeedsHeader reports whether the format presents the token as an
@@ -39,24 +34,30 @@ func SetsVariable(format string) bool {
 func NeedsHeader(format string) bool { return format == "header" || format == "curl" }
 
 // Format returns the result in a format, with its line end. name is the
-// variable of the formats that set one; it must satisfy CheckVariable.
-func Format(r Result, format, name string) []byte {
+// variable of the formats that set one; it must satisfy CheckVariable. The
+// error says why the format has no way to write this token.
+func Format(r Result, format, name string) ([]byte, error) {
 	text := r.Token.AccessToken.Reveal()
 	switch format {
 	case "json":
-		return jsonLine(r)
+		return jsonLine(r), nil
 	case "export":
-		return fmt.Appendf(nil, "export %s=%s\n", name, quotePOSIX(text))
+		return fmt.Appendf(nil, "export %s=%s\n", name, quotePOSIX(text)), nil
 	case "fish":
-		return fmt.Appendf(nil, "set -gx %s %s\n", name, quoteFish(text))
+		return fmt.Appendf(nil, "set -gx %s %s\n", name, quoteFish(text)), nil
 	case "powershell":
-		return fmt.Appendf(nil, "$env:%s = %s\n", name, quotePowerShell(text))
+		return fmt.Appendf(nil, "$env:%s = %s\n", name, quotePowerShell(text)), nil
 	case "header":
-		return fmt.Appendf(nil, "Authorization: Bearer %s\n", text)
+		return fmt.Appendf(nil, "Authorization: Bearer %s\n", text), nil
 	case "curl":
-		return fmt.Appendf(nil, "header = %s\n", quoteCurl("Authorization: Bearer "+text))
+		return fmt.Appendf(nil, "header = %s\n", quoteCurl("Authorization: Bearer "+text)), nil
+	case "dotenv":
+		quoted, err := quoteDotenv(text)
+		return fmt.Appendf(nil, "%s=%s\n", name, quoted), err
+	case "github-env", "github-output":
+		return runnerEntry(name, text), nil
 	}
-	return []byte(text + "\n")
+	return []byte(text + "\n"), nil
 }
 
 // FailingLine returns the one line a failed run prints in the formats that are

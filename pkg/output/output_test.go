@@ -2,6 +2,7 @@ package output
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,10 @@ func TestFormat(t *testing.T) {
 				"powershell": `$env:ACME_TOKEN = 'a''b"c\d$(e)` + "`f`'\n",
 				"header":     `Authorization: Bearer a'b"c\d$(e)` + "`f`\n",
 				"curl":       `header = "Authorization: Bearer a'b\"c\\d$(e)` + "`f`\"\n",
+				"dotenv":     "error: the token holds a single quote, which readers of .env files disagree about",
+
+				"github-env":    "ACME_TOKEN<<END\na'b\"c\\d$(e)`f`\nEND\n",
+				"github-output": "ACME_TOKEN<<END\na'b\"c\\d$(e)`f`\nEND\n",
 			},
 		},
 		{
@@ -61,6 +66,10 @@ func TestFormat(t *testing.T) {
 				"powershell": "$env:ACME_TOKEN = 'eyJh.bGci-Oi_JI'\n",
 				"header":     "Authorization: Bearer eyJh.bGci-Oi_JI\n",
 				"curl":       "header = \"Authorization: Bearer eyJh.bGci-Oi_JI\"\n",
+				"dotenv":     "ACME_TOKEN=eyJh.bGci-Oi_JI\n",
+
+				"github-env":    "ACME_TOKEN<<END\neyJh.bGci-Oi_JI\nEND\n",
+				"github-output": "ACME_TOKEN<<END\neyJh.bGci-Oi_JI\nEND\n",
 			},
 		},
 		{
@@ -84,6 +93,10 @@ func TestFormat(t *testing.T) {
 				"powershell": "$env:ACME_TOKEN = '-n=@<&>'\n",
 				"header":     "Authorization: Bearer -n=@<&>\n",
 				"curl":       "header = \"Authorization: Bearer -n=@<&>\"\n",
+				"dotenv":     "ACME_TOKEN='-n=@<&>'\n",
+
+				"github-env":    "ACME_TOKEN<<END\n-n=@<&>\nEND\n",
+				"github-output": "ACME_TOKEN<<END\n-n=@<&>\nEND\n",
 			},
 		},
 	}
@@ -93,7 +106,15 @@ func TestFormat(t *testing.T) {
 				t.Errorf("%d formats are tested, there are %d", len(tt.want), len(Formats()))
 			}
 			for _, format := range Formats() {
-				if got, want := string(Format(tt.result, format, "ACME_TOKEN")), tt.want[format]; got != want {
+				data, err := Format(tt.result, format, "ACME_TOKEN")
+				got := string(data)
+				if err != nil {
+					got = "error: " + err.Error()
+				}
+				if end := regexp.MustCompile(`end_[0-9a-f]{32}`).FindString(got); end != "" {
+					got = strings.ReplaceAll(got, end, "END")
+				}
+				if want := tt.want[format]; got != want {
 					t.Errorf("%s:\n got %q\nwant %q", format, got, want)
 				}
 			}
@@ -106,10 +127,14 @@ func TestFailingLine(t *testing.T) {
 		"text":       {"", ""},
 		"json":       {"", ""},
 		"header":     {"", ""},
+		"dotenv":     {"", ""},
+		"github-env": {"", ""},
 		"export":     {"unset ACME_TOKEN; false\n", "false\n"},
 		"fish":       {"set -e ACME_TOKEN; false\n", "false\n"},
 		"powershell": {"Remove-Item Env:ACME_TOKEN -ErrorAction Ignore; throw 'tokenfetch failed'\n", "throw 'tokenfetch failed'\n"},
 		"curl":       {"proto = \"-all\"\n", "proto = \"-all\"\n"},
+
+		"github-output": {"", ""},
 	}
 	if len(tests) != len(Formats()) {
 		t.Errorf("%d formats are tested, there are %d", len(tests), len(Formats()))
@@ -125,20 +150,23 @@ func TestFailingLine(t *testing.T) {
 }
 
 func TestFormatsByKind(t *testing.T) {
-	want := map[string]struct{ variable, header bool }{
-		"text": {}, "json": {},
-		"export": {variable: true}, "fish": {variable: true}, "powershell": {variable: true},
+	want := map[string]struct {
+		header bool
+		file   string
+	}{
+		"text": {}, "json": {}, "export": {}, "fish": {}, "powershell": {}, "dotenv": {},
 		"header": {header: true}, "curl": {header: true},
+		"github-env": {file: "GITHUB_ENV"}, "github-output": {file: "GITHUB_OUTPUT"},
 	}
-	if first := Formats()[0]; first != "text" {
-		t.Errorf("the default is %q, want text", first)
+	if first := Formats()[0]; first != "text" || len(want) != len(Formats()) {
+		t.Errorf("the formats are %q; the default must be text", Formats())
 	}
 	for _, format := range Formats() {
-		if got := SetsVariable(format); got != want[format].variable {
-			t.Errorf("SetsVariable(%q) = %v", format, got)
-		}
 		if got := NeedsHeader(format); got != want[format].header {
 			t.Errorf("NeedsHeader(%q) = %v", format, got)
+		}
+		if got := RunnerFile(format); got != want[format].file {
+			t.Errorf("RunnerFile(%q) = %q", format, got)
 		}
 	}
 }

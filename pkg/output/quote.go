@@ -1,6 +1,9 @@
 package output
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // The quoters take visible ASCII, which is what a token is made of. Each returns
 // one word of its language that stands for exactly the text.
@@ -24,4 +27,22 @@ func quotePowerShell(text string) string {
 // quoteCurl quotes for a configuration file of curl.
 func quoteCurl(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+}
+
+// errDotenv is the failure of a text that no two readers of .env files would
+// take for the same.
+var errDotenv = errors.New("the token holds a single quote, which readers of .env files disagree about")
+
+// quoteDotenv quotes for a .env file. Its readers agree on little: plain letters
+// need no quotes, which some (docker run --env-file) would take for a part of
+// the value, and anything else is literal between single quotes.
+func quoteDotenv(text string) (string, error) {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._+/=:,@%"
+	switch {
+	case strings.Trim(text, plain) == "":
+		return text, nil
+	case strings.Contains(text, "'"):
+		return "", errDotenv
+	}
+	return "'" + text + "'", nil
 }

@@ -100,7 +100,11 @@ func (sh *shell) run(t *testing.T, script, line string) (string, error) {
 }
 
 func line(text, format, name string) string {
-	return string(Format(Result{Token: &token.Token{AccessToken: secret.New(text)}}, format, name))
+	data, err := Format(Result{Token: &token.Token{AccessToken: secret.New(text)}}, format, name)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
 }
 
 // tokens returns every visible ASCII character alone, every pair of them, and
@@ -124,6 +128,42 @@ func tokens() []string {
 	}
 	// The longest that is accepted.
 	return append(all, strings.Repeat(long, token.MaxLength/len(long)+1)[:token.MaxLength])
+}
+
+// TestDotenv: what is written means the same to every shell that sources
+// it, and to programs that know single quotes only as a pair around the value.
+func TestDotenv(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no sh")
+	}
+	var script strings.Builder
+	var want []string
+	for _, text := range tokens() {
+		value, err := quoteDotenv(text)
+		if strings.Contains(text, "'") {
+			if err == nil {
+				t.Errorf("%q is written as %s", text, value)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner, quoted := strings.CutPrefix(value, "'")
+		if inner = strings.TrimSuffix(inner, "'"); inner != text || quoted != (value != text) {
+			t.Errorf("%q is written as %s", text, value)
+		}
+		script.WriteString("T=" + value + "\nprintf '%s\\n' \"$T\"\n")
+		want = append(want, text)
+	}
+	c := exec.Command(sh)
+	c.Stdin = strings.NewReader(script.String())
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTokens(t, strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), want)
 }
 
 func sameTokens(t *testing.T, got, want []string) {

@@ -1,0 +1,149 @@
+package cmd
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// destination returns the function that hands over the bytes of a token. What
+// cannot take them is an error now, before anything is fetched.
+func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, err error) {
+	switch variable := output.RunnerFile(o.format); {
+	case o.dryRun:
+		return nil, nil
+	case variable != "":
+		file, err := r.openRunnerFile(variable)
+		return func(data []byte) error { return appendTo(file, data) }, err
+	case f.definition.Policy.SingleUse:
+		return r.deliver, r.checkStdout()
+	}
+	return r.deliver, nil
+}
+
+// deliver writes the token to standard output, all of it or an error.
+func (r *run) deliver(data []byte) error {
+	n, err := r.env.Stdout.Write(data)
+	r.outputBegun = n > 0
+	if err == nil {
+		err = r.env.Stdout.Close()
+	}
+	if err != nil {
+		return undelivered("the token could not be written to standard output: " + whyNot(err)).
+			WithHint("check the program or file that standard output goes to, then fetch again")
+	}
+	return nil
+}
+
+// undelivered is the failure of handing over a token that has been fetched.
+func undelivered(message string) *failure.Error {
+	e := failure.New(failure.OutputFailed, "%s", message)
+	e.Sent, e.Attempts = failure.SentYes, 1
+	return e
+}
+
+// checkStdout refuses to fetch a token that can be used once when nothing would
+// receive it.
+func (r *run) checkStdout() error {
+	out, err := r.env.Stdout.Stat()
+	if err != nil {
+		return failure.New(failure.OutputFailed, "standard output is closed").WithHint("let it go to a file, pipe or terminal")
+	}
+	null, err := os.Stat(os.DevNull)
+	if err == nil && os.SameFile(out, null) {
+		return failure.New(failure.OutputFailed, "standard output is closed or the null device: a token that can be used once would be lost").
+			WithHint("let it go to a file, pipe or terminal")
+	}
+	return nil
+}
+
+// openRunnerFile opens the file that a GitHub runner names in a variable, to
+// append to it. The runner makes it: it is never created, and never a link.
+func (r *run) openRunnerFile(variable string) (*os.File, error) {
+	bad := func(problem string) error {
+		return failure.New(failure.RunnerFileInvalid, "%s %s", variable, problem).
+			WithHint("this format is for a step of GitHub Actions, where the runner sets %s; elsewhere use -o export or -o dotenv", variable)
+	}
+	path, set := r.env.lookup(variable)
+	switch {
+	case !set:
+		return nil, bad("is not set")
+	case path == "":
+		return nil, bad("is empty")
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, bad("names a file that does not exist")
+	case err != nil:
+		return nil, bad("names a file that cannot be reached")
+	case !info.Mode().IsRegular():
+		return nil, bad("does not name a regular file")
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return nil, bad("names a file that cannot be written")
+	}
+	opened, err := file.Stat()
+	if err != nil || !os.SameFile(info, opened) {
+		return nil, bad("names a file that was just replaced")
+	}
+	return file, nil
+}
+
+// appendTo adds an entry to a runner's file in one write, so that entries of
+// two processes do not mix. An entry that does not fit is taken back.
+func appendTo(file *os.File, entry []byte) error {
+	size, err := file.Seek(0, io.SeekEnd)
+	if last := make([]byte, 1); err == nil && size > 0 {
+		if _, err := file.ReadAt(last, size-1); err == nil && last[0] != '\n' {
+			entry = append([]byte("\n"), entry...) // somebody's last line has no end
+		}
+	}
+	if err == nil {
+		var n int
+		if n, err = file.Write(entry); err != nil && n > 0 {
+			if info, statErr := file.Stat(); statErr == nil && info.Size() == size+int64(n) { // nobody else has written since
+				_ = file.Truncate(size) // the write has failed already
+			}
+		}
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return undelivered("the token could not be added to the runner's file: " + whyNot(err)).
+			WithHint("check the space on the disk, then fetch again")
+	}
+	return nil
+}
+
+// mask tells the runner of a CI service to hide the token in its log. It writes
+// to standard error, because standard output mostly goes into a variable and
+// never reaches the runner.
+func (r *run) mask(accessToken secret.Value, o fetchOptions) error {
+	text := accessToken.Reveal()
+	var command string
+	switch {
+	case output.RunnerFile(o.format) != "", o.mask && r.env.getenv("GITHUB_ACTIONS") == "true":
+		command = output.GitHubMask(text)
+	case o.mask && r.env.getenv("TF_BUILD") != "":
+		command = output.AzureMask(text)
+	default:
+		return nil
+	}
+	if !output.Maskable(text) {
+		return undelivered("the token is too short to mask, or a plain word: hiding it would make the log unreadable").
+			WithHint("report this to the provider; without --mask and in another format the token is printed")
+	}
+	if _, err := r.env.Stderr.WriteString(command); err != nil {
+		return undelivered("the runner could not be told to hide the token: standard error " + whyNot(err)).
+			WithHint("let standard error go to the runner's log")
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// The exit codes of exec before the command runs; from then on they are the
+// command's own.
+const (
+	exitBefore      = 125 // tokenfetch failed
+	exitNotRunnable = 126
+	exitNotFound    = 127
+)
+
+// wanted is a token that a command is run with.
+type wanted struct {
+	ref      ref
+	variable string
+}
+
+// newExec is "tokenfetch exec".
+func (r *run) newExec() *cobra.Command {
+	var o fetchOptions
+	c := &cobra.Command{
+		Use:   "exec [NAME=]PROVIDER[/PROFILE]... -- COMMAND [ARG...]",
+		Short: "run a command with tokens in its environment",
+		Long: `Run COMMAND with one token for each PROVIDER/PROFILE in its environment.
+
+The variable is NAME, or PROVIDER_ACCESS_TOKEN in upper case. The command takes
+the place of tokenfetch: it has the terminal, gets the signals, and its exit code
+is the one you see. Variables that hold your credentials are taken out of its
+environment. It starts only when all tokens are there: otherwise the exit code is
+125, and 126 or 127 if the command cannot be run or does not exist.`,
+		Example: `  tokenfetch exec zeepay -- ./reconcile.sh
+  tokenfetch exec zeepay/ci PAYOUT_TOKEN=enkash -- make payout
+  tokenfetch exec zeepay --emulator -- env`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dash := cmd.ArgsLenAtDash()
+			const write = "write tokenfetch exec PROVIDER -- COMMAND"
+			switch {
+			case len(args) == 0:
+				return failure.New(failure.MissingArgument, "exec needs the name of a provider, and a command behind --").WithHint(write)
+			case dash < 0:
+				return failure.New(failure.MissingArgument, "the command must stand behind --").WithHint(write)
+			case dash == 0:
+				return failure.New(failure.MissingArgument, "there is no provider before --").WithHint(write)
+			case dash == len(args):
+				return failure.New(failure.MissingArgument, "there is no command behind --").WithHint(write)
+			}
+			all, err := r.parseWanted(args[:dash])
+			if err != nil {
+				return err
+			}
+			return r.exec(r.context(), all, args[dash:], o)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+			if cmd.ArgsLenAtDash() >= 0 {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return r.completeProfiles(cmd, args, word)
+		},
+	}
+	c.Flags().SortFlags = false
+	addFetchFlags(c.Flags(), &o)
+	return c
+}
+
+// parseWanted reads the names before the dashes.
+func (r *run) parseWanted(args []string) ([]wanted, error) {
+	var all []wanted
+	for _, arg := range args {
+		variable, name, given := strings.Cut(arg, "=")
+		if !given {
+			name = arg
+		}
+		f, err := r.parseRef(name)
+		if err != nil {
+			return nil, err
+		}
+		w := wanted{f, provider.TokenVariable(f.definition.Name)}
+		if given {
+			w.variable = variable
+			if rule := output.CheckVariable(variable); rule != "" {
+				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", name, rule).
+					WithHint("choose another name, such as %s", provider.TokenVariable(f.definition.Name))
+			}
+		}
+		if slices.ContainsFunc(all, func(other wanted) bool { return other.variable == w.variable }) {
+			return nil, failure.New(failure.BadVariableName, "two tokens would fill the variable %s", w.variable).
+				WithHint("give one of them another name: NAME=%s", f)
+		}
+		all = append(all, w)
+	}
+	return all, nil
+}
+
+// exec fetches the tokens and becomes the command. What can be known to go
+// wrong is found before anything is sent.
+func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOptions) error {
+	path, err := findCommand(argv[0])
+	if err != nil {
+		return err
+	}
+	prepared := make([]*prepared, len(all))
+	environ := credential.WithoutSecrets(r.env.Environ, nil)
+	for i, w := range all {
+		if prepared[i], err = r.prepare(ctx, w.ref, o); err != nil {
+			return err
+		}
+		if plan := prepared[i].plan; plan != nil {
+			environ = credential.WithoutSecrets(environ, plan)
+		}
+	}
+	environ = slices.DeleteFunc(environ, func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.ContainsFunc(all, func(w wanted) bool { return w.variable == name })
+	})
+	if err := checkSize(path, argv, environ, all); err != nil {
+		return err
+	}
+	if o.dryRun {
+		r.console.plan("then %s would be run", path)
+		return nil
+	}
+	// A token that can be used once is lost if another fails after it.
+	for _, single := range []bool{false, true} {
+		for i, w := range all {
+			if w.ref.definition.Policy.SingleUse != single {
+				continue
+			}
+			result, err := prepared[i].fetch(ctx)
+			if err != nil {
+				return err
+			}
+			if err := r.mask(result.Token.AccessToken, o); err != nil {
+				return err
+			}
+			environ = append(environ, w.variable+"="+result.Token.AccessToken.Reveal())
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return r.become(path, argv, environ)
+}
+
+// findCommand finds a command as a shell does, except that nothing is run
+// through a relative entry of PATH.
+func findCommand(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	bare := name == filepath.Base(name)
+	switch {
+	case errors.Is(err, exec.ErrDot), err == nil && bare && !filepath.IsAbs(path): // GODEBUG can turn ErrDot off
+		return "", before(exitNotFound, failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
+			WithHint("give its path, such as ./%s", name))
+	case err == nil:
+		return path, nil
+	case errors.Is(err, syscall.EISDIR):
+		return "", before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
+			WithHint("name a program in it"))
+	case errors.Is(err, fs.ErrPermission), bare && inPath(name):
+		return "", before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
+			WithHint("make it so with chmod +x, or name its interpreter before it"))
+	}
+	return "", before(exitNotFound, failure.New(failure.CommandNotFound, "the command %s was not found", name).
+		WithHint("check its name and PATH"))
+}
+
+// inPath reports whether PATH leads to a file of that name, executable or not.
+func inPath(name string) bool {
+	return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular()
+	})
+}
+
+// before gives a failure that comes before the command its exit code.
+func before(code int, e *failure.Error) error {
+	e.ExitCode = code
+	return e
+}
+
+// checkSize refuses, before anything is fetched, what the system would not start:
+// an environment that is too large with the tokens in it.
+func checkSize(path string, argv, environ []string, all []wanted) error {
+	entries := slices.Clone(environ)
+	for _, w := range all {
+		entries = append(entries, w.variable+"="+strings.Repeat(".", token.MaxLength))
+	}
+	if fits(path, argv, entries) {
+		return nil
+	}
+	return tooLarge()
+}
+
+func tooLarge() error {
+	return before(exitNotRunnable, failure.New(failure.EnvironmentTooLarge, "the command's arguments and environment are too large together").
+		WithHint("remove large variables from the environment, or hand arguments over in a file"))
+}

@@ -1,0 +1,33 @@
+//go:build unix
+
+package cmd
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+// become replaces this program by the command, which gets the streams, the
+// terminal and the signals. It returns only if that fails.
+func (r *run) become(path string, argv, environ []string) error {
+	if err := r.signals.release(r.ctx); err != nil {
+		return err
+	}
+	err := syscall.Exec(path, argv, environ)
+	if errors.Is(err, syscall.E2BIG) {
+		return tooLarge()
+	}
+	why := "cannot be run"
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
+		why = "names an interpreter that does not exist"
+	case errors.Is(err, syscall.ENOEXEC):
+		why = "is neither a program nor a script that begins with #!"
+	case errors.Is(err, syscall.EACCES):
+		why = "is not executable, or its interpreter is not"
+	}
+	return before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s %s", path, why).
+		WithHint("check the file; a token for one use that was fetched is lost"))
+}
