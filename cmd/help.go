@@ -244,6 +244,10 @@ func environmentTopic() (string, error) {
                        the proxy, and the hosts that are called without it
   CI, TF_BUILD, JENKINS_URL, TEAMCITY_VERSION, CODEBUILD_BUILD_ID
                        there is nobody to answer, and files belong to the checkout
+  GITHUB_ENV, GITHUB_OUTPUT
+                       the files that -o github-env and github-output write to
+  GITHUB_ACTIONS, TF_BUILD
+                       the runner that --mask speaks to
 
 Variables of a provider fill the profile that nobody named. A profile named by
 -p, PROVIDER/NAME or TOKENFETCH_PROFILE is read alone. A variable that is set
@@ -279,6 +283,12 @@ func exitCodesTopic() (string, error) {
      7  reply    an answer that cannot be trusted: report it to the provider
      8  output   the token could not be delivered: fix the receiver
  128+n           ended by signal n
+
+tokenfetch exec ends with the exit code of its command. Before that runs:
+
+   125           tokenfetch failed; "class" of --errors json says why
+   126           the command cannot be run
+   127           the command was not found
 
 With -o export, fish, powershell or curl every failure also prints one line on
 standard output that makes the evaluating shell, or curl, fail too.

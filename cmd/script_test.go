@@ -277,6 +277,12 @@ func (d directoryStore) Get(ctx context.Context, account string) (secret.Value, 
 	case "slow":
 		<-ctx.Done()
 		return secret.Value{}, secret.ErrTimeout
+	case "late":
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return secret.Value{}, secret.ErrTimeout
+		}
 	case "forbidden":
 		panic("the keychain was asked")
 	}

@@ -29,9 +29,9 @@ func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 // dieOf ends the program by the signal itself, so that a shell sees it. Go's
 // own handlers of SIGQUIT and SIGABRT print every goroutine, so these are only
-// imitated.
+// imitated; the kernel keeps the first process of a container from killing itself.
 func dieOf(i interrupt) {
-	if i.signal != syscall.SIGQUIT && i.signal != syscall.SIGABRT {
+	if i.signal != syscall.SIGQUIT && i.signal != syscall.SIGABRT && os.Getpid() != 1 {
 		signal.Reset(i.signal)
 		if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(i.signal) == nil {
 			time.Sleep(100 * time.Millisecond)
