@@ -422,7 +422,7 @@ type block struct {
 	name     string // where it stands
 	line     int
 	language string
-	emulator bool // it brings its own emulator
+	kind     string // the word behind the language, or empty
 	text     string
 }
 
@@ -446,13 +446,13 @@ func readmeBlocks(t *testing.T, languages ...string) []block {
 			}
 			blocks = append(blocks, block{
 				name: fmt.Sprintf("%s in line %d", words[0], number), line: number,
-				language: words[0], emulator: slices.Contains(words[1:], "emulator"),
+				language: words[0], kind: strings.Join(words[1:], " "),
 			})
 		case open:
 			blocks[len(blocks)-1].text += line
 		}
 	}
-	known := []string{"sh", "fish", "powershell", "console", "yaml", "toml", "text", "json"}
+	known := []string{"sh", "bash", "fish", "powershell", "makefile", "console", "yaml", "groovy", "ini", "toml", "text", "json"}
 	for _, b := range blocks {
 		if !slices.Contains(known, b.language) {
 			t.Errorf("README.md: %s: nothing is known of this language", b.name)
@@ -471,15 +471,17 @@ func readmeBlocks(t *testing.T, languages ...string) []block {
 // emulator, and with one that refuses, or none, it fails and does not go on.
 func runSnippets(t *testing.T, bin string) {
 	api := newAPI(t)
-	for _, b := range readmeBlocks(t, "sh", "fish") {
-		shells := []string{b.language}
-		if b.language == "sh" {
-			shells = []string{"sh", "dash", "bash", "zsh"}
+	for _, b := range readmeBlocks(t, "sh", "bash", "fish", "makefile") {
+		shells := map[string][]string{
+			"sh": {"sh", "dash", "bash", "zsh"}, "bash": {"bash", "zsh"}, "fish": {"fish"}, "makefile": {"sh"},
+		}[b.language]
+		if b.kind == "direnv" {
+			shells = []string{"sh"}
 		}
 		for _, shell := range shells {
 			t.Run(b.name+"/"+shell, func(t *testing.T) {
-				needTools(t, shell, b.text)
-				if b.emulator {
+				needTools(t, shell, b)
+				if b.kind == "emulator" {
 					if s := runSnippet(t, bin, api, shell, b); s.err != nil || !s.wentOn {
 						t.Errorf("%v\n%s", s.err, s.output)
 					}
@@ -536,13 +538,19 @@ func troubles(t *testing.T) []trouble {
 }
 
 // needTools skips a test whose programs are not installed.
-func needTools(t *testing.T, shell, text string) {
+func needTools(t *testing.T, shell string, b block) {
 	t.Helper()
 	tools := []string{shell}
-	for _, tool := range []string{"curl", "jq"} {
-		if regexp.MustCompile(`\b` + tool + ` -`).MatchString(text) {
+	for _, tool := range []string{"curl", "jq", "http"} {
+		if regexp.MustCompile(`\b` + tool + ` -`).MatchString(b.text) {
 			tools = append(tools, tool)
 		}
+	}
+	switch {
+	case b.language == "makefile":
+		tools = append(tools, "make")
+	case b.kind == "direnv":
+		tools = append(tools, "direnv")
 	}
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -572,7 +580,16 @@ func runSnippet(t *testing.T, bin string, api *fakeAPI, shell string, b block, p
 	// The programs that the README makes up note whether they got a token.
 	write("reconcile.sh", "#!/bin/sh\ncase \"$TOKEN$ZEEPAY_ACCESS_TOKEN\" in emulated-*) echo yes ;; *) echo no ;; esac >>calls\n", 0o755)
 	write("test.sh", "#!/bin/sh\nset -e\ntokenfetch zeepay >/dev/null\n", 0o755)
-	text := strings.ReplaceAll(b.text, "https://api.example.com", api.URL) + "\necho yes >went-on\n"
+	text := strings.ReplaceAll(b.text, "https://api.example.com", api.URL)
+	switch {
+	case b.language == "makefile":
+		write("Makefile", text, 0o644)
+		text = "make reconcile"
+	case b.kind == "direnv":
+		write(".envrc", text, 0o644)
+		text = "direnv allow\ndirenv exec . ./reconcile.sh"
+	}
+	text += "\necho yes >went-on\n"
 	if shell != "fish" {
 		text = "set -e\n" + text
 	}

@@ -1,0 +1,421 @@
+package cmd
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tokenfetch/tokenfetch/pkg/emulator"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// recipe is what a pipeline of the README does: commands, one after another,
+// each with the variables that the pipeline gives it.
+type recipe []step
+
+type step struct {
+	script  string
+	environ map[string]string
+}
+
+// recipeKinds are the pipelines that the README shows, by the word behind the
+// language of their block.
+var recipeKinds = map[string]struct {
+	read    func(*testing.T, string) recipe
+	environ []string // what the pipeline sets by itself
+	given   []string // fields that stand in its settings and not in the block
+}{
+	"github":     {githubRecipe, []string{"CI=true", "GITHUB_ACTIONS=true"}, nil},
+	"gitlab":     {gitlabRecipe, []string{"CI=true", "GITLAB_CI=true"}, []string{"CLIENT_SECRET_FILE", "PASSWORD_FILE"}},
+	"azure":      {azureRecipe, []string{"TF_BUILD=True"}, nil},
+	"circleci":   {circleRecipe, []string{"CI=true", "CIRCLECI=true"}, []string{"CLIENT_SECRET", "PASSWORD"}},
+	"jenkins":    {jenkinsRecipe, []string{"JENKINS_URL=https://ci.example.com"}, nil},
+	"kubernetes": {kubernetesRecipe, nil, nil},
+	"systemd":    {systemdRecipe, nil, nil},
+}
+
+// TestRecipes runs the pipelines of the README against the emulator, with exactly
+// the variables they name and the emulator's credentials for values. Each gets
+// its token to the program it runs, and with a wrong password it fails before.
+func TestRecipes(t *testing.T) {
+	t.Parallel()
+	bin := builtProgram(t)
+	address := serveEmulator(t, filepath.Join(bin, "tokenfetch"), nil)
+	seen := map[string]bool{}
+	for _, b := range readmeBlocks(t, "yaml", "groovy", "ini") {
+		kind, known := recipeKinds[b.kind]
+		if !known {
+			t.Errorf("README.md: %s is of no kind that a test runs", b.name)
+			continue
+		}
+		seen[b.kind] = true
+		t.Run(b.kind+" in line "+fmt.Sprint(b.line), func(t *testing.T) {
+			t.Parallel()
+			steps := kind.read(t, b.text)
+			for _, wrong := range []bool{false, true} {
+				p := &pipeline{bin: bin, dir: t.TempDir(), address: address, wrong: wrong, base: kind.environ, given: kind.given}
+				err := p.run(t, steps)
+				calls, _ := os.ReadFile(filepath.Join(p.dir, "calls"))
+				if want := map[bool]string{false: "yes\n", true: ""}[wrong]; string(calls) != want || (err != nil) != wrong {
+					t.Errorf("wrong password %v: the program was called %q, %v\n%s", wrong, calls, err, p.output)
+				}
+				if wrong && !strings.Contains(p.output, "(provider_refused)") {
+					t.Errorf("it failed for another reason:\n%s", p.output)
+				}
+			}
+		})
+	}
+	for kind := range recipeKinds {
+		if !seen[kind] {
+			t.Errorf("README.md has no block of the kind %s", kind)
+		}
+	}
+}
+
+// TestSecretStores fetches with the README's profiles that take secrets from
+// elsewhere: files, variables, and the command-line programs of secret stores.
+// pass is the real one where it is installed; 1Password and Vault need an account
+// or a server, so programs of their names take just the arguments documented.
+func TestSecretStores(t *testing.T) {
+	t.Parallel()
+	bin := builtProgram(t)
+	address := serveEmulator(t, filepath.Join(bin, "tokenfetch"), nil)
+	d, err := provider.Builtin("zeepay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo := emulator.Demo(d)
+	dir := t.TempDir()
+	for name, answers := range map[string][2]string{
+		"op":    {"read op://payments/zeepay/password", demo["password"]},
+		"vault": {"kv get -field=client_secret secret/zeepay", demo["client_secret"]},
+	} {
+		writeFile(t, filepath.Join(dir, name), fmt.Sprintf("#!/bin/sh\ntest \"$*\" = %q && echo '%s'\n", answers[0], answers[1]), 0o700)
+	}
+	environ := []string{
+		"HOME=" + dir, "PATH=" + dir + ":" + os.Getenv("PATH"), "ZEEPAY_CLIENT_ID=" + demo["client_id"], "ZEEPAY_USERNAME=" + demo["username"],
+	}
+	withPass := realPass(t, "zeepay/password", demo["password"])
+	var text strings.Builder
+	for _, b := range readmeBlocks(t, "toml") {
+		text.WriteString(b.text)
+	}
+	secretFile := filepath.Join(dir, "client_secret")
+	writeFile(t, secretFile, demo["client_secret"]+"\n", 0o600)
+	profiles := filepath.Join(dir, "profiles.toml")
+	writeFile(t, profiles, regexp.MustCompile(`(?m)^environment .*$`).ReplaceAllString(strings.NewReplacer(
+		"/run/secrets/zeepay_client_secret", secretFile,
+		"client_id     = 42", fmt.Sprintf("client_id = %q", demo["client_id"]), "ops@example.com", demo["username"],
+	).Replace(text.String()), fmt.Sprintf("base_url = %q", emulator.BaseURL(address, "zeepay"))), 0o600)
+	for _, name := range []string{"ci", "vault"} {
+		if name == "vault" && withPass == nil {
+			t.Log("pass is not installed")
+			continue
+		}
+		stdout, stderr, err := execute(filepath.Join(bin, "tokenfetch"), append(withPass, environ...), "zeepay/"+name, "--config", profiles)
+		if err != nil || !strings.HasPrefix(stdout, "emulated-") {
+			t.Errorf("%s: %v\n%s", name, err, stderr)
+		}
+	}
+}
+
+// realPass stores a secret with pass, and returns the variables that lead to it,
+// nil where pass is not installed.
+func realPass(t *testing.T, name, value string) []string {
+	t.Helper()
+	for _, program := range []string{"pass", "gpg", "gpgconf"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return nil
+		}
+	}
+	dir, err := os.MkdirTemp("", "pass") // short, for the socket of the agent
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"GNUPGHOME=" + dir, "PASSWORD_STORE_DIR=" + filepath.Join(dir, "store")}
+	run := func(input string, args ...string) {
+		c := exec.Command(args[0], args[1:]...)
+		c.Env = append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, environ...)
+		c.Stdin = strings.NewReader(input)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%q: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		run("", "gpgconf", "--kill", "all")
+		_ = os.RemoveAll(dir)
+	})
+	run("", "gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", "test@example.com", "default", "default", "never")
+	run("", "pass", "init", "test@example.com")
+	run(value+"\n", "pass", "insert", "--multiline", name)
+	return environ
+}
+
+// pipeline stands for the machine that runs a recipe.
+type pipeline struct {
+	bin, dir, address string
+	wrong             bool
+	base, given       []string
+	output            string
+}
+
+func (p *pipeline) run(t *testing.T, steps recipe) error {
+	t.Helper()
+	runnerFile := filepath.Join(p.dir, "runner-env")
+	writeFile(t, runnerFile, "", 0o600)
+	writeFile(t, filepath.Join(p.dir, "reconcile.sh"),
+		"#!/bin/sh\ncase \"$TOKEN$ZEEPAY_ACCESS_TOKEN\" in emulated-*) echo yes ;; *) echo no ;; esac >>'"+p.dir+"/calls'\n", 0o700)
+	home := filepath.Join(p.dir, "home")
+	ran := 0
+	for _, s := range steps {
+		if strings.HasPrefix(s.script, "go install ") {
+			continue
+		}
+		ran++
+		c := exec.Command("bash", "-e", "-o", "pipefail", "-c", strings.NewReplacer(
+			"/usr/bin/tokenfetch", "tokenfetch", "/usr/local/bin/", "./").Replace(s.script))
+		c.Dir = p.dir
+		c.Env = slices.Concat([]string{"HOME=" + home, "PATH=" + p.bin + ":" + os.Getenv("PATH"), "GITHUB_ENV=" + runnerFile}, p.base, p.variables(t, s))
+		data, err := os.ReadFile(runnerFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range runnerEntryPattern.FindAllStringSubmatch(string(data), -1) {
+			c.Env = append(c.Env, entry[1]+"="+entry[3])
+		}
+		out, err := c.CombinedOutput()
+		p.output += string(out)
+		if err != nil {
+			return err
+		}
+	}
+	if ran == 0 {
+		t.Fatal("the recipe runs nothing")
+	}
+	return nil
+}
+
+// variables are those that a step names, with the emulator's values: whatever is
+// not named is not set.
+func (p *pipeline) variables(t *testing.T, s step) []string {
+	t.Helper()
+	var environ []string
+	all := maps.Clone(s.environ)
+	for _, field := range p.given {
+		all["TOKENFETCH_ZEEPAY_"+field] = ""
+	}
+	for name, value := range all {
+		d, setting := settingOf(t, name)
+		if d == nil {
+			environ = append(environ, name+"="+value)
+			continue
+		}
+		field, file := strings.CutSuffix(setting, "_file")
+		demo := emulator.Demo(d)[field]
+		switch {
+		case setting == "environment":
+			if _, known := d.Environment(value); !known {
+				t.Errorf("%s: there is no environment %s", name, value)
+			}
+			environ = append(environ, d.Variable("base_url")+"="+emulator.BaseURL(p.address, d.Name))
+			continue
+		case demo == "":
+			t.Errorf("%s is no variable of %s", name, d.Title)
+		}
+		if f, _ := d.Field(field); p.wrong && f.Name == "password" {
+			demo = "wrong"
+		}
+		if file {
+			path := filepath.Join(p.dir, name)
+			writeFile(t, path, demo+"\n", 0o600)
+			demo = path
+		}
+		environ = append(environ, name+"="+demo)
+	}
+	return environ
+}
+
+// settingOf returns the provider and setting that a variable of ours is for.
+func settingOf(t *testing.T, variable string) (*provider.Definition, string) {
+	t.Helper()
+	for _, d := range builtins(t) {
+		if setting, ok := strings.CutPrefix(variable, d.Variable("")); ok {
+			return d, strings.ToLower(setting)
+		}
+	}
+	return nil, ""
+}
+
+// parseYAML reads YAML into to.
+func parseYAML(t *testing.T, text string, to any) {
+	t.Helper()
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	if err := decoder.Decode(to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func githubRecipe(t *testing.T, text string) recipe {
+	var workflow struct {
+		Jobs map[string]struct {
+			Needs string
+			Steps []struct {
+				Run string
+				Env map[string]string
+			}
+		}
+	}
+	parseYAML(t, text, &workflow)
+	var steps recipe
+	done := map[string]bool{}
+	for len(done) < len(workflow.Jobs) { // a job after the one it needs
+		before := len(done)
+		for name, job := range workflow.Jobs {
+			if done[name] || job.Needs != "" && !done[job.Needs] {
+				continue
+			}
+			done[name] = true
+			for _, s := range job.Steps {
+				steps = append(steps, step{s.Run, s.Env})
+			}
+		}
+		if len(done) == before {
+			t.Fatal("a job needs one that does not exist")
+		}
+	}
+	return steps
+}
+
+func gitlabRecipe(t *testing.T, text string) recipe {
+	var jobs map[string]struct {
+		Variables map[string]string
+		Script    []string
+	}
+	parseYAML(t, text, &jobs)
+	var steps recipe
+	for _, job := range jobs {
+		for _, line := range job.Script {
+			steps = append(steps, step{line, job.Variables})
+		}
+	}
+	return steps
+}
+
+func azureRecipe(t *testing.T, text string) recipe {
+	var pipeline struct {
+		Steps []struct {
+			Bash string
+			Env  map[string]string
+		}
+	}
+	parseYAML(t, text, &pipeline)
+	var steps recipe
+	for _, s := range pipeline.Steps {
+		steps = append(steps, step{s.Bash, s.Env})
+	}
+	return steps
+}
+
+func circleRecipe(t *testing.T, text string) recipe {
+	var config struct {
+		Jobs map[string]struct {
+			Environment map[string]string
+			Steps       []struct{ Run yaml.Node }
+		}
+	}
+	parseYAML(t, text, &config)
+	var steps recipe
+	for _, job := range config.Jobs {
+		for _, s := range job.Steps {
+			script := s.Run.Value
+			if s.Run.Kind == yaml.MappingNode {
+				var run struct{ Command string }
+				if err := s.Run.Decode(&run); err != nil {
+					t.Fatal(err)
+				}
+				script = run.Command
+			}
+			steps = append(steps, step{script, job.Environment})
+		}
+	}
+	return steps
+}
+
+// jenkinsRecipe reads the variables and shell commands of a pipeline, without
+// the rest of its language.
+func jenkinsRecipe(_ *testing.T, text string) recipe {
+	environ := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\s*([A-Z_]+)\s*= (?:'([^']*)'|credentials\('[^']+'\))$`).FindAllStringSubmatch(text, -1) {
+		environ[m[1]] = m[2]
+	}
+	var steps recipe
+	for _, m := range regexp.MustCompile(`(?m)^\s*sh '([^']*)'$`).FindAllStringSubmatch(text, -1) {
+		steps = append(steps, step{m[1], environ})
+	}
+	return steps
+}
+
+func kubernetesRecipe(t *testing.T, text string) recipe {
+	var job struct {
+		Spec struct {
+			BackoffLimit *int `yaml:"backoffLimit"`
+			Template     struct {
+				Spec struct {
+					Containers []struct {
+						Command      []string
+						Env          []struct{ Name, Value string }
+						VolumeMounts []struct {
+							Path string `yaml:"mountPath"`
+						} `yaml:"volumeMounts"`
+					}
+				}
+			}
+		}
+	}
+	parseYAML(t, text, &job)
+	if limit := job.Spec.BackoffLimit; limit == nil || *limit != 0 {
+		t.Error("a job that fails would be started again")
+	}
+	var steps recipe
+	for _, c := range job.Spec.Template.Spec.Containers {
+		environ := map[string]string{}
+		for _, e := range c.Env {
+			environ[e.Name] = e.Value
+			if strings.HasSuffix(e.Name, "_FILE") && filepath.Dir(e.Value) != c.VolumeMounts[0].Path {
+				t.Errorf("%s is not in the volume", e.Value)
+			}
+		}
+		steps = append(steps, step{strings.Join(c.Command, " "), environ})
+	}
+	return steps
+}
+
+func systemdRecipe(t *testing.T, text string) recipe {
+	environ, loaded := map[string]string{}, map[string]bool{}
+	var steps recipe
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch key {
+		case "LoadCredential":
+			name, _, _ := strings.Cut(value, ":")
+			loaded["%d/"+name] = true
+		case "Environment":
+			name, value, _ := strings.Cut(value, "=")
+			environ[name] = value
+			if strings.HasSuffix(name, "_FILE") && !loaded[value] {
+				t.Errorf("%s is not loaded", value)
+			}
+		case "ExecStart":
+			steps = append(steps, step{value, environ})
+		}
+	}
+	return steps
+}
