@@ -112,8 +112,14 @@ func TestExecSignals(t *testing.T) {
 		name   string
 		signal syscall.Signal
 	}{
-		{"TERM", syscall.SIGTERM}, {"HUP", syscall.SIGHUP}, {"USR1", syscall.SIGUSR1}, {"USR2", syscall.SIGUSR2},
-		{"WINCH", syscall.SIGWINCH}, {"TSTP", syscall.SIGTSTP}, {"QUIT", syscall.SIGQUIT}, {"INT", syscall.SIGINT},
+		{"TERM", syscall.SIGTERM},
+		{"HUP", syscall.SIGHUP},
+		{"USR1", syscall.SIGUSR1},
+		{"USR2", syscall.SIGUSR2},
+		{"WINCH", syscall.SIGWINCH},
+		{"TSTP", syscall.SIGTSTP},
+		{"QUIT", syscall.SIGQUIT},
+		{"INT", syscall.SIGINT},
 	} {
 		if err := c.Process.Signal(s.signal); err != nil {
 			t.Fatal(err)
