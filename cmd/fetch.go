@@ -410,9 +410,9 @@ func (r *run) keychain(limit *limit) secret.Store {
 	return &keychain.Keychain{
 		Getenv: r.env.getenv,
 		Dialog: r.env.attended(),
-		Waiting: func() func() {
+		Waiting: func() (context.Context, func()) {
 			resume, erase := limit.pause(), r.console.waiting("the keychain to be unlocked")
-			return func() { erase(); resume() }
+			return r.context(), func() { erase(); resume() }
 		},
 	}
 }
