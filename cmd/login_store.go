@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -121,9 +122,9 @@ func (l *login) tooBig(s *secretField) error {
 // secrets it needs: secrets that no profile names yet are used by nobody, and are
 // replaced by the next login. What fails puts back what was there before.
 func (l *login) commit(ctx context.Context) (err error) {
-	unlock, err := cache.Lock(ctx, cache.UserDirs(l.run.env.lookup).State, "profiles")
+	unlock, err := l.run.lockProfiles(ctx)
 	if err != nil {
-		return context.Cause(ctx)
+		return err
 	}
 	defer unlock()
 	var undo []func(context.Context) error
@@ -152,6 +153,26 @@ func (l *login) commit(ctx context.Context) (err error) {
 	}
 	return l.writeProfile(ctx)
 }
+
+// lockProfiles waits until no other run changes the profiles file.
+func (r *run) lockProfiles(ctx context.Context) (unlock func(), err error) {
+	defer r.console.waiting("another run that changes the profiles file")()
+	limit, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	unlock, err = cache.Lock(limit, cache.UserDirs(r.env.lookup).State, "profiles")
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	return nil, failure.New(failure.ProfilesUnwritable, "another run changes the profiles file, and has not finished in time").
+		WithHint("run this again; nothing is stored")
+}
+
+// lockLimit is how long another run may keep the profiles file, which takes it
+// milliseconds.
+const lockLimit = 10 * time.Second
 
 // storeSecret puts a secret in its place and reads it back. The function that it
 // returns, with an error too, puts back what was there.
