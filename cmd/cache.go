@@ -343,15 +343,10 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err != nil {
 		return err
 	}
-	dirs := cache.UserDirs(r.env.lookup)
-	c := &tokenCache{run: r}
-	if err := c.open(ctx, limit, file); err != nil {
+	removed, err := r.clearTokens(ctx, limit, file, [][]string{{f.definition.Name, f.profile}})
+	if err != nil && errors.Is(err, errNoKey) {
 		return failure.New(failure.CacheInvalid, "the key that seals cached tokens cannot be read: %s", cacheProblem(err)).
 			WithHint("remove all cached tokens with tokenfetch cache clear")
-	}
-	removed := 0
-	if c.key != nil {
-		removed, err = cache.OpenTokens(dirs.Cache, c.key).Clear([]string{f.definition.Name, f.profile})
 	}
 	if err = r.cleared(removed, "cached tokens of "+f.String(), err); err != nil || !holds {
 		return err
@@ -362,17 +357,48 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err != nil {
 		return err
 	}
-	values, err := plan.ReadNear(ctx, r.access(limit, plan))
+	records, err := r.clearHolds(ctx, limit, plan)
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		return e // a field that cannot be read
+	}
+	return r.cleared(records, "holds of "+f.String(), err)
+}
+
+// errNoKey says that the key which seals cached tokens cannot be read.
+var errNoKey = errors.New("no sealing key")
+
+// clearTokens removes the cached tokens of profiles, each a provider and a name.
+func (r *run) clearTokens(ctx context.Context, limit *limit, file *profile.File, refs [][]string) (removed int, err error) {
+	c := &tokenCache{run: r}
+	if err := c.open(ctx, limit, file); err != nil {
+		return 0, fmt.Errorf("%w: %w", errNoKey, err)
+	}
+	if c.key == nil {
+		return 0, nil // nothing was ever sealed
+	}
+	tokens := cache.OpenTokens(cache.UserDirs(r.env.lookup).Cache, c.key)
+	for _, ref := range refs {
+		n, err := tokens.Clear(ref)
+		removed += n
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// clearHolds lifts the holds of the account that a plan leads to.
+func (r *run) clearHolds(ctx context.Context, limit *limit, plan *credential.Plan) (removed int, err error) {
+	values, err := plan.ReadAccount(ctx, r.access(limit, plan))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	_, account := plan.Fingerprint(values)
-	guard, err := cache.NewGuard(dirs.State, cache.Credential{Account: account})
+	guard, err := cache.NewGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Account: account})
 	if err != nil {
-		return r.cleared(0, "holds of "+f.String(), err)
+		return 0, err
 	}
-	records, err := guard.ClearHolds()
-	return r.cleared(records, "holds of "+f.String(), err)
+	return guard.ClearHolds()
 }
 
 // cleared tells with -v what was removed. A directory that is not there has

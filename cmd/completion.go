@@ -102,6 +102,14 @@ func (r *run) completeProfiles(*cobra.Command, []string, string) ([]string, cobr
 	return refs, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeOneProfile is completeProfiles for a command that takes one.
+func (r *run) completeOneProfile(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return r.completeProfiles(cmd, args, word)
+}
+
 // completeFlags registers what the values of a provider's flags complete to.
 func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
 	fixed := func(values []string) cobra.CompletionFunc {

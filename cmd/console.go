@@ -67,6 +67,15 @@ func (c *console) line(label string, attribute color.Attribute, text string) {
 func (c *console) error(text string) { c.line("error", color.FgRed, text) }
 func (c *console) hint(text string)  { c.line("hint", color.FgCyan, text) }
 
+// note tells what was done, warning what may surprise.
+func (c *console) note(format string, args ...any) {
+	c.line("note", color.FgGreen, fmt.Sprintf(format, args...))
+}
+
+func (c *console) warning(format string, args ...any) {
+	c.line("warning", color.FgYellow, fmt.Sprintf(format, args...))
+}
+
 // plan writes a line of --dry-run.
 func (c *console) plan(format string, args ...any) {
 	c.line("dry run", color.FgGreen, fmt.Sprintf(format, args...))

@@ -22,6 +22,9 @@ type Env struct {
 	Stderr   *os.File
 	Environ  []string     // NAME=VALUE
 	Keychain secret.Store // nil for the operating system's own
+	// Terminal opens the controlling terminal, to ask a person there; nil for
+	// the operating system's own.
+	Terminal func() (in, out *os.File, err error)
 	Version  string
 	Start    time.Time // when the program began; time limits count from here
 }

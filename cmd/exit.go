@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -36,8 +37,8 @@ func (r *run) exit(err error) int {
 		return e.Exit()
 	}
 	r.console.error(fmt.Sprintf("%s%s (%s)", r.console.safe(e.Message, 500), r.providerSays(e.Provider), e.Code))
-	if e.Hint != "" {
-		r.console.hint(e.Hint)
+	for line := range strings.Lines(e.Hint) {
+		r.console.hint(strings.TrimSuffix(line, "\n"))
 	}
 	return e.Exit()
 }
@@ -105,7 +106,6 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Class:     e.Class().String(),
 		Code:      e.Code,
 		Message:   r.console.safe(e.Message, maxLine),
-		Hint:      r.orNull(e.Hint),
 		Provider:  r.orNull(r.provider),
 		Profile:   r.orNull(r.profile),
 		Origin:    r.orNull(r.origin),
@@ -116,6 +116,10 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 	}
 	if line.Sent == "" {
 		line.Sent = failure.SentNo
+	}
+	if e.Hint != "" {
+		hint := r.console.safe(strings.ReplaceAll(e.Hint, "\n", "; "), maxLine)
+		line.Hint = &hint
 	}
 	if e.RetryAfter != nil {
 		seconds := int64(*e.RetryAfter / time.Second)

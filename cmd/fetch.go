@@ -156,9 +156,6 @@ func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetch
 
 // check refuses what the flags cannot mean together, before anything is read.
 func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
-	conflict := func(a, b string) error {
-		return failure.New(failure.ConflictingFlags, "%s and %s exclude each other", a, b).WithHint("keep one of them")
-	}
 	if o.environment != "" && o.baseURL != "" {
 		return conflict("--environment", "--base-url")
 	}
@@ -173,13 +170,7 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 			}
 		}
 	}
-	var stdin []string
-	for _, f := range d.Fields {
-		if f.Secret && o.fields[f.Flag()] == "-" {
-			stdin = append(stdin, "--"+f.Flag()+" -")
-		}
-	}
-	if len(stdin) > 1 {
+	if stdin := fromStdin(d, o.fields); len(stdin) > 1 {
 		return conflict(stdin[0], stdin[1])
 	}
 	if rule := output.CheckVariable(o.variable); rule != "" {
@@ -375,33 +366,46 @@ func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.F
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
 // names must exist.
 func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, error) {
-	path := r.config
-	_, byVariable := r.env.lookup("TOKENFETCH_CONFIG")
-	named := path != "" || byVariable
-	if path == "" {
-		var err error
-		if path, err = profile.Path(r.env.lookup); err != nil {
-			return nil, err
-		}
+	path, named, err := r.profilesPath()
+	if err != nil || path == "" {
+		return &profile.File{}, err
 	}
-	if path == "" {
-		return &profile.File{}, nil
-	}
-	if absolute, err := filepath.Abs(path); err == nil {
-		path = absolute
-	}
-	ctx, cancel := limit.context(ctx)
-	defer cancel()
-	file, err := profile.Load(ctx, path, profile.Options{
-		Home:    profile.Home(r.env.lookup),
-		Trusted: named && r.env.ci(),
-		Note:    func(note string) { r.console.info("%s", note) },
-	})
+	file, err := r.readProfiles(ctx, limit, path, named && r.env.ci())
 	if err == nil && named && !file.Exists {
 		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).
 			WithHint("check --config and TOKENFETCH_CONFIG")
 	}
 	return file, err
+}
+
+// profilesPath returns where the profiles file is, empty if there is no home for
+// it, and whether --config or TOKENFETCH_CONFIG names it.
+func (r *run) profilesPath() (path string, named bool, err error) {
+	path = r.config
+	_, byVariable := r.env.lookup("TOKENFETCH_CONFIG")
+	named = path != "" || byVariable
+	if path == "" {
+		path, err = profile.Path(r.env.lookup)
+	}
+	if err != nil || path == "" {
+		return "", named, err
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	return path, named, nil
+}
+
+// readProfiles reads the profiles file at path. With trusted it may be one that
+// others could have changed.
+func (r *run) readProfiles(ctx context.Context, limit *limit, path string, trusted bool) (*profile.File, error) {
+	ctx, cancel := limit.context(ctx)
+	defer cancel()
+	return profile.Load(ctx, path, profile.Options{
+		Home:    profile.Home(r.env.lookup),
+		Trusted: trusted,
+		Note:    func(note string) { r.console.info("%s", note) },
+	})
 }
 
 // loadRoots reads the certificates to trust, nil for the system's.
@@ -453,9 +457,9 @@ func (r *run) keychain(limit *limit) secret.Store {
 	return &keychain.Keychain{
 		Getenv: r.env.getenv,
 		Dialog: r.env.attended(),
-		Waiting: func() func() {
+		Waiting: func() (context.Context, func()) {
 			resume, erase := limit.pause(), r.console.waiting("the keychain to be unlocked")
-			return func() { erase(); resume() }
+			return r.context(), func() { erase(); resume() }
 		},
 	}
 }
@@ -467,12 +471,48 @@ type limitedStore struct {
 	limit *limit
 }
 
+// begin starts a call; end ends it.
+func (s *limitedStore) begin(ctx context.Context) (_ context.Context, end func()) {
+	erase := s.run.console.waiting("the keychain")
+	ctx, done := s.limit.keychain(ctx)
+	return ctx, func() { done(); erase() }
+}
+
 // Get asks the store within the limit of a keychain call.
 func (s *limitedStore) Get(ctx context.Context, account string) (secret.Value, error) {
-	defer s.run.console.waiting("the keychain")()
-	ctx, done := s.limit.keychain(ctx)
-	defer done()
+	ctx, end := s.begin(ctx)
+	defer end()
 	return s.store.Get(ctx, account)
+}
+
+// Set writes to the store within that limit, if it can be written to.
+func (s *limitedStore) Set(ctx context.Context, account string, value secret.Value) error {
+	keeper, ok := s.store.(secret.Keeper)
+	if !ok {
+		return secret.ErrUnavailable
+	}
+	ctx, end := s.begin(ctx)
+	defer end()
+	return keeper.Set(ctx, account, value)
+}
+
+// Delete removes an item within that limit, if the store can be written to.
+func (s *limitedStore) Delete(ctx context.Context, account string) error {
+	keeper, ok := s.store.(secret.Keeper)
+	if !ok {
+		return secret.ErrUnavailable
+	}
+	ctx, end := s.begin(ctx)
+	defer end()
+	return keeper.Delete(ctx, account)
+}
+
+// Limit returns how long an item may be, see secret.Keeper.
+func (s *limitedStore) Limit(account string) int {
+	if keeper, ok := s.store.(secret.Keeper); ok {
+		return keeper.Limit(account)
+	}
+	return 0
 }
 
 // readStdin reads a secret from standard input, without echo on a terminal,
@@ -486,12 +526,11 @@ func (r *run) readStdin(ctx context.Context, limit *limit) (secret.Value, error)
 		return source.Reader(ctx, r.env.Stdin, "standard input")
 	}
 	defer limit.pause()()
-	state, err := term.GetState(fd)
+	end, err := r.hideTyping(fd)
 	if err != nil {
-		return secret.Value{}, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
+		return secret.Value{}, err
 	}
-	r.terminal.set(func() { _ = term.Restore(fd, state) })
-	defer r.terminal.restore()
+	defer end()
 	return source.Reader(ctx, &typed{fd: fd}, "standard input")
 }
 

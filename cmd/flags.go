@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
 var (
@@ -232,20 +233,45 @@ func whatAsked(args []string, defaultName, errorsDefault string) asked {
 }
 
 // firstWord returns the word that cobra takes for the command: the first
-// argument that is not a flag or its value, where every flag but the switches
-// of the root command takes one.
+// argument that is not a flag or its value.
 func firstWord(args []string) string {
-	switches := []string{"-v", "--verbose", "-h", "--help", "--version"}
+	if found := words(args); len(found) > 0 {
+		return found[0]
+	}
+	return ""
+}
+
+// words returns the arguments that are not a flag or its value, where every flag
+// but switches and those of the root command takes one.
+func words(args []string, switches ...string) []string {
+	switches = append(switches, "-v", "--verbose", "-h", "--help", "--version")
 	args = beforeDashes(args)
+	var found []string
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		switch {
 		case !strings.HasPrefix(arg, "-"):
-			return arg
+			found = append(found, arg)
 		case strings.Contains(arg, "=") || slices.Contains(switches, arg):
 		case strings.HasPrefix(arg, "--") || len(arg) == 2:
 			i++ // its value
 		}
 	}
-	return ""
+	return found
+}
+
+// conflict is the failure of two flags that cannot be given together.
+func conflict(a, b string) error {
+	return failure.New(failure.ConflictingFlags, "%s and %s exclude each other", a, b).WithHint("keep one of them")
+}
+
+// fromStdin returns the flags of secrets that are to be read from standard input.
+func fromStdin(d *provider.Definition, given map[string]string) []string {
+	var flags []string
+	for _, f := range d.Fields {
+		if f.Secret && given[f.Flag()] == "-" {
+			flags = append(flags, "--"+f.Flag()+" -")
+		}
+	}
+	return flags
 }

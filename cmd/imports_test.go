@@ -24,7 +24,7 @@ const module = "github.com/tokenfetch/tokenfetch"
 var mayImport = map[string][]string{
 	"":               {"cmd"},
 	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
-	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/token"},
+	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},

@@ -17,6 +17,14 @@ type ref struct {
 // String is the name with both parts: zeepay/default.
 func (f ref) String() string { return f.definition.Name + "/" + f.profile }
 
+// short is the name as a command line needs it: zeepay, zeepay/ci.
+func (r *run) short(f ref) string {
+	if _, set := r.env.lookup("TOKENFETCH_PROFILE"); f.profile == profile.Default && !set {
+		return f.definition.Name
+	}
+	return f.String()
+}
+
 // parseRef reads PROVIDER[/PROFILE]. It does not repeat a word that is neither,
 // which may be a misplaced secret.
 func (r *run) parseRef(text string) (ref, error) {

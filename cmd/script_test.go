@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 				Stdout:   os.Stdout,
 				Stderr:   os.Stderr,
 				Environ:  os.Environ(),
-				Keychain: directoryStore(os.Getenv("TEST_KEYCHAIN")),
+				Keychain: fakeKeychain(os.Getenv),
+				Terminal: fakeTerminal(os.Getenv),
 				Version:  "test",
 				Start:    time.Now(),
 			}))
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"endpoint": startEndpoint,
 			"requests": countRequests,
 			"keychain": storeItem,
+			"items":    listItems,
 			"profiles": writeProfiles,
 			"socket":   makeSocket,
 		},
@@ -108,18 +110,19 @@ func setUpScript(env *testscript.Env) error {
 	})
 }
 
-// exitcode [-token] N COMMAND... runs COMMAND and checks what holds for every
-// run: its exit code, that no canary comes out, on a stream or in a file (with
-// -token, the token on standard output is expected), that standard error is a
-// few lines of printable ASCII, that a JSON error tells the same code, that no
-// file appears, that no process stays, and that it ends in time.
+// exitcode [-token|-writes] N COMMAND... runs COMMAND and checks what holds for
+// every run: its exit code, that no canary comes out, on a stream or in a file
+// (with -token, the token on standard output is expected), that standard error is
+// a few lines of printable ASCII, that a JSON error tells the same code, that no
+// file appears or vanishes (with -writes, they may, and places for secrets may
+// hold some), that no process stays, and that it ends in time.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
-	token := len(args) > 0 && args[0] == "-token"
-	if token {
-		args = args[1:]
+	option := ""
+	if len(args) > 0 && (args[0] == "-token" || args[0] == "-writes") {
+		option, args = args[0], args[1:]
 	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exitcode [-token] N COMMAND [ARG...]")
+		ts.Fatalf("usage: exitcode [-token|-writes] N COMMAND [ARG...]")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -140,7 +143,7 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	if took > 5*time.Second {
 		ts.Fatalf("took %v", took)
 	}
-	if fault := badStreams(stdout, stderr, token); fault != "" {
+	if fault := badStreams(stdout, stderr, option == "-token"); fault != "" {
 		ts.Fatalf("%s", fault)
 	}
 	if slices.Contains(args, "json") && got != 0 && strings.Contains(strings.Join(args, " "), "--errors") {
@@ -153,21 +156,25 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the last line is not a JSON error with exit %d: %s", got, lines[len(lines)-1])
 		}
 	}
-	checkFiles(ts, before, tree(ts))
+	checkFiles(ts, before, tree(ts), option == "-writes")
 	if left := leftBehind(ts.MkAbs(".")); left != "" {
 		ts.Fatalf("a process was left behind: %s", left)
 	}
 }
 
 // checkFiles compares two looks at the script's directory: none may appear or
-// vanish, and one that has changed holds no canary.
-func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time) {
+// vanish unless writes is set, and one that has changed holds no canary, unless
+// it is where secrets are to be stored then.
+func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, writes bool) {
 	for path, changed := range after {
 		old, known := before[path]
-		if !known {
+		if !known && !writes {
 			ts.Fatalf("the file %s appeared", path)
 		}
-		if changed.Equal(old) || ts.MkAbs("requests") == path {
+		if known && changed.Equal(old) || ts.MkAbs("requests") == path {
+			continue
+		}
+		if dir := filepath.Dir(path); writes && (dir == ts.Getenv("TEST_KEYCHAIN") || filepath.Base(dir) == "secrets") {
 			continue
 		}
 		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
@@ -182,7 +189,7 @@ func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time) {
 		}
 	}
 	for path := range before {
-		if _, there := after[path]; !there {
+		if _, there := after[path]; !there && !writes {
 			ts.Fatalf("the file %s vanished", path)
 		}
 	}
@@ -291,6 +298,117 @@ func (d directoryStore) Get(ctx context.Context, account string) (secret.Value, 
 		return secret.Value{}, secret.ErrNotFound
 	}
 	return secret.New(string(data)), nil
+}
+
+// fakeKeychain is the keychain of a script, which can be written to if the script
+// asks for that: it switches the cache of tokens on.
+func fakeKeychain(getenv func(string) string) secret.Store {
+	store := directoryStore(getenv("TEST_KEYCHAIN"))
+	if getenv("TEST_KEYCHAIN_WRITES") == "" {
+		return store
+	}
+	limit, _ := strconv.Atoi(getenv("TEST_KEYCHAIN_LIMIT")) // none
+	return keeper{store, limit}
+}
+
+// fakeTerminal is none, so that no script asks whoever runs the tests, unless a
+// test says that its process has a terminal of its own.
+func fakeTerminal(getenv func(string) string) func() (in, out *os.File, err error) {
+	if getenv("TEST_TERMINAL") != "" {
+		return nil
+	}
+	return func() (in, out *os.File, err error) { return nil, nil, errors.New("no terminal") }
+}
+
+// keeper is a directoryStore that can be written to. The file fault may say
+// "set WORD" or "changed WORD": items with the word in their account cannot be
+// stored, or read back as something else.
+type keeper struct {
+	directoryStore
+	limit int
+}
+
+func (k keeper) fault(kind, account string) bool {
+	fault, _ := os.ReadFile(filepath.Join(string(k.directoryStore), "fault"))
+	word, ok := strings.CutPrefix(string(bytes.TrimSpace(fault)), kind+" ")
+	return ok && strings.Contains(account, word)
+}
+
+func (k keeper) Get(ctx context.Context, account string) (secret.Value, error) {
+	value, err := k.directoryStore.Get(ctx, account)
+	if k.fault("changed", account) && err == nil {
+		return secret.New(value.Reveal() + " "), nil
+	}
+	return value, err
+}
+
+func (k keeper) Set(ctx context.Context, account string, value secret.Value) error {
+	if err := k.reachable(ctx); err != nil {
+		return err
+	}
+	if k.fault("set", account) {
+		return secret.ErrUnavailable
+	}
+	if k.limit > 0 && len(value.Reveal()) > k.limit {
+		return secret.ErrTooLarge
+	}
+	if err := os.MkdirAll(string(k.directoryStore), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(k.path(account), []byte(value.Reveal()), 0o600)
+}
+
+func (k keeper) Delete(ctx context.Context, account string) error {
+	if err := k.reachable(ctx); err != nil {
+		return err
+	}
+	if os.Remove(k.path(account)) != nil {
+		return secret.ErrNotFound
+	}
+	return nil
+}
+
+func (k keeper) Limit(string) int { return k.limit }
+
+func (k keeper) path(account string) string {
+	return filepath.Join(string(k.directoryStore), url.PathEscape(account))
+}
+
+// reachable asks for nothing, which shows whether the store can be used.
+func (k keeper) reachable(ctx context.Context) error {
+	if _, err := k.directoryStore.Get(ctx, ""); !errors.Is(err, secret.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// items FILE writes what the keychain holds, but for the sealing key, to FILE:
+// ACCOUNT VALUE, with the names of canaries for their values.
+func listItems(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: items FILE")
+	}
+	dir := ts.Getenv("TEST_KEYCHAIN")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		ts.Fatalf("%v", err)
+	}
+	var text strings.Builder
+	for _, entry := range entries {
+		account, err := url.PathUnescape(entry.Name())
+		ts.Check(err)
+		if account == "fault" || account == "tokenfetch/cache_key" {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		ts.Check(err)
+		value := string(data)
+		for name, canary := range canaries {
+			value = strings.ReplaceAll(value, canary, name)
+		}
+		fmt.Fprintf(&text, "%s %s\n", account, value)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text.String()), 0o600))
 }
 
 // keychain ACCOUNT VALUE stores an item.

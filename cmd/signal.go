@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
@@ -97,23 +99,49 @@ func (s *signals) passOn(child *os.Process) (stop func()) {
 }
 
 // terminalState undoes what was changed about a terminal, from wherever the
-// program ends.
+// program ends, and for as long as it is stopped.
 type terminalState struct {
-	mu   sync.Mutex
-	undo func()
+	mu     sync.Mutex
+	fd     int
+	before *term.State // nil while nothing is changed
 }
 
-func (t *terminalState) set(undo func()) {
+// keep remembers how the terminal is before it is changed.
+func (t *terminalState) keep(fd int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.undo = undo
+	before, err := term.GetState(fd)
+	if err == nil {
+		t.fd, t.before = fd, before
+	}
+	return err
 }
 
+// restore undoes the changes.
 func (t *terminalState) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.undo != nil {
-		t.undo()
-		t.undo = nil
+	if t.before != nil {
+		_ = term.Restore(t.fd, t.before)
+		t.before = nil
+	}
+}
+
+// pause undoes the changes until again is called, which does nothing if they
+// have been undone for good by then.
+func (t *terminalState) pause() (again func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.before == nil {
+		return func() {}
+	}
+	changed, err := term.GetState(t.fd)
+	_ = term.Restore(t.fd, t.before)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.before != nil && err == nil {
+			_ = term.Restore(t.fd, changed)
+		}
 	}
 }

@@ -23,6 +23,41 @@ func (i interrupt) number() int {
 	return int(syscall.SIGINT)
 }
 
+// whenStopped calls before when Ctrl-Z is about to stop the program, and the
+// function that it returns when the program goes on, until end is called.
+func whenStopped(before func() (after func())) (end func()) {
+	stops, ended := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(stops, syscall.SIGTSTP)
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-stops:
+			}
+			after := before()
+			goesOn := make(chan os.Signal, 1)
+			signal.Notify(goesOn, syscall.SIGCONT)
+			signal.Reset(syscall.SIGTSTP)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGTSTP)
+			select {
+			case <-goesOn:
+			case <-time.After(100 * time.Millisecond): // it is not stopped where no shell could let it go on
+			}
+			signal.Stop(goesOn)
+			signal.Notify(stops, syscall.SIGTSTP)
+			after()
+		}
+	}()
+	return func() { signal.Stop(stops); close(ended) }
+}
+
+// openTerminal opens the controlling terminal.
+func openTerminal() (in, out *os.File, err error) {
+	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	return terminal, terminal, err
+}
+
 // catchBrokenPipe lets a write to a pipe without a reader fail instead of
 // ending the program. Unlike ignoring the signal, this is not inherited.
 func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

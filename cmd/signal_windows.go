@@ -8,6 +8,20 @@ func (interrupt) number() int { return 2 }
 
 func catchBrokenPipe() {}
 
+// whenStopped does nothing: no key stops a program here.
+func whenStopped(func() func()) (end func()) { return func() {} }
+
+// openTerminal opens the console of the program.
+func openTerminal() (in, out *os.File, err error) {
+	if in, err = os.OpenFile("CONIN$", os.O_RDWR, 0); err != nil {
+		return nil, nil, err
+	}
+	if out, err = os.OpenFile("CONOUT$", os.O_RDWR, 0); err != nil {
+		in.Close()
+	}
+	return in, out, err
+}
+
 func dieOf(i interrupt) { os.Exit(128 + i.number()) }
 
 // whyNot says in our words why a write failed.

@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // maxFile is the size of the largest file that is read.
@@ -107,32 +107,9 @@ func (d dir) create(name string, data []byte) error {
 	return os.Link(temp, filepath.Join(d.path, name))
 }
 
-// writeTemp writes data to a new file beside name and returns its path. After
-// an error there is none.
+// writeTemp writes data to a new file beside name and returns its path.
 func (d dir) writeTemp(name string, data []byte) (path string, err error) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	path = filepath.Join(d.path, name+"."+hex.EncodeToString(random[:])+".tmp")
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(path)
-		}
-	}()
-	err = file.Chmod(0o600)
-	if err == nil {
-		_, err = file.Write(data)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	return path, err
+	return source.WriteTemp(filepath.Join(d.path, name), data)
 }
 
 func (d dir) remove(name string) error {

@@ -28,6 +28,11 @@ type Query struct {
 	Environment string
 	BaseURL     string
 	Flags       map[string]string // flag name to value: of a secret a path, "-" for standard input
+
+	// Alone reads the default profile too without the variables that fill it.
+	Alone bool
+	// Given holds values that are at hand already, by the names of their fields.
+	Given provider.Values
 }
 
 // Kind says what kind of place a value comes from.
@@ -121,7 +126,7 @@ func (q *Query) lookup(name string) (string, bool) {
 // variable returns a variable of this provider, which must not be empty. A
 // named profile is not reached by variables.
 func (q *Query) variable(name string) (value string, found bool, err error) {
-	if q.named() {
+	if q.named() || q.Alone {
 		return "", false, nil
 	}
 	if value, found = q.lookup(name); found && value == "" {
@@ -129,6 +134,14 @@ func (q *Query) variable(name string) (value string, found bool, err error) {
 			WithHint("give it a value, or unset it")
 	}
 	return value, found, nil
+}
+
+// ref names the profile as an argument does.
+func (q *Query) ref() string {
+	if q.named() {
+		return q.Definition.Name + "/" + q.Profile
+	}
+	return q.Definition.Name
 }
 
 // table names the profile's table in a message.
@@ -146,7 +159,7 @@ func (q *Query) noProfile() error {
 	if names := q.File.Names(q.Definition.Name); len(names) > 0 {
 		return e.WithHint("its profiles of %s are: %s", q.Definition.Name, strings.Join(names, ", "))
 	}
-	return e.WithHint("add the table %s to it; run tokenfetch %s --help for its keys", q.table(), q.Definition.Name)
+	return e.WithHint("run tokenfetch login %s, or add the table %s to it; tokenfetch %s --help shows its keys", q.ref(), q.table(), q.Definition.Name)
 }
 
 // findHost chooses the environment or base address: flag, variable, profile,
@@ -163,7 +176,7 @@ func (p *Plan) findHost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if q.named() {
+	if q.named() && !q.Alone {
 		for _, name := range []string{environmentVariable, baseVariable} {
 			if _, set := q.lookup(name); set {
 				return failure.New(failure.SourceConflict, "%s is set, but the profile %s is named and is read alone", name, q.table()).
@@ -200,7 +213,7 @@ func (p *Plan) noHost() error {
 	q, d := p.query, p.Definition
 	if p.Profile == nil && !q.touched() {
 		return failure.New(failure.ProfileNotFound, "%s is not set up: there is no profile %s in %s, and no variable %s is set", d.Name, q.table(), q.fileName(), d.Variable("*")).
-			WithHint("run tokenfetch %s --emulator to try it, and tokenfetch %s --help for how to set it up", d.Name, d.Name)
+			WithHint("run tokenfetch login %s to set it up, or tokenfetch %s --emulator to try it; tokenfetch %s --help shows its variables", d.Name, d.Name, d.Name)
 	}
 	if names := d.EnvironmentNames(); len(names) > 0 {
 		return failure.New(failure.HostMissing, "nothing says which host of %s to use: %s", d.Title, strings.Join(names, ", ")).
@@ -329,6 +342,9 @@ func (p *Plan) findFields() error {
 func (p *Plan) place(name string) (Place, error) {
 	f, _ := p.Definition.Field(name)
 	q := p.query
+	if value, ok := q.Given[name]; ok {
+		return Place{Field: f, level: byFlag, Kind: Text, text: value, Where: "what was given"}, nil
+	}
 	if value, ok := q.Flags[f.Flag()]; ok {
 		place := Place{Field: f, level: byFlag, Where: "the flag --" + f.Flag()}
 		switch {
@@ -409,10 +425,14 @@ func (p *Plan) keychainPlace(f provider.Field, profileName string) Place {
 	return place
 }
 
-// account is the keychain's name for a secret. The host is a part of it, so
-// that a stored secret can only go to the host it was stored for.
 func (p *Plan) account(place Place, base provider.Address) string {
-	return p.Definition.Name + "/" + place.profile + "/" + place.Field.Name + "@" + base.Authority()
+	return Account(p.Definition, place.profile, place.Field.Name, base)
+}
+
+// Account is the keychain's name for a secret field of a profile. The host is a
+// part of it, so that a stored secret can only go to the host it was stored for.
+func Account(d *provider.Definition, profileName, field string, base provider.Address) string {
+	return d.Name + "/" + profileName + "/" + field + "@" + base.Authority()
 }
 
 // missing is the error for fields that nothing gives.

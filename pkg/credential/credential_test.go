@@ -485,7 +485,7 @@ func TestFailures(t *testing.T) {
 		"named profile and there is none": {
 			setup{profile: "ci", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile [zeepay.ci] in DIR/profiles.toml", "add the table [zeepay.ci] to it; run tokenfetch zeepay --help for its keys",
+			"there is no profile [zeepay.ci] in DIR/profiles.toml", "run tokenfetch login zeepay/ci, or add the table [zeepay.ci] to it; tokenfetch zeepay --help shows its keys",
 		},
 		"field of a named profile is missing": {
 			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n"},
@@ -536,7 +536,7 @@ func TestFailures(t *testing.T) {
 			setup{},
 			failure.ProfileNotFound,
 			"zeepay is not set up: there is no profile [zeepay.default] in DIR/profiles.toml, and no variable TOKENFETCH_ZEEPAY_* is set",
-			"run tokenfetch zeepay --emulator to try it, and tokenfetch zeepay --help for how to set it up",
+			"run tokenfetch login zeepay to set it up, or tokenfetch zeepay --emulator to try it; tokenfetch zeepay --help shows its variables",
 		},
 		"no host": {
 			setup{environ: zeepay("ENVIRONMENT")},
@@ -800,10 +800,6 @@ func TestKeychain(t *testing.T) {
 	const named = `write password = { env = "NAME" } or { file = "PATH" } into [zeepay.ci], or give --password-file FILE`
 	ci := setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\nusername = \"u\"\nclient_secret = \"cs\"\n"}
 	plain := setup{environ: zeepay("PASSWORD")}
-	tell := map[string]string{
-		"linux":  "store it with: secret-tool store --label=tokenfetch service tokenfetch username ACCOUNT; or ",
-		"darwin": "store it with: security add-generic-password -U -s tokenfetch -a ACCOUNT -w; or ",
-	}[runtime.GOOS]
 	for name, test := range map[string]struct {
 		setup
 		keychain      store
@@ -838,21 +834,21 @@ func TestKeychain(t *testing.T) {
 			plain,
 			store{},
 			failure.KeychainNotFound,
-			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
+			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", "store it with: tokenfetch login zeepay -e test; or " + ways,
 		},
 		"missing, a slip set": {
 			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWD="+canary)},
 			store{},
 			failure.KeychainNotFound,
 			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it (TOKENFETCH_ZEEPAY_PASSWD is set: was that meant?)",
-			strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
+			"store it with: tokenfetch login zeepay -e test; or " + ways,
 		},
 		"missing, named": {
 			ci,
 			store{},
 			failure.KeychainNotFound,
 			"password is missing: the keychain item zeepay/ci/password@test.digitaltermination.com does not exist, and nothing else gives it",
-			strings.ReplaceAll(tell, "ACCOUNT", "zeepay/ci/password@test.digitaltermination.com") + named,
+			"store it with: tokenfetch login zeepay/ci; or " + named,
 		},
 		"missing, named, its variable set": {
 			setup{profile: ci.profile, file: ci.file, environ: []string{"TOKENFETCH_ZEEPAY_PASSWORD=" + canary}},
@@ -861,18 +857,32 @@ func TestKeychain(t *testing.T) {
 			"password is missing: the keychain item zeepay/ci/password@test.digitaltermination.com does not exist, and nothing else gives it",
 			`TOKENFETCH_ZEEPAY_PASSWORD is set, but a named profile is read alone: write password = { env = "TOKENFETCH_ZEEPAY_PASSWORD" } into [zeepay.ci]`,
 		},
+		"missing, another's item": {
+			setup{profile: "ci", file: ci.file + "password = { keychain = \"shared\" }\n"},
+			store{},
+			failure.KeychainNotFound,
+			"password is missing: the keychain item zeepay/shared/password@test.digitaltermination.com does not exist, and nothing else gives it",
+			"store it with: tokenfetch login zeepay/shared; or " + named,
+		},
+		"missing, at another host": {
+			setup{profile: "ci", file: strings.Replace(ci.file, `client_secret = "cs"`, "client_secret = { keychain = true }", 1), baseURL: "https://host.example/x"},
+			store{items: map[string]string{"zeepay/ci/client_secret@host.example": "cs"}},
+			failure.KeychainNotFound,
+			"password is missing: the keychain item zeepay/ci/password@host.example does not exist, and nothing else gives it",
+			"store it with: tokenfetch login zeepay/NAME --base-url https://host.example/x; or " + named,
+		},
 		"in another environment": {
 			plain,
 			store{items: map[string]string{"zeepay/default/password@shop.digitaltermination.com": canary}},
 			failure.KeychainNotFound,
 			"password is missing: the keychain item " + item + " does not exist (there is one for the environment production, at shop.digitaltermination.com), and nothing else gives it",
-			strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
+			"store it with: tokenfetch login zeepay -e test; or " + ways,
 		},
 		"of another profile": {
 			plain,
 			store{items: map[string]string{"zeepay/ci/password@test.digitaltermination.com": canary}},
 			failure.KeychainNotFound,
-			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", strings.ReplaceAll(tell, "ACCOUNT", item) + ways,
+			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", "store it with: tokenfetch login zeepay -e test; or " + ways,
 		},
 		"empty": {
 			plain, store{items: map[string]string{item: ""}}, failure.FieldInvalid, "the value from the keychain item " + item + " is empty", "",

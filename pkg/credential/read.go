@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
@@ -46,6 +47,13 @@ func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error
 		}
 	}
 	return nil
+}
+
+// ReadAccount reads the fields that are not secret: what tells one account of a
+// provider from another, see Fingerprint.
+func (p *Plan) ReadAccount(ctx context.Context, a Access) (provider.Values, error) {
+	values := provider.Values{}
+	return values, p.readInto(ctx, a, values, func(place Place) bool { return !place.Field.Secret })
 }
 
 func (p *Plan) readInto(ctx context.Context, a Access, values provider.Values, wanted func(Place) bool) error {
@@ -90,7 +98,11 @@ func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
 	all = []string{p.Definition.Name, p.Base.String()}
 	account = slices.Clone(all)
 	for _, place := range p.Places {
-		pair := []string{place.Field.Name, values[place.Field.Name].Reveal()}
+		value, ok := values[place.Field.Name]
+		if !ok && place.Kind == Default {
+			value = place.Field.DefaultValue(values)
+		}
+		pair := []string{place.Field.Name, value.Reveal()}
 		all = append(all, pair...)
 		if !place.Field.Secret {
 			account = append(account, pair...)
@@ -161,10 +173,7 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 		if _, set := p.query.lookup(variable); set && p.query.named() {
 			return e.WithHint("%s is set, but a named profile is read alone: write %s = { env = %q } into %s", variable, place.Field.Name, variable, p.query.table())
 		}
-		if store := storeCommand(place.Account); store != "" {
-			return e.WithHint("store it with: %s; or %s", store, without)
-		}
-		return e.WithHint("%s", without)
+		return e.WithHint("store it with: %s; or %s", p.loginCommand(place), without)
 	case errors.Is(err, secret.ErrUnavailable):
 		return failure.New(failure.KeychainUnavailable, "%s is missing: nothing gives it, and there is no keychain here", place.Field.Name).
 			WithHint("%s", without)
@@ -176,6 +185,25 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 			WithHint("check your keychain service, or allow more time with --timeout 60s; or %s", without)
 	}
 	return err
+}
+
+// loginCommand is the command that stores an item. One for a host that is not the
+// profile's own needs a profile that says so.
+func (p *Plan) loginCommand(place Place) string {
+	command := "tokenfetch login " + p.Definition.Name
+	switch {
+	case p.Profile != nil && p.hostAt > byProfile:
+		command += "/NAME"
+	case place.profile != profile.Default:
+		command += "/" + place.profile
+	}
+	switch {
+	case p.hostAt <= byProfile:
+		return command
+	case p.Environment != "":
+		return command + " -e " + p.Environment
+	}
+	return command + " --base-url " + p.Base.String()
 }
 
 // elsewhere says which other environment of the provider has the secret.

@@ -23,6 +23,8 @@ const (
 	ProfilesPermissions Code = "profiles_permissions"
 	ProfileInvalid      Code = "profile_invalid"
 	ProfileNotFound     Code = "profile_not_found"
+	ProfileExists       Code = "profile_exists"
+	ProfilesUnwritable  Code = "profiles_unwritable"
 	FieldMissing        Code = "field_missing"
 	FieldInvalid        Code = "field_invalid"
 	VariableEmpty       Code = "variable_empty"
@@ -35,6 +37,7 @@ const (
 	FileNotFound        Code = "file_not_found"
 	FileUnreadable      Code = "file_unreadable"
 	FilePermissions     Code = "file_permissions"
+	FileUnwritable      Code = "file_unwritable"
 	InputTimeout        Code = "input_timeout"
 	HelperNotFound      Code = "helper_not_found"
 	HelperFailed        Code = "helper_failed"
@@ -43,6 +46,9 @@ const (
 	KeychainUnavailable Code = "keychain_unavailable"
 	KeychainLocked      Code = "keychain_locked"
 	KeychainTimeout     Code = "keychain_timeout"
+	KeychainTooBig      Code = "keychain_item_too_big"
+	KeychainUnverified  Code = "keychain_unverified"
+	NoTerminal          Code = "no_terminal"
 	CAFileInvalid       Code = "ca_file_invalid"
 	ProxyInvalid        Code = "proxy_invalid"
 	DefinitionInvalid   Code = "definition_invalid"
@@ -137,6 +143,8 @@ func Codes() []Meaning {
 		{ProfilesPermissions, Config, "the profiles file has an unsafe owner or mode"},
 		{ProfileInvalid, Config, "a profile holds a key or value that is not allowed"},
 		{ProfileNotFound, Config, "there is no profile of that name"},
+		{ProfileExists, Config, "the profile exists, and would have to be changed"},
+		{ProfilesUnwritable, Config, "the profiles file cannot be written"},
 		{FieldMissing, Config, "a field has no value anywhere"},
 		{FieldInvalid, Config, "a field's value breaks a rule"},
 		{VariableEmpty, Config, "an environment variable is set but empty"},
@@ -149,6 +157,7 @@ func Codes() []Meaning {
 		{FileNotFound, Config, "a file that should hold a value does not exist"},
 		{FileUnreadable, Config, "a file that holds a value cannot be read"},
 		{FilePermissions, Config, "a file that holds a value has an unsafe owner or mode"},
+		{FileUnwritable, Config, "a file that is to hold a value cannot be written"},
 		{InputTimeout, Config, "no data came from standard input or a file in time"},
 		{HelperNotFound, Config, "a helper command was not found"},
 		{HelperFailed, Config, "a helper command failed or printed no usable value"},
@@ -157,6 +166,9 @@ func Codes() []Meaning {
 		{KeychainUnavailable, Config, "there is no keychain here"},
 		{KeychainLocked, Config, "the keychain is locked"},
 		{KeychainTimeout, Config, "the keychain did not answer in time"},
+		{KeychainTooBig, Config, "a secret is larger than the keychain takes"},
+		{KeychainUnverified, Config, "the keychain does not give back what was stored"},
+		{NoTerminal, Config, "something must be asked, and there is no terminal"},
 		{CAFileInvalid, Config, "the file of certificates cannot be used"},
 		{ProxyInvalid, Config, "a proxy variable is not of its form"},
 		{DefinitionInvalid, Config, "a provider definition is wrong"},

@@ -50,7 +50,7 @@ const (
 type Error struct {
 	Code    Code
 	Message string
-	Hint    string // the next thing to do, or empty
+	Hint    string // the next thing to do, in one line or more, or empty
 
 	Sent       Sent           // empty means SentNo
 	Attempts   int            // requests begun

@@ -1,4 +1,4 @@
-// Package keychain is the operating system's keychain as a secret.Store. Every
+// Package keychain is the operating system's keychain as a secret.Keeper. Every
 // call ends with its context, whatever the keychain does, and on Linux none is
 // made where it would start a daemon or open a dialog that nobody asked for.
 package keychain
@@ -6,6 +6,7 @@ package keychain
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -19,65 +20,91 @@ const Service = "tokenfetch"
 // UnlockTimeout is how long a person has to answer an unlock dialog.
 const UnlockTimeout = 2 * time.Minute
 
-// Keychain reads the keychain of the operating system.
+// Keychain is the keychain of the operating system. A call returns
+// secret.ErrTimeout when its context reaches its deadline.
 type Keychain struct {
 	// Getenv reads the environment, to find the session bus.
 	Getenv func(string) string
 	// Dialog allows the keychain to ask a person to unlock it. Without it a
 	// locked keychain is an error.
 	Dialog bool
-	// Waiting, if set, is called before an unlock dialog, and the function it
-	// returns afterwards: that time is a person's.
-	Waiting func() (done func())
+	// Waiting is called before an unlock dialog, and the function it returns
+	// afterwards: that time is a person's. The dialog is waited for until ctx
+	// ends, which has no deadline of the call, or UnlockTimeout is over. It must be
+	// set if Dialog is.
+	Waiting func() (ctx context.Context, done func())
 }
 
-// Get returns the item stored for account. It returns secret.ErrTimeout when
-// ctx reaches its deadline; an unlock dialog has UnlockTimeout instead.
+// Get returns the item stored for account.
 func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error) {
-	locked, err := await(ctx, func() (bool, error) { return k.locked() })
-	if err != nil {
-		return secret.Value{}, err
-	}
-	if locked {
-		if !k.Dialog {
-			return secret.Value{}, secret.ErrLocked
-		}
-		defer k.Waiting()()
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), UnlockTimeout)
-		defer cancel()
-	}
-	return await(ctx, func() (secret.Value, error) {
+	return ask(ctx, k, func() (secret.Value, error) {
 		text, err := keyring.Get(Service, account)
-		switch {
-		case errors.Is(err, keyring.ErrNotFound):
-			return secret.Value{}, secret.ErrNotFound
-		case err != nil && locked:
-			return secret.Value{}, secret.ErrLocked // the dialog was dismissed
-		case err != nil:
-			return secret.Value{}, secret.ErrUnavailable
-		}
-		return secret.New(text), nil
+		return secret.New(text), known(err)
 	})
 }
 
-// Set stores a secret for account, in place of an older one. It opens no dialog:
-// a locked keychain is an error.
+// Set stores a secret for account, in place of an older one.
 func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) error {
-	_, err := await(ctx, func() (struct{}, error) {
-		locked, err := k.locked()
-		if err != nil {
-			return struct{}{}, err
-		}
-		if locked {
-			return struct{}{}, secret.ErrLocked
-		}
-		if keyring.Set(Service, account, value.Reveal()) != nil {
-			return struct{}{}, secret.ErrUnavailable
-		}
-		return struct{}{}, nil
+	if limit := k.Limit(account); limit > 0 && len(value.Reveal()) > limit {
+		return secret.ErrTooLarge
+	}
+	_, err := ask(ctx, k, func() (struct{}, error) {
+		return struct{}{}, known(keyring.Set(Service, account, value.Reveal()))
 	})
 	return err
+}
+
+// Delete removes the item stored for account.
+func (k *Keychain) Delete(ctx context.Context, account string) error {
+	_, err := ask(ctx, k, func() (struct{}, error) {
+		return struct{}{}, known(keyring.Delete(Service, account))
+	})
+	return err
+}
+
+// Limit returns how many bytes the keychain of this system takes for account, 0
+// for any number.
+func (k *Keychain) Limit(account string) int { return limit(runtime.GOOS, account) }
+
+// known maps an error of the library, whose text may hold anything, to ours.
+func known(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, keyring.ErrNotFound):
+		return secret.ErrNotFound
+	case errors.Is(err, keyring.ErrSetDataTooBig):
+		return secret.ErrTooLarge
+	}
+	return secret.ErrUnavailable
+}
+
+// ask makes a call of the keychain, which a person must unlock first if it is
+// locked.
+func ask[T any](ctx context.Context, k *Keychain, call func() (T, error)) (T, error) {
+	var none T
+	switch locked, err := await(ctx, k.locked); {
+	case err != nil:
+		return none, err
+	case locked && !k.Dialog:
+		return none, secret.ErrLocked
+	case locked:
+		return inDialog(k, call)
+	}
+	return await(ctx, call)
+}
+
+// inDialog makes a call that opens the unlock dialog.
+func inDialog[T any](k *Keychain, call func() (T, error)) (T, error) {
+	ctx, done := k.Waiting()
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, UnlockTimeout)
+	defer cancel()
+	value, err := await(ctx, call)
+	if errors.Is(err, secret.ErrUnavailable) {
+		err = secret.ErrLocked // the dialog was dismissed
+	}
+	return value, err
 }
 
 // await runs call, which cannot be broken off, and leaves it behind when ctx

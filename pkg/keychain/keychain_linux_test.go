@@ -79,9 +79,8 @@ func TestParallelReads(t *testing.T) {
 func TestLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), UnlockTimeout)
-		defer cancel()
-		got, err := await(ctx, func() (secret.Value, error) {
+		k := &Keychain{Waiting: func() (context.Context, func()) { return t.Context(), func() {} }}
+		got, err := inDialog(k, func() (secret.Value, error) {
 			time.Sleep(UnlockTimeout + time.Second)
 			return secret.New("late"), nil
 		})
@@ -92,7 +91,77 @@ func TestLateAnswer(t *testing.T) {
 	})
 }
 
-// TestSystemCommand checks that the command that hints name stores what is read.
+// TestInterruptedDialog is KEY-07: a signal ends the wait for a person, and the
+// run's clock goes on.
+func TestInterruptedDialog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, signal := time.Now(), errors.New("a signal")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := false
+		k := &Keychain{Waiting: func() (context.Context, func()) { return ctx, func() { done = true } }}
+		go func() {
+			time.Sleep(5 * time.Second)
+			cancel(signal)
+		}()
+		_, err := inDialog(k, func() (secret.Value, error) {
+			time.Sleep(time.Minute)
+			return secret.Value{}, nil
+		})
+		if !errors.Is(err, signal) || time.Since(start) != 5*time.Second || !done {
+			t.Errorf("after %v: %v, done %v", time.Since(start), err, done)
+		}
+		time.Sleep(time.Minute) // nothing waits for the answer
+	})
+}
+
+// TestDismissedDialog is KEY-05 where the library reports an error of its own;
+// any other answer comes through as it is.
+func TestDismissedDialog(t *testing.T) {
+	k := &Keychain{Waiting: func() (context.Context, func()) { return t.Context(), func() {} }}
+	for answer, want := range map[error]error{
+		secret.ErrUnavailable: secret.ErrLocked,
+		secret.ErrNotFound:    secret.ErrNotFound,
+		nil:                   nil,
+	} {
+		if _, err := inDialog(k, func() (struct{}, error) { return struct{}{}, answer }); !errors.Is(err, want) {
+			t.Errorf("%v becomes %v, want %v", answer, err, want)
+		}
+	}
+}
+
+// TestRealSetAndDelete writes with one hand and reads with the other. KEY-12: an
+// item of 8 KiB reads back equal.
+func TestRealSetAndDelete(t *testing.T) {
+	needKeyring(t)
+	const account, neighbour = "zeepay/written/password@127.0.0.1:1", "zeepay/neighbour/password@127.0.0.1:1"
+	k := &Keychain{Getenv: os.Getenv}
+	if err := keyring.Set(Service, neighbour, "stays"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keyring.Delete(Service, neighbour) })
+	t.Cleanup(func() { _ = keyring.Delete(Service, account) })
+	for _, value := range []string{"x", " $&'\"\\ \t", "pässwörd 😀", strings.Repeat("k", 8192)} {
+		if err := k.Set(within(t, 3*time.Second), account, secret.New(value)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := keyring.Get(Service, account); err != nil || got != value {
+			t.Fatalf("stored %q, %v; want %q", got, err, value)
+		}
+	}
+	for _, want := range []error{nil, secret.ErrNotFound} {
+		if err := k.Delete(within(t, 3*time.Second), account); !errors.Is(err, want) {
+			t.Errorf("deleted with %v, want %v", err, want)
+		}
+	}
+	if _, err := keyring.Get(Service, account); !errors.Is(err, keyring.ErrNotFound) {
+		t.Errorf("the item is still there: %v", err)
+	}
+	if got, err := keyring.Get(Service, neighbour); err != nil || got != "stays" {
+		t.Errorf("the neighbour is %q, %v", got, err)
+	}
+}
+
+// TestSystemCommand checks that the command that the README names stores what is read.
 func TestSystemCommand(t *testing.T) {
 	needKeyring(t)
 	const account = "mpay/default/password@api.mpayafrica.co.tz"
@@ -153,9 +222,9 @@ func TestMain(m *testing.M) {
 		defer cancel()
 		os.Setenv("DBUS_SESSION_BUS_ADDRESS", address)
 		k := &Keychain{Getenv: os.Getenv, Dialog: os.Getenv(childPerson) != ""}
-		k.Waiting = func() func() {
+		k.Waiting = func() (context.Context, func()) {
 			os.Stdout.WriteString("asked, ")
-			return func() {}
+			return context.Background(), func() {}
 		}
 		_, err := k.Get(ctx, "a")
 		os.Stdout.WriteString(err.Error())

@@ -93,7 +93,8 @@ type File struct {
 	Exists   bool
 	CacheKey *Source // of the [tokenfetch] table: where the key is that seals cached tokens, or nil
 
-	data     []byte
+	raw      []byte // as it was read, or is to be written
+	data     []byte // without a byte order mark
 	tables   map[string]any
 	home     string // what ~/ stands for, or empty
 	readable bool   // by others than its owner
@@ -137,9 +138,18 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 	}
 	f.Exists = true
 	f.readable, f.mode = !read.Private, fmt.Sprintf("%04o", read.Mode)
-	f.data = bytes.TrimPrefix(read.Data, []byte("\xef\xbb\xbf"))
-	return f, f.parse()
+	return f, f.take(read.Data)
 }
+
+// take makes text the content of the file.
+func (f *File) take(text []byte) error {
+	f.raw, f.tables, f.CacheKey = text, nil, nil
+	f.data = bytes.TrimPrefix(text, []byte(byteOrderMark))
+	return f.parse()
+}
+
+// byteOrderMark is what some editors put in front of a text.
+const byteOrderMark = "\xef\xbb\xbf"
 
 func (f *File) parse() error {
 	for i := 0; i < len(f.data); {

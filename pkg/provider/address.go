@@ -3,6 +3,7 @@ package provider
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -171,6 +172,11 @@ func (d *Definition) CheckBase(text string) (Address, error) {
 			WithHint("use %s", a)
 	}
 	return a, nil
+}
+
+// InHost reports whether the field is a part of the host's name of any environment.
+func (d *Definition) InHost(field string) bool {
+	return slices.ContainsFunc(d.Environments, func(e Environment) bool { return e.uses(field) })
 }
 
 // Needs reports whether a call to e needs the field; e is nil if a base

@@ -357,7 +357,7 @@ func (f Field) reference() (string, bool) {
 
 // uses reports whether the request, or any base address, needs the field.
 func (d *Definition) uses(field string) bool {
-	return d.Request.uses(field) || slices.ContainsFunc(d.Environments, func(e Environment) bool { return e.uses(field) })
+	return d.Request.uses(field) || d.InHost(field)
 }
 
 func (r Request) uses(field string) bool {

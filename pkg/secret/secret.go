@@ -45,10 +45,24 @@ type Store interface {
 	Get(ctx context.Context, account string) (Value, error)
 }
 
-// The reasons a Store gives no secret.
+// Keeper is a Store that can be written to.
+type Keeper interface {
+	Store
+	// Set stores a secret under account, in place of an older one. It fails with
+	// ErrTooLarge, and stores nothing, if the secret is longer than Limit says.
+	Set(ctx context.Context, account string, value Value) error
+	// Delete removes the secret stored under account. It fails with ErrNotFound
+	// if there is none.
+	Delete(ctx context.Context, account string) error
+	// Limit returns how many bytes a secret under account may have, 0 for any number.
+	Limit(account string) int
+}
+
+// The reasons why a Store gives or takes no secret.
 var (
 	ErrNotFound    = errors.New("no such item in the keychain")
 	ErrUnavailable = errors.New("no keychain here")
 	ErrLocked      = errors.New("the keychain is locked")
 	ErrTimeout     = errors.New("the keychain did not answer in time")
+	ErrTooLarge    = errors.New("the secret is too large for the keychain")
 )

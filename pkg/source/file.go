@@ -103,8 +103,20 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, errNotRegular), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EOPNOTSUPP): // the last two of a socket
 		return "not a regular file"
+	case errors.Is(err, errForeignDir):
+		return "its directory would be made " + err.Error()
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied"
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is a link that leads nowhere"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "its directory is a file"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "no space left"
+	case errors.Is(err, syscall.EFBIG):
+		return "the file would become too large"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only"
 	case errors.Is(err, syscall.ELOOP):
 		return "its symbolic links form a loop"
 	case errors.Is(err, syscall.EISDIR):

@@ -64,3 +64,12 @@ func duplicate(fd uintptr, path string) (*os.File, error) {
 }
 
 func private(info fs.FileInfo) bool { return info.Mode()&0o077 == 0 }
+
+// foreignLink says why somebody other than the user and root could have made a
+// symbolic link, or "".
+func foreignLink(info fs.FileInfo) string {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() {
+		return "belongs to another user"
+	}
+	return ""
+}

@@ -13,6 +13,8 @@ func unsafe(fs.FileInfo) string { return "" }
 
 func unsafeDir(fs.FileInfo) string { return "" }
 
+func foreignLink(fs.FileInfo) string { return "" }
+
 // duplicate fails: there are no paths of descriptors on Windows.
 func duplicate(uintptr, string) (*os.File, error) { return nil, fs.ErrNotExist }
 

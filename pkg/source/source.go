@@ -1,7 +1,7 @@
 // Package source reads one value from where it is kept: a file, standard
 // input or the output of a helper command. What it returns is exactly what
 // stood there, less one line end; what it will not take is an error that names
-// the rule and never the value.
+// the rule and never the value. It also writes the files that are read so.
 package source
 
 import (

@@ -1,0 +1,583 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// The places where login stores secrets.
+const (
+	inKeychain = "keychain"
+	inFiles    = "files"
+)
+
+// loginOptions are the flags of login.
+type loginOptions struct {
+	environment string
+	baseURL     string
+	store       string
+	storeGiven  bool
+	replace     bool
+	verify      bool
+	verifyGiven bool
+	fields      map[string]string // the fields' flags that were given
+}
+
+// newLogin is "tokenfetch login". The flags for the fields are those of the
+// provider that the arguments name.
+func (r *run) newLogin() *cobra.Command {
+	o := loginOptions{store: inKeychain}
+	d := r.definitionBehind("login", "--verify", "--replace")
+	c := &cobra.Command{
+		Use:   "login PROVIDER[/PROFILE]",
+		Short: "set up a profile and store its secrets",
+		Long: `Set up a profile: ask for what the provider needs, store the secrets in the
+keychain of the operating system, each bound to the provider's host, and add the
+profile, without secrets, to the profiles file.
+
+What a flag gives is not asked. The flags for the fields of a provider are shown
+by tokenfetch login PROVIDER --help. For a profile that exists only the secrets are asked,
+and an empty answer keeps one; --replace changes the rest too.`,
+		Example: `  tokenfetch login zeepay
+  tokenfetch login zeepay/ci --replace
+  tokenfetch login mpay --username ops --password-file - <password.txt`,
+		ValidArgsFunction: r.completeOneProfile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := r.oneRef(cmd, args)
+			if err != nil {
+				return err
+			}
+			o.fields = givenFields(cmd.Flags(), f.definition)
+			o.storeGiven, o.verifyGiven = cmd.Flags().Changed("store"), cmd.Flags().Changed("verify")
+			if err := checkLoginFlags(f.definition, &o); err != nil {
+				return err
+			}
+			return r.logIn(r.context(), f, o)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	r.addRefFlags(c, d, &o.environment, &o.baseURL)
+	if d != nil {
+		addFieldFlags(flags, d)
+	}
+	flags.Var(&choice{&o.store, []string{inKeychain, inFiles}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
+	flags.BoolVar(&o.verify, "verify", false, "fetch a token first, and store nothing if that fails (=false: do not ask)")
+	flags.BoolVar(&o.replace, "replace", false, "change the host and the other fields of a profile that exists too")
+	return c
+}
+
+// definitionBehind returns the definition of the provider that the first word
+// behind a command names, nil if none does. switches are the command's flags that
+// take no value.
+func (r *run) definitionBehind(command string, switches ...string) *provider.Definition {
+	args := r.env.Args
+	if r.completing() {
+		args = args[1:]
+	}
+	found := words(args, switches...)
+	if len(found) < 2 || found[0] != command {
+		return nil
+	}
+	name, _, _ := strings.Cut(found[1], "/")
+	d, err := provider.Builtin(name)
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
+// addRefFlags adds the flags that choose the host of a provider to a command
+// whose argument names the provider; d is nil where it does not. Then a flag of
+// a provider is no unknown flag: the name is what is wrong.
+func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment, baseURL *string) {
+	if d != nil {
+		addHostFlags(c.Flags(), d, environment, baseURL)
+		complete := cobra.FixedCompletions(d.EnvironmentNames(), cobra.ShellCompDirectiveNoFileComp)
+		if err := c.RegisterFlagCompletionFunc("environment", complete); err != nil {
+			panic("cmd: completion of an unknown flag --environment") // a fault of ours
+		}
+		return
+	}
+	c.Flags().StringVarP(environment, "environment", "e", "", "the provider's host by `NAME`")
+	c.Flags().StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
+	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+			if found := words(r.env.Args); len(found) > 1 {
+				_, err := r.parseRef(found[1])
+				return err
+			}
+			return r.needRef(cmd)
+		}
+		return flagError(cmd, err)
+	})
+}
+
+// oneRef reads the argument of a command that takes one profile.
+func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
+	switch {
+	case len(args) == 0:
+		return ref{}, r.needRef(cmd)
+	case len(args) > 1:
+		return ref{}, failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).
+			WithHint("run %s --help", cmd.CommandPath())
+	}
+	f, err := r.parseRef(args[0])
+	if err == nil {
+		r.about(f)
+	}
+	return f, err
+}
+
+func (r *run) needRef(cmd *cobra.Command) error {
+	return r.needVerb(cmd, "name a provider: "+strings.Join(provider.Names(), ", "))
+}
+
+// checkLoginFlags refuses what the flags cannot mean together, before anything
+// is read.
+func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
+	if o.environment != "" && o.baseURL != "" {
+		return conflict("--environment", "--base-url")
+	}
+	if stdin := fromStdin(d, o.fields); len(stdin) > 1 {
+		return conflict(stdin[0], stdin[1])
+	}
+	for _, f := range d.Fields {
+		text, given := o.fields[f.Flag()]
+		if !given || f.Secret {
+			continue
+		}
+		if rule := typedText(text); rule != "" {
+			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", f.Flag(), rule).
+				WithHint("run tokenfetch login %s --help", d.Name)
+		}
+	}
+	if o.environment != "" {
+		if _, ok := d.Environment(o.environment); !ok {
+			return unknownEnvironment(d)
+		}
+	}
+	if o.baseURL != "" {
+		_, err := d.CheckBase(o.baseURL)
+		return err
+	}
+	return nil
+}
+
+func unknownEnvironment(d *provider.Definition) error {
+	e := failure.New(failure.HostMissing, "%s has no environment of that name", d.Title)
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		return e.WithHint("its environments are: %s", strings.Join(names, ", "))
+	}
+	return e.WithHint("it has none: give its address with --base-url https://HOST")
+}
+
+// login is one run of the command.
+type login struct {
+	run   *run
+	ref   ref
+	o     loginOptions
+	limit *limit
+	store *limitedStore
+	file  *profile.File
+	old   *profile.Profile // nil for a new one
+
+	person  *prompter // nil where nobody can be asked
+	asked   bool      // a question was
+	tried   bool      // the credentials have given a token
+	missing []string  // what could not be asked
+
+	environment *provider.Environment // nil if a base address is used
+	settings    []profile.Setting     // to write, none if the profile stays as it is
+	secrets     []*secretField
+	next        *profile.File    // the file with the settings
+	query       credential.Query // what a fetch would ask for
+	plan        *credential.Plan
+}
+
+// secretField is what becomes of one secret.
+type secretField struct {
+	provider.Field
+	in     string       // inKeychain, inFiles, or empty if it comes from elsewhere
+	from   string       // says from where
+	stored bool         // there is one at its place already
+	value  secret.Value // the new one
+	given  bool         // there is a new one
+
+	account string // in the keychain
+	path    string // of its file
+}
+
+// logIn stores the credentials of a profile. The store is tried before anything
+// is asked, and nothing is stored before everything is known to be right.
+func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
+	limit := newLimit(r.env.Start, r.timeout)
+	l := &login{
+		run: r, ref: f, o: o, limit: limit,
+		store:  &limitedStore{r, r.keychain(limit), limit},
+		person: r.openPrompter(limit),
+	}
+	if l.person != nil {
+		defer l.person.close()
+	}
+	for _, step := range []func(context.Context) error{
+		l.readFile, l.chooseSecrets, l.proveStore, l.chooseHost, l.chooseFields, l.makePlan, l.readSecrets, l.checkSizes, l.verify, l.commit,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	l.forget(ctx)
+	l.report()
+	return nil
+}
+
+func (l *login) definition() *provider.Definition { return l.ref.definition }
+
+// name is the profile as the next command names it.
+func (l *login) name() string { return l.run.short(l.ref) }
+
+// table is the profile as the file names it.
+func (l *login) table() string { return "[" + l.ref.definition.Name + "." + l.ref.profile + "]" }
+
+// readFile reads the profiles file, which others must not have been able to
+// change even in CI: it is going to be written.
+func (l *login) readFile(ctx context.Context) error {
+	path, _, err := l.run.profilesPath()
+	if err != nil {
+		return err
+	}
+	if path == "" {
+		return failure.New(failure.ProfilesUnwritable, "there is no home directory for a profiles file").
+			WithHint("set HOME, or name the file with --config FILE")
+	}
+	if l.file, err = l.run.readProfiles(ctx, l.limit, path, false); err != nil {
+		return err
+	}
+	d := l.definition()
+	if l.old, err = l.file.Profile(d.Name, l.ref.profile, profileFields(d)); err != nil || l.old == nil || l.o.replace {
+		return err
+	}
+	for _, flag := range l.changingFlags() {
+		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.table(), l.file.Path, flag).
+			WithHint("add --replace to change it, or leave --%s out to store other secrets only", flag)
+	}
+	return nil
+}
+
+// changingFlags returns the flags given that say more than new secrets.
+func (l *login) changingFlags() []string {
+	var flags []string
+	if l.o.environment != "" {
+		flags = append(flags, "environment")
+	}
+	if l.o.baseURL != "" {
+		flags = append(flags, "base-url")
+	}
+	for _, f := range l.definition().Fields {
+		if _, given := l.o.fields[f.Flag()]; given && !f.Secret {
+			flags = append(flags, f.Flag())
+		}
+	}
+	return flags
+}
+
+// profileFields are the fields of a definition, as profiles know them.
+func profileFields(d *provider.Definition) []profile.Field {
+	fields := make([]profile.Field, len(d.Fields))
+	for i, f := range d.Fields {
+		fields[i] = profile.Field{Name: f.Name, Secret: f.Secret}
+	}
+	return fields
+}
+
+// secretFile is the path of the file that login stores a secret in: in the
+// directory of the profiles file, and from there.
+func secretFile(file *profile.File, f ref, field string) (path, relative string) {
+	relative = "secrets/" + f.definition.Name + "." + f.profile + "." + field
+	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
+}
+
+// chooseSecrets decides for each secret where it goes. One that the profile
+// takes from elsewhere stays there, unless it is replaced by a flag.
+func (l *login) chooseSecrets(context.Context) error {
+	for _, f := range l.definition().Fields {
+		if !f.Secret {
+			continue
+		}
+		s := &secretField{Field: f, in: l.o.store}
+		s.path, _ = secretFile(l.file, l.ref, f.Name)
+		_, flag := l.o.fields[f.Flag()]
+		now := l.o.store
+		if l.old != nil {
+			now, s.from = l.sourceOf(s)
+		}
+		switch {
+		case l.o.replace && flag, now == l.o.store:
+		case now != "" && l.o.replace && l.o.storeGiven:
+		case now != "" && l.o.storeGiven:
+			return failure.New(failure.ProfileExists, "the profile %s exists in %s, and takes %s from the %s", l.table(), l.file.Path, f.Name, now).
+				WithHint("add --replace to move it, or leave --store out")
+		case flag && now == "":
+			return failure.New(failure.ProfileExists, "the profile %s exists in %s, and takes %s from %s", l.table(), l.file.Path, f.Name, s.from).
+				WithHint("add --replace to store it, or leave --%s out", f.Flag())
+		default:
+			s.in = now
+		}
+		l.secrets = append(l.secrets, s)
+	}
+	return nil
+}
+
+// sourceOf returns where the profile that exists has a secret: one of our
+// places, or in words somewhere else.
+func (l *login) sourceOf(s *secretField) (in, from string) {
+	switch is, ok := l.old.Fields[s.Name]; {
+	case !ok, is.Keychain == l.ref.profile:
+		return inKeychain, ""
+	case is.Keychain != "":
+		return "", "the keychain item of " + l.definition().Name + "/" + is.Keychain
+	case is.File == s.path:
+		return inFiles, ""
+	case is.File != "":
+		return "", "the file " + is.File
+	case is.Env != "":
+		return "", "the variable " + is.Env
+	case is.Command != nil:
+		return "", "the helper " + is.Command[0]
+	}
+	return "", "the profiles file itself"
+}
+
+// uses reports whether any secret goes to the place.
+func (l *login) uses(place string) bool {
+	return slices.ContainsFunc(l.secrets, func(s *secretField) bool { return s.in == place })
+}
+
+// makePlan makes the file as it is going to be, and finds in it what a fetch
+// would find: the host, and with it the names of the secrets' items.
+func (l *login) makePlan(ctx context.Context) (err error) {
+	if len(l.missing) > 0 {
+		return nil // of no use: readSecrets ends the run
+	}
+	if l.next, err = l.edited(l.file); err != nil {
+		return err
+	}
+	l.query = credential.Query{Definition: l.definition(), Profile: l.ref.profile, File: l.next, Environ: l.run.env.Environ, Alone: true}
+	if l.old != nil && l.old.Environment == "" && l.old.BaseURL == "" && len(l.settings) == 0 && l.ref.profile == profile.Default {
+		l.query.Alone = false // a variable may say which host it is
+	}
+	plan, err := l.find(ctx, l.query)
+	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code == failure.HostMissing && len(l.settings) == 0 {
+		e.Hint = "say it with: tokenfetch login " + l.name() + " --replace"
+	}
+	if plan == nil || plan.Base.Host == "" {
+		return err
+	}
+	// A field that another source does not give now is no hindrance to storing the others.
+	l.plan, l.run.origin = plan, plan.Base.Origin()
+	for _, s := range l.secrets {
+		s.account = credential.Account(l.definition(), l.ref.profile, s.Name, plan.Base)
+	}
+	return nil
+}
+
+func (l *login) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
+	ctx, cancel := l.limit.context(ctx)
+	defer cancel()
+	return credential.Find(ctx, q)
+}
+
+// edited is a profiles file with the settings of this run.
+func (l *login) edited(file *profile.File) (*profile.File, error) {
+	settings := slices.Clone(l.settings)
+	for _, s := range l.secrets {
+		_, relative := secretFile(file, l.ref, s.Name)
+		now := ""
+		if l.old != nil {
+			now, _ = l.sourceOf(s)
+		}
+		switch {
+		case s.in == "" || s.in == now:
+		case s.in == inFiles:
+			settings = append(settings, profile.Setting{Key: s.Name, File: relative})
+		case l.old != nil:
+			settings = append(settings, profile.Setting{Key: s.Name})
+		}
+	}
+	if len(settings) == 0 {
+		return file, nil
+	}
+	comment := ""
+	if names := l.namesIn(inKeychain, false); names != "" {
+		comment = names + ": from the keychain, as nothing else is said"
+	}
+	return file.With(l.definition().Name, l.ref.profile, settings, comment)
+}
+
+// namesIn returns the names of the secrets that go to a place, or only of the
+// new ones.
+func (l *login) namesIn(place string, onlyNew bool) string {
+	var names []string
+	for _, s := range l.secrets {
+		if s.in == place && (s.given || !onlyNew) {
+			names = append(names, s.Name)
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// verify fetches a token with the new credentials, if that is asked for. Where
+// questions are asked it is one of them, except for a provider whose tokens are
+// good for one call.
+func (l *login) verify(ctx context.Context) error {
+	d := l.definition()
+	wanted := l.o.verify
+	if !l.o.verifyGiven && l.asked && !d.Policy.SingleUse {
+		answer, err := l.ask(ctx, "fetch a token now, to see whether they work? [Y/n]", false, func(answer string) string {
+			if _, ok := yes(answer); !ok {
+				return "must be y or n"
+			}
+			return ""
+		})
+		if err != nil {
+			return err
+		}
+		wanted, _ = yes(answer)
+	}
+	if !wanted {
+		return nil
+	}
+	err := l.fetch(ctx)
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		e.Message += "; nothing is stored"
+		if e.Code == failure.HeldBack {
+			e.Hint = "correct the credentials; or store them without a try, with --verify=false, which lets the next fetch send them"
+		}
+	}
+	if err == nil {
+		l.run.console.note("%s gave a token for these credentials", d.Title)
+	}
+	return err
+}
+
+// fetch gets a token as a fetch would, except that the secrets are not stored
+// yet. The token is dropped.
+func (l *login) fetch(ctx context.Context) error {
+	given := provider.Values{}
+	for _, s := range l.secrets {
+		if s.given {
+			given[s.Name] = s.value
+		}
+	}
+	q := l.query
+	q.Given = given
+	plan, err := l.find(ctx, q)
+	if err != nil {
+		return err
+	}
+	limit := l.limit
+	if p := plan.Profile; p != nil && p.Timeout > 0 && l.run.timeout == 0 {
+		limit = newLimit(time.Now(), p.Timeout)
+	}
+	access := l.run.access(limit, plan)
+	values, err := plan.ReadNear(ctx, access)
+	if err != nil {
+		return err
+	}
+	c := &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
+	if c.roots, err = l.run.loadRoots(ctx, limit, plan, ""); err != nil {
+		return err
+	}
+	if err := plan.Read(ctx, access, values); err != nil {
+		return err
+	}
+	t, _, err := l.run.login(ctx, plan, c, nil, fetchOptions{})
+	if err == nil {
+		l.tried = true
+		l.run.console.hide(t.AccessToken)
+	}
+	return err
+}
+
+// report says what was done and what to do next.
+func (l *login) report() {
+	console := l.run.console
+	done := false
+	if l.next != l.file {
+		console.note("the profile %s is written to %s", l.table(), l.file.Path)
+		done = true
+	}
+	if names := l.namesIn(inKeychain, true); names != "" {
+		console.note("stored in the keychain, for %s alone: %s", l.plan.Base.Authority(), names)
+		done = true
+	}
+	if names := l.namesIn(inFiles, true); names != "" {
+		console.note("stored in files in %s: %s", filepath.Dir(l.secrets[0].path), names)
+		done = true
+	}
+	for _, s := range l.secrets {
+		if s.in == "" {
+			console.note("%s comes from %s, and is not stored", s.Name, s.from)
+		}
+	}
+	if !done {
+		console.note("nothing is changed")
+	}
+	if l.old != nil && l.o.replace && len(l.settings) > 0 {
+		l.tellOldHost()
+	}
+	if set := l.overriding(); len(set) > 0 {
+		console.warning("what is set in the environment comes before what is stored: %s", strings.Join(set, ", "))
+	}
+	command := "tokenfetch " + l.name()
+	if l.run.config != "" {
+		command += " --config " + l.run.config
+	}
+	console.hint("fetch a token with: " + command)
+}
+
+// tellOldHost says what becomes of secrets for the host that the profile had.
+func (l *login) tellOldHost() {
+	q := l.query
+	q.File = l.file
+	ctx, cancel := l.limit.context(context.Background())
+	defer cancel()
+	old, _ := credential.Find(ctx, q) // without a host there is nothing to say
+	if old == nil || old.Base.Host == "" || old.Base.Authority() == l.plan.Base.Authority() {
+		return
+	}
+	l.run.console.note("secrets for %s stay in the keychain if there are any: tokenfetch logout %s --base-url %s removes them", old.Base.Authority(), l.name(), old.Base)
+}
+
+// overriding returns the variables that come before the profile, or that a named
+// profile cannot be used with.
+func (l *login) overriding() []string {
+	d := l.definition()
+	settings := []string{"environment", "base_url"}
+	if l.ref.profile == profile.Default {
+		for _, f := range d.Fields {
+			settings = append(settings, f.Name, f.Name+"_file")
+		}
+	}
+	var set []string
+	for _, s := range settings {
+		if _, ok := l.run.env.lookup(d.Variable(s)); ok {
+			set = append(set, d.Variable(s))
+		}
+	}
+	return set
+}

@@ -1,0 +1,295 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// proveStore writes to the keychain, reads that back and removes it: nobody
+// should answer questions for nothing.
+func (l *login) proveStore(ctx context.Context) error {
+	if !l.uses(inKeychain) {
+		return nil
+	}
+	probe := secret.New("tokenfetch can store items here")
+	account := "tokenfetch/probe-" + strconv.Itoa(os.Getpid()) // no other login's
+	err := l.put(ctx, account, probe)
+	// Whatever failed: what was written is removed.
+	if deleted := l.store.Delete(context.WithoutCancel(ctx), account); err == nil {
+		err = deleted
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return l.adviseStore(err)
+}
+
+// put stores an item and reads it back.
+func (l *login) put(ctx context.Context, account string, value secret.Value) error {
+	if err := l.store.Set(ctx, account, value); err != nil {
+		return err
+	}
+	got, err := l.store.Get(ctx, account)
+	if errors.Is(err, secret.ErrNotFound) || err == nil && got.Reveal() != value.Reveal() {
+		return errUnverified
+	}
+	return err
+}
+
+var errUnverified = errors.New("the keychain gave back something else")
+
+// adviseStore turns an error of the keychain into what a user can do: unlock it,
+// or keep the secrets elsewhere.
+func (l *login) adviseStore(err error) error {
+	var e *failure.Error
+	switch {
+	case errors.Is(err, secret.ErrUnavailable), errors.Is(err, secret.ErrNotFound):
+		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
+	case errors.Is(err, secret.ErrLocked):
+		e = failure.New(failure.KeychainLocked, "the keychain is locked, so that no secret can be stored in it")
+	case errors.Is(err, secret.ErrTimeout):
+		e = failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked to store a secret")
+	case errors.Is(err, errUnverified):
+		e = failure.New(failure.KeychainUnverified, "what was stored in the keychain could not be verified: it gives back something else")
+	default:
+		return err
+	}
+	if l.person == nil && !l.complete() {
+		e.Message += ", and there is no terminal to ask on"
+	}
+	return e.WithHint("%s", l.otherWays())
+}
+
+// complete reports whether the flags, and the profile if there is one, give
+// everything, so that nothing would be asked.
+func (l *login) complete() bool {
+	d := l.definition()
+	host := l.old != nil || l.o.environment != "" || l.o.baseURL != "" || len(d.Environments) == 1
+	return host && !slices.ContainsFunc(d.Fields, func(f provider.Field) bool {
+		_, given := l.o.fields[f.Flag()]
+		return !given && !f.Optional && f.Default == "" && d.Needs(f.Name, l.environment) && (f.Secret || l.old == nil)
+	})
+}
+
+// otherWays tells how to do without a keychain, in lines to copy.
+func (l *login) otherWays() string {
+	d := l.definition()
+	lines := []string{
+		"keep the secrets in files for you alone: tokenfetch login " + l.name() + " --store files",
+		fmt.Sprintf("or write into %s of %s where they are, one of these lines for each:", l.table(), l.file.Path),
+	}
+	for _, s := range l.secrets {
+		item := d.Name + "_" + s.Name
+		lines = append(lines,
+			fmt.Sprintf("%s = { env = %q }", s.Name, strings.ToUpper(item)),
+			fmt.Sprintf("%s = { file = %q }", s.Name, "/run/secrets/"+item),
+			fmt.Sprintf("%s = { command = [\"pass\", \"show\", %q] }", s.Name, d.Name+"/"+s.Name))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// checkSizes refuses a secret that the keychain would not take, before any is
+// stored.
+func (l *login) checkSizes(context.Context) error {
+	for _, s := range l.secrets {
+		if most := l.store.Limit(s.account); s.given && s.in == inKeychain && most > 0 && len(s.value.Reveal()) > most {
+			return l.tooBig(s)
+		}
+	}
+	return nil
+}
+
+func (l *login) tooBig(s *secretField) error {
+	return failure.New(failure.KeychainTooBig, "%s is larger than the keychain takes: the limit is %d bytes; nothing is stored", s.Name, l.store.Limit(s.account)).
+		WithHint("keep the secrets in files for you alone: tokenfetch login %s --store files", l.name())
+}
+
+// commit stores the secrets and then writes the profile, so that at no time,
+// and wherever the run is cut off, a profile stands in the file without the
+// secrets it needs: secrets that no profile names yet are used by nobody, and are
+// replaced by the next login. What fails puts back what was there before.
+func (l *login) commit(ctx context.Context) (err error) {
+	unlock, err := l.run.lockProfiles(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var undo []func(context.Context) error
+	defer func() {
+		if err == nil {
+			return
+		}
+		failed := false
+		for _, back := range slices.Backward(undo) {
+			// A signal may be why it failed; it lets this run go on for a moment.
+			failed = back(context.WithoutCancel(ctx)) != nil || failed
+		}
+		if e, ok := errors.AsType[*failure.Error](err); ok && failed {
+			e.Message += "; what was stored before could not be put back"
+		}
+	}()
+	for _, s := range l.secrets {
+		if !s.given {
+			continue
+		}
+		back, err := l.storeSecret(ctx, s)
+		undo = append(undo, back)
+		if err != nil {
+			return err
+		}
+	}
+	return l.writeProfile(ctx)
+}
+
+// lockProfiles waits until no other run changes the profiles file.
+func (r *run) lockProfiles(ctx context.Context) (unlock func(), err error) {
+	defer r.console.waiting("another run that changes the profiles file")()
+	limit, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	unlock, err = cache.Lock(limit, cache.UserDirs(r.env.lookup).State, "profiles")
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	return nil, failure.New(failure.ProfilesUnwritable, "another run changes the profiles file, and has not finished in time").
+		WithHint("run this again; nothing is stored")
+}
+
+// lockLimit is how long another run may keep the profiles file, which takes it
+// milliseconds.
+const lockLimit = 10 * time.Second
+
+// storeSecret puts a secret in its place and reads it back. The function that it
+// returns, with an error too, puts back what was there.
+func (l *login) storeSecret(ctx context.Context, s *secretField) (back func(context.Context) error, err error) {
+	if s.in == inFiles {
+		old, err := source.ReadRegular(ctx, s.path, 2*source.MaxValue)
+		back = func(context.Context) error { return os.Remove(s.path) }
+		switch e, ok := errors.AsType[*failure.Error](err); {
+		case err == nil:
+			back = func(context.Context) error { return source.Write(s.path, old.Data) }
+		case !ok || e.Code != failure.FileNotFound:
+			return func(context.Context) error { return nil }, err
+		}
+		if err := source.Write(s.path, []byte(s.value.Reveal()+"\n")); err != nil {
+			return func(context.Context) error { return nil }, err // it is as it was
+		}
+		return back, nil
+	}
+	old, err := l.store.Get(ctx, s.account)
+	switch {
+	case err == nil:
+		back = func(ctx context.Context) error { return l.store.Set(ctx, s.account, old) }
+	case errors.Is(err, secret.ErrNotFound):
+		back = func(ctx context.Context) error {
+			if err := l.store.Delete(ctx, s.account); !errors.Is(err, secret.ErrNotFound) {
+				return err
+			}
+			return nil
+		}
+	default:
+		return func(context.Context) error { return nil }, l.adviseStore(err)
+	}
+	switch err := l.put(ctx, s.account, s.value); {
+	case errors.Is(err, secret.ErrTooLarge):
+		return back, l.tooBig(s)
+	case errors.Is(err, errUnverified):
+		return back, failure.New(failure.KeychainUnverified, "%s was stored in the keychain, but could not be verified: it gives back something else; it is removed again", s.Name).
+			WithHint("%s", l.otherWays())
+	default:
+		return back, l.adviseStore(err)
+	}
+}
+
+// writeProfile writes the profiles file, if it is to change: the newest one, which
+// another run may have written since this one began.
+func (l *login) writeProfile(ctx context.Context) error {
+	if l.next == l.file {
+		return nil
+	}
+	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false)
+	if err != nil {
+		return err
+	}
+	if l.old == nil && slices.Contains(newest.Names(l.definition().Name), l.ref.profile) {
+		return failure.New(failure.ProfileExists, "the profile %s exists in %s: another run has written it meanwhile; nothing is stored", l.table(), l.file.Path).
+			WithHint("run this again to store other secrets for it")
+	}
+	if newest, err = l.edited(newest); err != nil {
+		return err
+	}
+	return newest.Save()
+}
+
+// forget removes what belonged to the old secrets: a copy at another place,
+// holds, and tokens. Trouble with it is no failure.
+func (l *login) forget(ctx context.Context) {
+	l.removeMoved(ctx)
+	plan, err := l.find(ctx, l.query)
+	if err == nil && !l.tried {
+		_, err = l.run.clearHolds(ctx, l.limit, plan)
+	}
+	if err != nil {
+		l.run.console.info("holds are not cleared: %s", cacheProblem(err))
+	}
+	refs := [][]string{{l.ref.definition.Name, l.ref.profile}}
+	for _, name := range sharing(l.file, l.ref) {
+		refs = append(refs, []string{l.ref.definition.Name, name})
+	}
+	if _, err := l.run.clearTokens(ctx, l.limit, l.file, refs); err != nil {
+		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
+	}
+}
+
+// removeMoved removes secrets from the place that the profile had them at before
+// --replace moved them, unless another profile shares them there.
+func (l *login) removeMoved(ctx context.Context) {
+	if l.old == nil {
+		return
+	}
+	for _, s := range l.secrets {
+		var err error
+		switch was, _ := l.sourceOf(s); {
+		case !s.given || was == s.in:
+		case was == inFiles:
+			err = os.Remove(s.path)
+		case was == inKeychain && len(sharing(l.file, l.ref)) == 0:
+			err = l.store.Delete(ctx, s.account)
+		}
+		if err != nil && !errors.Is(err, secret.ErrNotFound) {
+			l.run.console.warning("%s is still stored where it was before, too", s.Name)
+		}
+	}
+}
+
+// sharing returns the profiles that use the keychain items of another.
+func sharing(file *profile.File, f ref) []string {
+	var names []string
+	for _, name := range file.Names(f.definition.Name) {
+		p, err := file.Profile(f.definition.Name, name, profileFields(f.definition))
+		if err != nil || p == nil || name == f.profile {
+			continue // a profile that cannot be read uses nothing
+		}
+		for _, field := range f.definition.Fields {
+			if p.Fields[field.Name].Keychain == f.profile && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

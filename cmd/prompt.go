@@ -1,0 +1,167 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// prompter asks a person on the controlling terminal, whatever the standard
+// streams are. The time that takes does not count.
+type prompter struct {
+	run     *run
+	limit   *limit
+	in, out *os.File
+}
+
+// openPrompter returns nil where there is no terminal, or in CI nobody at it.
+func (r *run) openPrompter(limit *limit) *prompter {
+	open := r.env.Terminal
+	if open == nil {
+		open = openTerminal
+	}
+	if r.env.ci() {
+		return nil
+	}
+	in, out, err := open()
+	if err != nil {
+		return nil
+	}
+	return &prompter{r, limit, in, out}
+}
+
+func (p *prompter) close() {
+	p.in.Close()
+	p.out.Close()
+}
+
+// say writes lines on the terminal.
+func (p *prompter) say(lines ...string) {
+	for _, line := range lines {
+		p.write(p.run.console.safe(line, maxLine) + "\n")
+	}
+}
+
+// write is for text that is harmless already. What a terminal does not take is
+// missed when the answer is.
+func (p *prompter) write(text string) { _, _ = io.WriteString(p.out, text) }
+
+// ask asks until the answer keeps the rules: check returns the one it breaks, or
+// "". A hidden answer is not shown, nor repeated in any way.
+func (p *prompter) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
+	defer p.limit.pause()()
+	for {
+		p.write(p.run.console.safe(question, maxLine) + ": ")
+		answer, err := p.line(ctx, hidden)
+		if err != nil {
+			p.write("\n")
+			return "", err
+		}
+		rule := tooLong(answer)
+		if rule == "" {
+			rule = check(answer)
+		}
+		if rule == "" {
+			return answer, nil
+		}
+		p.say("  the answer " + rule)
+	}
+}
+
+// line reads a line. It returns when ctx ends, even if the person never answers.
+func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
+	fd := int(p.in.Fd())
+	read := func() (string, error) { return readLine(p.in) }
+	if hidden {
+		end, err := p.run.hideTyping(fd)
+		if err != nil {
+			return "", err
+		}
+		defer end()
+		read = func() (string, error) {
+			text, err := term.ReadPassword(fd)
+			p.write("\n") // which is not echoed either
+			return string(text), err
+		}
+	}
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return "", failure.New(failure.NoTerminal, "the terminal gave no answer").WithHint("run it again, or give everything by flags")
+		}
+		return r.text, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// hideTyping remembers a terminal that is going to be read without echo, until
+// end is called: however the program ends, and while it is stopped, the terminal
+// is as it was.
+func (r *run) hideTyping(fd int) (end func(), err error) {
+	if err := r.terminal.keep(fd); err != nil {
+		return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
+	}
+	goOn := whenStopped(r.terminal.pause)
+	return func() { goOn(); r.terminal.restore() }, nil
+}
+
+// readLine reads up to a line end, byte by byte: what follows is another answer.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	for {
+		var c [1]byte
+		n, err := r.Read(c[:])
+		switch {
+		case n > 0 && c[0] == '\n':
+			return strings.TrimSuffix(string(line), "\r"), nil
+		case n > 0:
+			line = append(line, c[0])
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return string(line), nil
+		case err != nil:
+			return "", err
+		}
+	}
+}
+
+// tooLong is the rule that an answer breaks which the terminal may have cut: it
+// takes no more of a line, and does not say so.
+func tooLong(answer string) string {
+	longest := 4095
+	if runtime.GOOS == "darwin" {
+		longest = 1023
+	}
+	if len(answer) >= longest {
+		return "is longer than a terminal takes: use a flag"
+	}
+	return ""
+}
+
+// typedText is the rule that an answer breaks which is a value, or "".
+func typedText(answer string) string {
+	if rule := source.Check(answer); rule != "" {
+		return rule
+	}
+	if strings.ContainsFunc(answer, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return "contains a control character, such as an arrow key makes"
+	}
+	return ""
+}

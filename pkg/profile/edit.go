@@ -1,0 +1,305 @@
+package profile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// Setting is one key of a profile as it is written: with the text itself, or with
+// the path of the file that holds it. One without either is taken out.
+type Setting struct{ Key, Text, File string }
+
+// With returns the file with the settings in the table of the profile name of
+// provider: keys that stand there are replaced, others added behind them, and a
+// table that does not exist is appended, headed by a comment if there is one.
+// Every other byte stays as it is. Nothing is written: see Save.
+func (f *File) With(provider, name string, settings []Setting, comment string) (*File, error) {
+	lines := bytes.SplitAfter(f.data, []byte("\n"))
+	table, found := f.section(provider, name)
+	end := lineEnd(lines[0])
+	if !found {
+		if f.has(provider, name) {
+			return nil, f.notATable(provider, name)
+		}
+		return f.changed(provider, name, slices.Concat(f.raw, f.appended(provider, name, settings, comment, end)))
+	}
+	var inserted []byte
+	replaced := map[int][]byte{} // by the first line
+	for _, s := range settings {
+		line := s.line(0)
+		for i, e := range table.entries {
+			if e.key != s.Key {
+				continue
+			}
+			replaced[e.first] = nil
+			for j := e.first + 1; j < e.end; j++ {
+				replaced[j] = nil
+			}
+			if i == table.index(s.Key) && !e.table && line != "" {
+				replaced[e.first] = []byte(line + end)
+				line = ""
+			}
+		}
+		if line != "" {
+			inserted = append(inserted, line+end...)
+		}
+	}
+	text := f.mark()
+	for i, line := range lines {
+		if i == table.insertAt {
+			text = append(text, inserted...)
+		}
+		if by, ok := replaced[i]; ok {
+			line = by
+		}
+		text = append(text, line...)
+	}
+	if table.insertAt >= len(lines) && inserted != nil { // the last line is not ended
+		text = append(closed(text, end), inserted...)
+	}
+	return f.changed(provider, name, text)
+}
+
+// Without returns the file without the table of a profile. Every other byte stays
+// as it is. Nothing is written: see Save.
+func (f *File) Without(provider, name string) (*File, error) {
+	if !f.has(provider, name) {
+		return f, nil
+	}
+	table, found := f.section(provider, name)
+	if !found {
+		return nil, f.notATable(provider, name)
+	}
+	text := f.mark()
+	for i, line := range bytes.SplitAfter(f.data, []byte("\n")) {
+		if !slices.ContainsFunc(table.spans, func(s [2]int) bool { return s[0] <= i && i < s[1] }) {
+			text = append(text, line...)
+		}
+	}
+	return f.changed(provider, name, text)
+}
+
+// Save writes the file, see source.Write. CheckSave reports whether it could.
+func (f *File) Save() error { return writing(source.Write(f.Path, f.raw)) }
+
+// CheckSave reports whether Save would work, as far as that can be told without
+// changing anything.
+func (f *File) CheckSave() error { return writing(source.CheckWrite(f.Path, f.raw)) }
+
+func writing(err error) error {
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		e.Message = "the profiles file is not changed: " + e.Message
+		if e.Code == failure.FilePermissions {
+			e.Code = failure.ProfilesPermissions
+		} else {
+			e.Code = failure.ProfilesUnwritable
+		}
+	}
+	return err
+}
+
+func (f *File) has(provider, name string) bool {
+	return slices.Contains(f.Names(provider), name)
+}
+
+// notATable is the failure of changing a profile that is written in a form which
+// cannot be changed without touching others.
+func (f *File) notATable(provider, name string) error {
+	return f.invalid(fmt.Sprintf("the profile is not written as a table [%s.%s] of its own, so that it cannot be changed here", provider, name), provider, name).
+		WithHint("change it by hand, or give it a table of its own")
+}
+
+// changed is the file with another text, in which only one profile may differ.
+func (f *File) changed(provider, name string, text []byte) (*File, error) {
+	next := *f
+	next.Exists, next.readable = true, false // Save makes it private
+	if err := next.take(text); err != nil || !reflect.DeepEqual(f.others(provider, name), next.others(provider, name)) {
+		return nil, f.invalid("the file is written in a form that cannot be changed here", provider, name).
+			WithHint("change it by hand, or write each profile as a table such as [%s.%s]", provider, name)
+	}
+	return &next, nil
+}
+
+// others returns what the file says beside one profile.
+func (f *File) others(provider, name string) map[string]any {
+	all := map[string]any{}
+	for key, value := range f.tables {
+		profiles, ok := value.(map[string]any)
+		if key != provider || !ok {
+			all[key] = value
+			continue
+		}
+		for other, table := range profiles {
+			if other != name {
+				all[key+"."+other] = table
+			}
+		}
+	}
+	return all
+}
+
+// appended is the table of a profile as it is put at the end of the file.
+func (f *File) appended(provider, name string, settings []Setting, comment, end string) []byte {
+	var text []byte
+	if len(f.data) > 0 {
+		text = closed(f.raw, end)[len(f.raw):]
+		if !bytes.HasSuffix(f.raw, []byte("\n"+end)) {
+			text = append(text, end...)
+		}
+	}
+	text = fmt.Appendf(text, "[%s.%s]%s", provider, name, end)
+	if comment != "" {
+		text = append(text, "# "+comment+end...)
+	}
+	width := 0
+	for _, s := range settings {
+		width = max(width, len(s.Key))
+	}
+	for _, s := range settings {
+		if line := s.line(width); line != "" {
+			text = append(text, line+end...)
+		}
+	}
+	return text
+}
+
+// mark returns the byte order mark, if the file begins with one.
+func (f *File) mark() []byte { return bytes.Clone(f.raw[:len(f.raw)-len(f.data)]) }
+
+// closed returns text with its last line ended.
+func closed(text []byte, end string) []byte {
+	if len(text) == 0 || bytes.HasSuffix(text, []byte("\n")) || string(text) == byteOrderMark {
+		return text
+	}
+	return append(bytes.Clone(text), end...)
+}
+
+// lineEnd is how a line ends.
+func lineEnd(line []byte) string {
+	if bytes.HasSuffix(line, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// line is the setting in TOML, the key padded to width; empty for one that is
+// taken out.
+func (s Setting) line(width int) string {
+	key := fmt.Sprintf("%-*s = ", width, s.Key)
+	switch {
+	case s.Text != "":
+		return key + quote(s.Text)
+	case s.File != "":
+		return key + "{ file = " + quote(s.File) + " }"
+	}
+	return ""
+}
+
+// quote is text as a basic string of TOML.
+func quote(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range text {
+		switch {
+		case c == '"', c == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(c)
+		case c < ' ', c == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, c)
+		default:
+			b.WriteRune(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// section is where the table of a profile stands, in lines from 0.
+type section struct {
+	insertAt int      // behind its last key
+	entries  []entry  // its keys
+	spans    [][2]int // its lines and those of its tables: first, and the one behind the last
+}
+
+// entry is a key of a profile: one line or more, or a table of its own.
+type entry struct {
+	key        string
+	table      bool
+	first, end int
+}
+
+// index returns the place of the first entry with the key that is no table.
+func (s *section) index(key string) int {
+	return slices.IndexFunc(s.entries, func(e entry) bool { return e.key == key && !e.table })
+}
+
+// section finds the table [provider.name] and the tables below it.
+func (f *File) section(provider, name string) (section, bool) {
+	var s section
+	found := false
+	own := []string{provider, name}
+	lines := bytes.SplitAfter(f.data, []byte("\n"))
+	var parser unstable.Parser
+	parser.Reset(f.data)
+	var path []string
+	for parser.NextExpression() {
+		e := parser.Expression()
+		var parts []string
+		first := -1
+		for it := e.Key(); it.Next(); {
+			if first < 0 {
+				first = parser.Shape(it.Node().Raw).Start.Line - 1
+			}
+			parts = append(parts, string(it.Node().Data))
+		}
+		if e.Kind != unstable.KeyValue {
+			path = parts
+		}
+		if len(path) < 2 || !slices.Equal(path[:2], own) {
+			continue
+		}
+		end := first + 1
+		if e.Kind == unstable.KeyValue {
+			end = valueEnd(lines, first)
+		}
+		switch {
+		case e.Kind == unstable.KeyValue && len(path) == 2:
+			s.entries = append(s.entries, entry{parts[0], false, first, end})
+			s.insertAt = end
+		case e.Kind == unstable.KeyValue:
+			s.entries[len(s.entries)-1].end = end
+		case len(path) == 2:
+			found = true
+			s.insertAt = end
+		default:
+			s.entries = append(s.entries, entry{path[2], true, first, end})
+		}
+		if e.Kind != unstable.KeyValue {
+			s.spans = append(s.spans, [2]int{first, end})
+		}
+		s.spans[len(s.spans)-1][1] = end
+	}
+	return s, found
+}
+
+// valueEnd returns the line behind the key whose value begins on the line first:
+// where what stands there is TOML by itself.
+func valueEnd(lines [][]byte, first int) int {
+	for end := first + 1; end < len(lines); end++ {
+		var value map[string]any
+		if toml.Unmarshal(bytes.Join(lines[first:end], nil), &value) == nil {
+			return end
+		}
+	}
+	return len(lines)
+}

@@ -1,0 +1,171 @@
+package source
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+// Write puts a file with data in the place of the one at path, whole or not at
+// all. It can be used by the user alone (0600), whatever the umask and the mode
+// of an older file; directories that are missing are made for the user alone.
+// Links of the user's own are followed. A place that somebody else could have
+// changed, or anything but a regular file, is refused.
+func Write(path string, data []byte) error {
+	target, err := destination(path)
+	if err != nil {
+		return err
+	}
+	if err := makeDirs(filepath.Dir(target)); err != nil {
+		return unwritable(path, err)
+	}
+	temp, err := WriteTemp(target, data)
+	if err != nil {
+		return unwritable(path, err)
+	}
+	if err := os.Rename(temp, target); err != nil {
+		_ = os.Remove(temp)
+		return unwritable(path, err)
+	}
+	return nil
+}
+
+// CheckWrite reports whether Write would work, as far as that can be told
+// without making a directory or changing a file.
+func CheckWrite(path string, data []byte) error {
+	target, err := destination(path)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Dir(target)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	temp, err := WriteTemp(target, data)
+	if err != nil {
+		return unwritable(path, err)
+	}
+	_ = os.Remove(temp)
+	return nil
+}
+
+// WriteTemp writes data to a new file beside path, for the user alone, and
+// returns its name. After an error there is none.
+func WriteTemp(path string, data []byte) (temp string, err error) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	temp = path + "." + hex.EncodeToString(random[:]) + ".tmp"
+	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp)
+		}
+	}()
+	err = file.Chmod(0o600)
+	if err == nil {
+		_, err = file.Write(data)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	return temp, err
+}
+
+// maxLinks is how many links are followed from a path to its file.
+const maxLinks = 40
+
+// destination returns the path of the file itself that path leads to. Every link
+// on the way, the file and the directories they stand in must be safe.
+func destination(path string) (string, error) {
+	refuse := func(what, why string) error {
+		return failure.New(failure.FilePermissions, "the %s %s", what, why).
+			WithHint("make it yours alone: chmod go-w (and chown it to you)")
+	}
+	target := path
+	for range maxLinks {
+		dir := filepath.Dir(target)
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && target == path {
+			return target, nil
+		}
+		if err != nil {
+			return "", unwritable(path, err)
+		}
+		if why := unsafeDir(info); why != "" {
+			return "", refuse("directory "+dir, why)
+		}
+		info, err = os.Lstat(target)
+		if errors.Is(err, fs.ErrNotExist) && target == path {
+			return target, nil
+		}
+		if err != nil {
+			return "", unwritable(path, err)
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			if !info.Mode().IsRegular() {
+				return "", unwritable(path, errNotRegular)
+			}
+			if why := unsafe(info); why != "" {
+				return "", refuse("file "+target, why)
+			}
+			return target, nil
+		}
+		if why := foreignLink(info); why != "" {
+			return "", refuse("link "+target, why)
+		}
+		next, err := os.Readlink(target)
+		if err != nil {
+			return "", unwritable(path, err)
+		}
+		if !filepath.IsAbs(next) {
+			next = filepath.Join(dir, next)
+		}
+		target = next
+	}
+	return "", failure.New(failure.FileUnwritable, "cannot write the file %s: its symbolic links form a loop", path)
+}
+
+// makeDirs makes dir and what is missing above it, for the user alone, whatever
+// the umask. Nothing is made in a directory of another user, such as a home that
+// sudo has kept.
+func makeDirs(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDirs(parent); err != nil {
+		return err
+	}
+	if info, err = os.Stat(parent); err != nil {
+		return err
+	}
+	if unsafeDir(info) != "" {
+		return errForeignDir
+	}
+	switch err := os.Mkdir(dir, 0o700); {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return os.Chmod(dir, 0o700) //nolint:gosec // a directory needs its x bit
+}
+
+var errForeignDir = errors.New("in a directory of another user, or that others may write to")
+
+// unwritable is the failure of writing the file at path.
+func unwritable(path string, err error) error {
+	return failure.New(failure.FileUnwritable, "cannot write the file %s: %s", path, reason(err)).
+		WithHint("check the owner and mode of its directory, and the space left")
+}
