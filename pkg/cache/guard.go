@@ -5,6 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -76,6 +80,33 @@ func NewGuard(path string, c Credential) (*Guard, error) {
 	if err != nil {
 		return g, err
 	}
+	g.watch(d, key, c)
+	return g, nil
+}
+
+// ReadGuard is NewGuard for looking only: it makes nothing, and nothing may be
+// recorded with it. Where no run has left a record there is no error.
+func ReadGuard(path string, c Credential) (*Guard, error) {
+	g := &Guard{lockoutAfter: c.LockoutAfter}
+	if _, err := os.Stat(path); Missing(err) && path != "" {
+		return g, nil
+	}
+	d, err := openDir(path, false)
+	if err != nil {
+		return g, err
+	}
+	key, err := d.read(keyFile)
+	switch {
+	case err != nil && !Missing(err):
+		return g, err
+	case len(key) == KeySize:
+		g.watch(d, key, c)
+	}
+	return g, nil // without its key a directory has no records
+}
+
+// watch makes the guard one of the credentials c.
+func (g *Guard) watch(d dir, key []byte, c Credential) {
 	account := fileName(key, append([]string{"account"}, c.Account...)...)
 	name := account + "-" + fileName(key, append([]string{"values"}, c.Values...)...)
 	g.dir, g.usable, g.account = d, true, account
@@ -83,7 +114,6 @@ func NewGuard(path string, c Credential) (*Guard, error) {
 	if c.LockoutAfter > 0 {
 		g.lock = account + ".lock" // another password counts for the same account
 	}
-	return g, nil
 }
 
 // fingerprintKey reads the random key of the directory, or makes it. Of two
@@ -139,24 +169,65 @@ func (g *Guard) HeldFor(now time.Time) time.Duration {
 	return until(r.Refused, hold(r.Refusals), now)
 }
 
-// Check returns the failure of sending the credentials at now: they are held
-// back after a refusal, or one more refusal could lock the account. With
-// ignoreBefore set, refusals before that time do not count.
-func (g *Guard) Check(now, ignoreBefore time.Time) error {
+// Hold is why credentials are not sent.
+type Hold struct {
+	Left     time.Duration // from now on, whole seconds
+	Refused  time.Time     // the last refusal
+	Refusals int           // in a row
+	Code     string        // of the last refusal
+	Account  bool          // the account is held, whatever the password: there is no Code
+}
+
+// Hold returns what holds the credentials back at now, nil if nothing does: a
+// refusal, or that one more could lock the account.
+func (g *Guard) Hold(now time.Time) *Hold { return g.holdSince(now, time.Time{}) }
+
+// holdSince is Hold for refusals from since on.
+func (g *Guard) holdSince(now, since time.Time) *Hold {
 	r := g.load()
-	if left := g.HeldFor(now); left > 0 && !r.Refused.Before(ignoreBefore) {
-		return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
-			ago(r.Refused, now), r.Code, left)
+	if left := g.HeldFor(now); left > 0 && !r.Refused.Before(since) {
+		return &Hold{Left: left, Refused: r.Refused, Refusals: r.Refusals, Code: r.Code}
 	}
 	if g.lockoutAfter == 0 {
 		return nil
 	}
 	c := g.loadCount()
-	if left := until(c.Refused, countFor, now); left > 0 && c.Refusals >= g.lockoutAfter-1 && !c.Refused.Before(ignoreBefore) {
-		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
-			c.Refusals, g.lockoutAfter, left)
+	if left := until(c.Refused, countFor, now); left > 0 && c.Refusals >= g.lockoutAfter-1 && !c.Refused.Before(since) {
+		return &Hold{Left: left, Refused: c.Refused, Refusals: c.Refusals, Account: true}
 	}
 	return nil
+}
+
+// Check returns the failure of sending the credentials at now: they are held
+// back after a refusal, or one more refusal could lock the account. With
+// ignoreBefore set, refusals before that time do not count.
+func (g *Guard) Check(now, ignoreBefore time.Time) error {
+	h := g.holdSince(now, ignoreBefore)
+	switch {
+	case h == nil:
+		return nil
+	case h.Account:
+		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
+			h.Refusals, g.lockoutAfter, h.Left)
+	}
+	return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
+		ago(h.Refused, now), h.Code, h.Left)
+}
+
+// OthersHeld reports whether any values of the account are held back at now. It
+// needs only the Account of a Credential.
+func (g *Guard) OthersHeld(now time.Time) bool {
+	if !g.usable {
+		return false
+	}
+	entries, err := os.ReadDir(g.dir.path)
+	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		if !strings.HasPrefix(entry.Name(), g.account+"-") || !strings.HasSuffix(entry.Name(), recordSuffix) {
+			return false
+		}
+		r := g.read(entry.Name())
+		return until(r.Refused, hold(r.Refusals), now) > 0
+	})
 }
 
 // until returns the time left of d since start. A start in the future, of a
