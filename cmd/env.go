@@ -55,4 +55,9 @@ func (e *Env) ci() bool {
 // attended reports whether a person is likely to see and answer a dialog.
 func (e *Env) attended() bool { return isTerminal(e.Stderr) && !e.ci() }
 
+// coloured reports whether text in f may have colours.
+func (e *Env) coloured(f *os.File) bool {
+	return isTerminal(f) && e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
+}
+
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -171,47 +171,47 @@ func (g *Guard) HeldFor(now time.Time) time.Duration {
 
 // Hold is why credentials are not sent.
 type Hold struct {
-	Left     time.Duration // from now on, whole seconds
-	Refused  time.Time     // the last refusal
-	Refusals int           // in a row
-	Code     string        // of the last refusal
-	Account  bool          // the account is held, whatever the password: there is no Code
+	Left         time.Duration // from now on, whole seconds
+	Since        time.Duration // since the last refusal, whole seconds
+	Refusals     int           // in a row
+	Code         string        // of the last refusal
+	LockoutAfter int           // not 0 if it is the account that is held, whatever the password: there is no Code
+}
+
+// Failure is the failure of sending credentials that are held back.
+func (h *Hold) Failure() *failure.Error {
+	if h.LockoutAfter > 0 {
+		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
+			h.Refusals, h.LockoutAfter, h.Left)
+	}
+	return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
+		h.Since, h.Code, h.Left)
 }
 
 // Hold returns what holds the credentials back at now, nil if nothing does: a
-// refusal, or that one more could lock the account.
-func (g *Guard) Hold(now time.Time) *Hold { return g.holdSince(now, time.Time{}) }
-
-// holdSince is Hold for refusals from since on.
-func (g *Guard) holdSince(now, since time.Time) *Hold {
+// refusal, or that one more could lock the account. With ignoreBefore set,
+// refusals before that time do not count.
+func (g *Guard) Hold(now, ignoreBefore time.Time) *Hold {
 	r := g.load()
-	if left := g.HeldFor(now); left > 0 && !r.Refused.Before(since) {
-		return &Hold{Left: left, Refused: r.Refused, Refusals: r.Refusals, Code: r.Code}
+	if left := g.HeldFor(now); left > 0 && !r.Refused.Before(ignoreBefore) {
+		return &Hold{Left: left, Since: ago(r.Refused, now), Refusals: r.Refusals, Code: r.Code}
 	}
 	if g.lockoutAfter == 0 {
 		return nil
 	}
 	c := g.loadCount()
-	if left := until(c.Refused, countFor, now); left > 0 && c.Refusals >= g.lockoutAfter-1 && !c.Refused.Before(since) {
-		return &Hold{Left: left, Refused: c.Refused, Refusals: c.Refusals, Account: true}
+	if left := until(c.Refused, countFor, now); left > 0 && c.Refusals >= g.lockoutAfter-1 && !c.Refused.Before(ignoreBefore) {
+		return &Hold{Left: left, Since: ago(c.Refused, now), Refusals: c.Refusals, LockoutAfter: g.lockoutAfter}
 	}
 	return nil
 }
 
-// Check returns the failure of sending the credentials at now: they are held
-// back after a refusal, or one more refusal could lock the account. With
-// ignoreBefore set, refusals before that time do not count.
+// Check returns the failure of sending the credentials at now, see Hold.
 func (g *Guard) Check(now, ignoreBefore time.Time) error {
-	h := g.holdSince(now, ignoreBefore)
-	switch {
-	case h == nil:
-		return nil
-	case h.Account:
-		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
-			h.Refusals, g.lockoutAfter, h.Left)
+	if h := g.Hold(now, ignoreBefore); h != nil {
+		return h.Failure()
 	}
-	return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
-		ago(h.Refused, now), h.Code, h.Left)
+	return nil
 }
 
 // OthersHeld reports whether any values of the account are held back at now. It

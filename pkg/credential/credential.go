@@ -51,9 +51,10 @@ type Place struct {
 	Kind  Kind
 	Where string // in words: "TOKENFETCH_ZEEPAY_USERNAME", "keychain item …"
 
-	Path    string
-	Argv    []string
-	Account string
+	Variable string // of a Text that is in one
+	Path     string
+	Argv     []string
+	Account  string
 
 	// Shared reports, after Inspect, that others can read the file at Path.
 	Shared bool
@@ -64,6 +65,21 @@ type Place struct {
 	text    secret.Value
 	level   level
 	profile string // the profile whose keychain item it is
+}
+
+// Source names the kind of place in a word: "flag", "variable", "profile",
+// "stdin", "file", "helper", "keychain", "default", or "" where nothing gives the
+// field.
+func (place Place) Source() string {
+	switch {
+	case place.Kind != Text:
+		return [...]string{Stdin: "stdin", File: "file", Helper: "helper", Keychain: "keychain", Default: "default"}[place.Kind]
+	case place.Variable != "":
+		return "variable"
+	case place.level == byFlag:
+		return "flag"
+	}
+	return "profile"
 }
 
 // level is the level of precedence a setting was found at.
@@ -119,16 +135,27 @@ func Survey(ctx context.Context, q Query) *Plan {
 	if p.Problem != nil {
 		return p
 	}
-	p.Problem = p.findHost(ctx)
+	if p.Problem = p.findHost(ctx); p.Problem != nil && p.Profile == nil && !q.touched() {
+		return p // not set up at all, which says more than a list of its fields
+	}
 	p.findFields()
 	return p
 }
 
-// Err returns the first problem of the plan: its own, or that of a field. All
-// fields that nothing gives are one problem, which comes last.
+// Err returns the first of Problems, nil if there is none.
 func (p *Plan) Err() error {
+	if problems := p.Problems(); len(problems) > 0 {
+		return problems[0]
+	}
+	return nil
+}
+
+// Problems returns the problems of the plan: its own, and those of its fields. All
+// fields that nothing gives are one problem, which comes last.
+func (p *Plan) Problems() []error {
+	var all []error
 	if p.Problem != nil {
-		return p.Problem
+		all = append(all, p.Problem)
 	}
 	var missing []Place
 	for _, place := range p.Places {
@@ -136,13 +163,13 @@ func (p *Plan) Err() error {
 		case place.Kind == Missing:
 			missing = append(missing, place)
 		case place.Problem != nil:
-			return place.Problem
+			all = append(all, place.Problem)
 		}
 	}
 	if missing != nil {
-		return p.missing(missing)
+		all = append(all, p.missing(missing))
 	}
-	return nil
+	return all
 }
 
 // named reports whether somebody named a profile: such a one is read alone.
@@ -386,7 +413,7 @@ func (p *Plan) place(name string) Place {
 		return place
 	}
 	variable := p.Definition.Variable(name)
-	byText := Place{Field: f, level: byVariable, Kind: Text, Where: variable}
+	byText := Place{Field: f, level: byVariable, Kind: Text, Where: variable, Variable: variable}
 	byFile := Place{Field: f, level: byVariable, Kind: File, Where: "the file of " + variable + "_FILE"}
 	value, found, err := q.variable(variable)
 	if err != nil {
@@ -431,7 +458,8 @@ func (p *Plan) fromProfile(f provider.Field, s profile.Source) Place {
 	case s.Text != nil:
 		place.Kind, place.text = Text, *s.Text
 	case s.Env != "":
-		place.Kind, place.Where = Text, s.Env+", named by "+p.query.table()
+		place.Kind, place.Variable = Text, s.Env
+		place.Where = s.Env + ", named by " + p.query.table()
 		value, found := p.query.lookup(s.Env)
 		switch {
 		case !found:

@@ -195,10 +195,14 @@ func (f *File) parseOwn(table map[string]any) error {
 	return nil
 }
 
-// Names returns the names of provider's profiles, sorted.
+// Names returns the names of provider's profiles, sorted. A key that is no table
+// is no profile.
 func (f *File) Names(provider string) []string {
 	profiles, _ := f.tables[provider].(map[string]any)
-	return slices.Sorted(maps.Keys(profiles))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(profiles)), func(name string) bool {
+		_, table := profiles[name].(map[string]any)
+		return !table
+	})
 }
 
 // Table is a table of a profiles file that belongs to no provider.
