@@ -118,6 +118,9 @@ func (r *run) notReady(s *profileState) error {
 		r.origin = s.plan.Base.Origin()
 	}
 	problem := r.explain(s.problems[0])
+	if problem.Hint == "" {
+		problem.Hint = "mend that, then run tokenfetch status " + s.ref.String()
+	}
 	return failure.New(problem.Code, "%s cannot fetch a token: %s", s.ref, problem.Message).WithHint("%s", problem.Hint)
 }
 
@@ -240,10 +243,11 @@ func (s *profileState) ready() bool { return len(s.problems) == 0 || s.cached.to
 
 // inspect looks at one profile.
 func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
-	s := &profileState{ref: f, plan: i.survey(ctx, f), now: time.Now()}
+	s := &profileState{ref: f, now: time.Now()}
 	if err := checkProfileName(f.definition, f.profile); err != nil {
-		s.problems = []error{err}
-		return s
+		s.plan = &credential.Plan{Definition: f.definition, ProfileName: f.profile, Problem: err}
+	} else {
+		s.plan = i.survey(ctx, f)
 	}
 	access := i.run.access(i.limit, s.plan)
 	access.Keychain = i.store
@@ -316,7 +320,7 @@ func (i *inspector) findHold(s *profileState, values provider.Values) {
 		Values: all, Account: account, LockoutAfter: s.plan.Definition.Policy.LockoutAfter,
 	})
 	if err != nil {
-		s.holdDoubt = cacheProblem(err)
+		s.holdDoubt = "no refusals are kept here: " + cacheProblem(err)
 		return
 	}
 	if left, limited := guard.Left(s.now); limited {
