@@ -193,15 +193,19 @@ func (q *Query) variable(name string) (value string, found bool, err error) {
 	}
 	if value, found = q.lookup(name); found && value == "" {
 		return "", false, failure.New(failure.VariableEmpty, "%s is set but empty", name).
-			WithHint("give it a value, or unset it%s", q.emptyInActions())
+			WithHint("%s", EmptyHint(q.lookup))
 	}
 	return value, found, nil
 }
 
-// emptyInActions says why a variable is empty in a job of GitHub Actions: what
-// does not exist there is an empty text.
-func (q *Query) emptyInActions() string {
-	if value, _ := q.lookup("GITHUB_ACTIONS"); value != "true" {
+// EmptyHint is what to do about a variable that is set but empty. In a job of
+// GitHub Actions it says why: what does not exist there is an empty text.
+func EmptyHint(lookup func(string) (string, bool)) string {
+	return "give it a value, or unset it" + emptyInActions(lookup)
+}
+
+func emptyInActions(lookup func(string) (string, bool)) string {
+	if value, _ := lookup("GITHUB_ACTIONS"); value != "true" {
 		return ""
 	}
 	return "; if it comes from a secret: that does not exist in the repository, or this is a run of a fork, which gets no secrets"
@@ -467,7 +471,7 @@ func (p *Plan) fromProfile(f provider.Field, s profile.Source) Place {
 				WithHint("set %s, or change the profile", s.Env)
 		case value == "":
 			place.Problem = failure.New(failure.VariableEmpty, "%s is set but empty; %s of %s comes from it", s.Env, f.Name, p.query.table()).
-				WithHint("give it a value, or change the profile%s", p.query.emptyInActions())
+				WithHint("give it a value, or change the profile%s", emptyInActions(p.query.lookup))
 		}
 		place.text = secret.New(value)
 	case s.File != "":
