@@ -44,12 +44,19 @@ func (e *Env) getenv(name string) string {
 
 // ci reports whether this is a continuous integration job: nobody is there to
 // answer, and files belong to whoever checked them out.
-func (e *Env) ci() bool {
+func (e *Env) ci() bool { return e.ciVariable() != "" }
+
+// ciVariable returns the variable that says that this is such a job, or "".
+func (e *Env) ciVariable() string {
 	if ci := e.getenv("CI"); ci != "" && ci != "false" && ci != "0" {
-		return true
+		return "CI"
 	}
-	return slices.ContainsFunc([]string{"TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID"},
-		func(name string) bool { return e.getenv(name) != "" })
+	for _, name := range []string{"TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID"} {
+		if e.getenv(name) != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // attended reports whether a person is likely to see and answer a dialog.

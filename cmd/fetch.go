@@ -332,6 +332,11 @@ func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.F
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
 // names must exist.
 func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, error) {
+	return r.loadProfilesWith(ctx, limit, func(note string) { r.console.info("%s", note) })
+}
+
+// loadProfilesWith is loadProfiles; note is told what was taken on trust.
+func (r *run) loadProfilesWith(ctx context.Context, limit *limit, note func(string)) (*profile.File, error) {
 	path := r.config
 	_, byVariable := r.env.lookup("TOKENFETCH_CONFIG")
 	named := path != "" || byVariable
@@ -352,7 +357,7 @@ func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, er
 	file, err := profile.Load(ctx, path, profile.Options{
 		Home:    profile.Home(r.env.lookup),
 		Trusted: named && r.env.ci(),
-		Note:    func(note string) { r.console.info("%s", note) },
+		Note:    note,
 	})
 	if err == nil && named && !file.Exists {
 		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).

@@ -82,13 +82,14 @@ nothing is known.`,
 
 // status reports on profiles, on all there are if none is named.
 func (r *run) status(ctx context.Context, named []ref, format string) error {
-	i := &inspector{run: r, limit: newLimit(r.env.Start, r.timeout)}
-	if err := i.load(ctx); err != nil {
+	limit := newLimit(r.env.Start, r.timeout)
+	file, err := r.loadProfiles(ctx, limit)
+	if err != nil {
 		return err
 	}
+	i := r.newInspector(ctx, limit, file)
 	refs := named
 	if len(named) == 0 {
-		var err error
 		if refs, err = i.all(ctx); err != nil {
 			return err
 		}
@@ -129,26 +130,25 @@ type inspector struct {
 	run   *run
 	limit *limit
 	file  *profile.File
-	store secret.Store
+	store *patient
 	// sealingKey returns the key of the cached tokens, nil if there is none yet.
 	sealingKey func() ([]byte, error)
 }
 
-// load reads the profiles file.
-func (i *inspector) load(ctx context.Context) (err error) {
-	if i.file, err = i.run.loadProfiles(ctx, i.limit); err != nil {
-		return err
-	}
-	i.store = &patient{store: &limitedStore{i.run, i.run.quietKeychain(), i.limit}}
+func (r *run) newInspector(ctx context.Context, limit *limit, file *profile.File) *inspector {
+	i := &inspector{run: r, limit: limit, file: file}
+	i.store = &patient{store: &limitedStore{r, r.quietKeychain(), limit}}
 	i.sealingKey = sync.OnceValues(func() ([]byte, error) {
-		if s := i.file.CacheKey; s != nil && s.Command != nil {
+		if s := file.CacheKey; s != nil && s.Command != nil {
 			return nil, errNotRun
+		} else if broken := i.store.gaveUp(); s == nil && broken != nil {
+			return nil, broken
 		}
-		c := &tokenCache{run: i.run}
-		err := c.open(ctx, i.limit, i.file)
+		c := &tokenCache{run: r}
+		err := c.open(ctx, limit, file)
 		return c.key, err
 	})
-	return nil
+	return i
 }
 
 var errNotRun = errors.New("the helper of cache_key is not run")
@@ -163,22 +163,37 @@ func (r *run) quietKeychain() secret.Store {
 
 // patient is a store that is not asked again once it could not answer.
 type patient struct {
-	store  secret.Store
+	store secret.Store
+
+	mu     sync.Mutex
 	broken error
 }
 
 // Get asks the store.
 func (p *patient) Get(ctx context.Context, account string) (secret.Value, error) {
-	if p.broken != nil {
-		return secret.Value{}, p.broken
+	if err := p.gaveUp(); err != nil {
+		return secret.Value{}, err
 	}
 	value, err := p.store.Get(ctx, account)
 	for _, lasting := range []error{secret.ErrUnavailable, secret.ErrLocked, secret.ErrTimeout} {
 		if errors.Is(err, lasting) {
-			p.broken = err
+			p.giveUp(err)
 		}
 	}
 	return value, err
+}
+
+func (p *patient) giveUp(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = err
+}
+
+// gaveUp returns why the store is not asked any more.
+func (p *patient) gaveUp() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken
 }
 
 // all returns the profiles that there are: those of the file, and the default
@@ -191,7 +206,7 @@ func (i *inspector) all(ctx context.Context) ([]ref, error) {
 	var refs []ref
 	for _, d := range definitions {
 		names := i.file.Names(d.Name)
-		if !slices.Contains(names, profile.Default) && (i.touched(d) || i.misplaced(ctx, d)) {
+		if !slices.Contains(names, profile.Default) && (i.run.touches(d.Name) || i.misplaced(ctx, d)) {
 			refs = append(refs, ref{d, profile.Default})
 		}
 		for _, name := range names {
@@ -199,11 +214,6 @@ func (i *inspector) all(ctx context.Context) ([]ref, error) {
 		}
 	}
 	return refs, nil
-}
-
-// touched reports whether a variable of the provider is set.
-func (i *inspector) touched(d *provider.Definition) bool {
-	return slices.ContainsFunc(i.run.env.Environ, func(entry string) bool { return strings.HasPrefix(entry, d.Variable("")) })
 }
 
 // misplaced reports whether something stands under the provider's name that is
@@ -347,7 +357,7 @@ func (i *inspector) report(states []*profileState, format string) string {
 		}
 		s.describe(p)
 	}
-	for n, t := range i.unknownTables() {
+	for n, t := range unknownTables(i.file) {
 		if n == 0 {
 			p.text("")
 		}
@@ -390,21 +400,26 @@ func (s *profileState) describe(p *report) {
 	if s.left != nil {
 		p.line("refusals left", word{}, fmt.Sprintf("%d, then %s locks the account", *s.left, s.ref.definition.Title))
 	}
-	seen := map[failure.Code]bool{}
-	for _, err := range s.problems {
-		e := p.run.explain(err)
-		switch e.Code {
-		case failure.KeychainLocked, failure.KeychainUnavailable, failure.KeychainTimeout:
-			if seen[e.Code] {
-				continue // one field says it for all
-			}
-		}
-		seen[e.Code] = true
+	for _, e := range s.told(p.run) {
 		p.line("problem", word{}, e.Message)
 		if e.Hint != "" {
 			p.line("hint", word{}, e.Hint)
 		}
 	}
+}
+
+// told returns the problems that a person is told: what is wrong with the whole
+// keychain once, not for each field.
+func (s *profileState) told(r *run) []*failure.Error {
+	var told []*failure.Error
+	for _, err := range s.problems {
+		e := r.explain(err)
+		whole := slices.Contains([]failure.Code{failure.KeychainLocked, failure.KeychainUnavailable, failure.KeychainTimeout}, e.Code)
+		if !whole || !slices.ContainsFunc(told, func(other *failure.Error) bool { return other.Code == e.Code }) {
+			told = append(told, e)
+		}
+	}
+	return told
 }
 
 // summary is the profile's state in a word.
@@ -501,10 +516,10 @@ type unknownTable struct {
 	nearest string
 }
 
-func (i *inspector) unknownTables() []unknownTable {
+func unknownTables(file *profile.File) []unknownTable {
 	var tables []unknownTable
 	names := provider.Names()
-	for _, t := range i.file.Unknown(names) {
+	for _, t := range file.Unknown(names) {
 		tables = append(tables, unknownTable{t, profile.Nearest(t.Name, names)})
 	}
 	return tables
@@ -538,7 +553,7 @@ func (i *inspector) json(states []*profileState) []byte {
 		UnknownTables: []table{},
 		Profiles:      []jsonProfile{},
 	}
-	for _, t := range i.unknownTables() {
+	for _, t := range unknownTables(i.file) {
 		line.UnknownTables = append(line.UnknownTables, table{i.run.words(t.Name), t.Line, i.run.orNull(t.nearest)})
 	}
 	for _, s := range states {
