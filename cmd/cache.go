@@ -34,27 +34,35 @@ type tokenCache struct {
 	makeKey func() ([]byte, error) // makes one, nil if none can be made
 }
 
-// openTokens returns the cached tokens of a plan, nil where none may be used:
-// the definition, the profile, the flags and the machine all have a say.
-func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, plan *credential.Plan, near provider.Values, o fetchOptions) (*tokenCache, error) {
+// cacheAllowed reports whether tokens of a plan may be cached: the definition,
+// the profile and the machine all have a say.
+func (r *run) cacheAllowed(plan *credential.Plan) (bool, error) {
 	var wanted *bool
 	if plan.Profile != nil {
 		wanted = plan.Profile.Cache
 	}
-	switch {
-	case plan.Definition.Policy.SingleUse:
+	if plan.Definition.Policy.SingleUse {
 		if wanted != nil && *wanted {
-			return nil, failure.New(failure.CacheInvalid, "cache = true in [%s.%s]: its tokens are single use and are never cached", r.provider, r.profile).
+			return false, failure.New(failure.CacheInvalid, "cache = true in [%s.%s]: its tokens are single use and are never cached", plan.Definition.Name, plan.ProfileName).
 				WithHint("remove cache from the profile")
 		}
-		return nil, nil
-	case o.noCache, wanted != nil && !*wanted, wanted == nil && r.env.ci():
-		return nil, nil
+		return false, nil
+	}
+	if wanted != nil {
+		return *wanted, nil
+	}
+	return !r.env.ci(), nil
+}
+
+// openTokens returns the cached tokens of a plan, nil where none may be used.
+func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, plan *credential.Plan, near provider.Values, o fetchOptions) (*tokenCache, error) {
+	if allowed, err := r.cacheAllowed(plan); err != nil || !allowed || o.noCache {
+		return nil, err
 	}
 	c := &tokenCache{
 		run:    r,
 		path:   cache.UserDirs(r.env.lookup).Cache,
-		owner:  cache.Owner{Ref: []string{r.provider, r.profile}, Identity: plan.Identity(near)},
+		owner:  ownerOf(plan, near),
 		minTTL: o.minTTL,
 	}
 	if o.refresh {
@@ -65,6 +73,11 @@ func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, 
 		return nil, nil
 	}
 	return c, nil
+}
+
+// ownerOf is whose tokens those of a plan are.
+func ownerOf(plan *credential.Plan, near provider.Values) cache.Owner {
+	return cache.Owner{Ref: []string{plan.Definition.Name, plan.ProfileName}, Identity: plan.Identity(near)}
 }
 
 // open finds the sealing key: where cache_key says, or in the keychain.
@@ -278,11 +291,18 @@ func (r *run) adviseHeld(d *provider.Definition, err error) error {
 	if !ok {
 		return err
 	}
-	e.Hint = fmt.Sprintf("correct the credentials of %s/%s, or send these again with --try-anyway", d.Name, r.profile)
-	if d.Policy.LockoutAfter > 0 {
-		e.Hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, d.Policy.LockoutAfter)
-	}
+	e.Hint = heldHint(ref{d, r.profile})
 	return e
+}
+
+// heldHint is what to do where the credentials of a profile are held back.
+func heldHint(f ref) string {
+	d := f.definition
+	hint := fmt.Sprintf("correct the credentials of %s, or send these again with --try-anyway", f)
+	if d.Policy.LockoutAfter > 0 {
+		hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, d.Policy.LockoutAfter)
+	}
+	return hint
 }
 
 // newCache is "tokenfetch cache clear".

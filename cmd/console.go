@@ -29,11 +29,10 @@ type console struct {
 }
 
 func newConsole(env *Env) *console {
-	terminal := isTerminal(env.Stderr)
 	return &console{
 		file:     env.Stderr,
-		terminal: terminal,
-		colour:   terminal && env.getenv("NO_COLOR") == "" && env.getenv("TERM") != "dumb",
+		terminal: isTerminal(env.Stderr),
+		colour:   env.coloured(env.Stderr),
 	}
 }
 

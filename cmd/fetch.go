@@ -366,11 +366,16 @@ func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.F
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
 // names must exist.
 func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, error) {
+	return r.loadProfilesWith(ctx, limit, r.note)
+}
+
+// loadProfilesWith is loadProfiles; note is told what was taken on trust.
+func (r *run) loadProfilesWith(ctx context.Context, limit *limit, note func(string)) (*profile.File, error) {
 	path, named, err := r.profilesPath()
 	if err != nil || path == "" {
 		return &profile.File{}, err
 	}
-	file, err := r.readProfiles(ctx, limit, path, named && r.env.ci())
+	file, err := r.readProfiles(ctx, limit, path, named && r.env.ci(), note)
 	if err == nil && named && !file.Exists {
 		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).
 			WithHint("check --config and TOKENFETCH_CONFIG")
@@ -397,16 +402,19 @@ func (r *run) profilesPath() (path string, named bool, err error) {
 }
 
 // readProfiles reads the profiles file at path. With trusted it may be one that
-// others could have changed.
-func (r *run) readProfiles(ctx context.Context, limit *limit, path string, trusted bool) (*profile.File, error) {
+// others could have changed, of which note is told.
+func (r *run) readProfiles(ctx context.Context, limit *limit, path string, trusted bool, note func(string)) (*profile.File, error) {
 	ctx, cancel := limit.context(ctx)
 	defer cancel()
 	return profile.Load(ctx, path, profile.Options{
 		Home:    profile.Home(r.env.lookup),
 		Trusted: trusted,
-		Note:    func(note string) { r.console.info("%s", note) },
+		Note:    note,
 	})
 }
+
+// note tells with -v what was taken on trust.
+func (r *run) note(text string) { r.console.info("%s", text) }
 
 // loadRoots reads the certificates to trust, nil for the system's.
 func (r *run) loadRoots(ctx context.Context, limit *limit, plan *credential.Plan, path string) (*x509.CertPool, error) {
@@ -446,7 +454,7 @@ func (r *run) access(limit *limit, plan *credential.Plan) credential.Access {
 		File:     limit.context,
 		Keychain: &limitedStore{r, r.keychain(limit), limit},
 		Trusted:  r.env.ci(),
-		Note:     func(note string) { r.console.info("%s", note) },
+		Note:     r.note,
 	}
 }
 

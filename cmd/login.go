@@ -264,7 +264,7 @@ func (l *login) readFile(ctx context.Context) error {
 		return failure.New(failure.ProfilesUnwritable, "there is no home directory for a profiles file").
 			WithHint("set HOME, or name the file with --config FILE")
 	}
-	if l.file, err = l.run.readProfiles(ctx, l.limit, path, false); err != nil {
+	if l.file, err = l.run.readProfiles(ctx, l.limit, path, false, l.run.note); err != nil {
 		return err
 	}
 	d := l.definition()

@@ -222,7 +222,7 @@ func (l *login) writeProfile(ctx context.Context) error {
 	if l.next == l.file {
 		return nil
 	}
-	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false)
+	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false, l.run.note)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (l *logout) readFile(ctx context.Context) error {
 		return nil
 	}
 	trusted := named && l.run.env.ci() && !l.o.purge
-	if l.file, err = l.run.readProfiles(ctx, l.limit, path, trusted); err != nil {
+	if l.file, err = l.run.readProfiles(ctx, l.limit, path, trusted, l.run.note); err != nil {
 		return err
 	}
 	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, profileFields(l.ref.definition))
@@ -288,7 +288,7 @@ func (l *logout) purge(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false)
+	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false, l.run.note)
 	if err != nil {
 		return err
 	}

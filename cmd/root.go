@@ -168,7 +168,8 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
-	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(), r.newLogout())
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(), r.newLogout(),
+		r.newStatus(), r.newDoctor())
 	root.SetHelpCommand(r.newHelp(root))
 	if err := r.addProviders(root); err != nil {
 		return nil, err

@@ -114,6 +114,13 @@ func setUID() bool { return os.Geteuid() != os.Getuid() || os.Getegid() != os.Ge
 // enoughFiles reports whether minFiles may be open: without them the Go runtime
 // ends the program with a dump of its own.
 func enoughFiles() bool {
+	n, known := openFiles()
+	return !known || n >= minFiles
+}
+
+// openFiles returns how many files may be open at once, if that is known.
+func openFiles() (n uint64, known bool) {
 	var limit unix.Rlimit
-	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur >= minFiles
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return limit.Cur, err == nil
 }

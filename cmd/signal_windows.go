@@ -38,3 +38,6 @@ func setUID() bool { return false }
 
 // enoughFiles is always true: Windows has no such limit.
 func enoughFiles() bool { return true }
+
+// openFiles is not known: Windows has no such limit.
+func openFiles() (n uint64, known bool) { return 0, false }

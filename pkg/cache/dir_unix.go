@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const noFollow = syscall.O_NOFOLLOW
@@ -18,3 +20,6 @@ func ours(info fs.FileInfo) bool {
 
 // foreign reports whether others may use the file.
 func foreign(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+
+// writable reports whether files can be made in the directory path.
+func writable(path string) bool { return unix.Access(path, unix.W_OK|unix.X_OK) == nil }

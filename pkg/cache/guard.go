@@ -5,6 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -76,6 +80,33 @@ func NewGuard(path string, c Credential) (*Guard, error) {
 	if err != nil {
 		return g, err
 	}
+	g.watch(d, key, c)
+	return g, nil
+}
+
+// ReadGuard is NewGuard for looking only: it makes nothing, and nothing may be
+// recorded with it. Where no run has left a record there is no error.
+func ReadGuard(path string, c Credential) (*Guard, error) {
+	g := &Guard{lockoutAfter: c.LockoutAfter}
+	if _, err := os.Stat(path); Missing(err) && path != "" {
+		return g, nil
+	}
+	d, err := openDir(path, false)
+	if err != nil {
+		return g, err
+	}
+	key, err := d.read(keyFile)
+	switch {
+	case err != nil && !Missing(err):
+		return g, err
+	case len(key) == KeySize:
+		g.watch(d, key, c)
+	}
+	return g, nil // without its key a directory has no records
+}
+
+// watch makes the guard one of the credentials c.
+func (g *Guard) watch(d dir, key []byte, c Credential) {
 	account := fileName(key, append([]string{"account"}, c.Account...)...)
 	name := account + "-" + fileName(key, append([]string{"values"}, c.Values...)...)
 	g.dir, g.usable, g.account = d, true, account
@@ -83,7 +114,6 @@ func NewGuard(path string, c Credential) (*Guard, error) {
 	if c.LockoutAfter > 0 {
 		g.lock = account + ".lock" // another password counts for the same account
 	}
-	return g, nil
 }
 
 // fingerprintKey reads the random key of the directory, or makes it. Of two
@@ -139,24 +169,65 @@ func (g *Guard) HeldFor(now time.Time) time.Duration {
 	return until(r.Refused, hold(r.Refusals), now)
 }
 
-// Check returns the failure of sending the credentials at now: they are held
-// back after a refusal, or one more refusal could lock the account. With
-// ignoreBefore set, refusals before that time do not count.
-func (g *Guard) Check(now, ignoreBefore time.Time) error {
+// Hold is why credentials are not sent.
+type Hold struct {
+	Left         time.Duration // from now on, whole seconds
+	Since        time.Duration // since the last refusal, whole seconds
+	Refusals     int           // in a row
+	Code         string        // of the last refusal
+	LockoutAfter int           // not 0 if it is the account that is held, whatever the password: there is no Code
+}
+
+// Failure is the failure of sending credentials that are held back.
+func (h *Hold) Failure() *failure.Error {
+	if h.LockoutAfter > 0 {
+		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
+			h.Refusals, h.LockoutAfter, h.Left)
+	}
+	return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
+		h.Since, h.Code, h.Left)
+}
+
+// Hold returns what holds the credentials back at now, nil if nothing does: a
+// refusal, or that one more could lock the account. With ignoreBefore set,
+// refusals before that time do not count.
+func (g *Guard) Hold(now, ignoreBefore time.Time) *Hold {
 	r := g.load()
 	if left := g.HeldFor(now); left > 0 && !r.Refused.Before(ignoreBefore) {
-		return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
-			ago(r.Refused, now), r.Code, left)
+		return &Hold{Left: left, Since: ago(r.Refused, now), Refusals: r.Refusals, Code: r.Code}
 	}
 	if g.lockoutAfter == 0 {
 		return nil
 	}
 	c := g.loadCount()
 	if left := until(c.Refused, countFor, now); left > 0 && c.Refusals >= g.lockoutAfter-1 && !c.Refused.Before(ignoreBefore) {
-		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
-			c.Refusals, g.lockoutAfter, left)
+		return &Hold{Left: left, Since: ago(c.Refused, now), Refusals: c.Refusals, LockoutAfter: g.lockoutAfter}
 	}
 	return nil
+}
+
+// Check returns the failure of sending the credentials at now, see Hold.
+func (g *Guard) Check(now, ignoreBefore time.Time) error {
+	if h := g.Hold(now, ignoreBefore); h != nil {
+		return h.Failure()
+	}
+	return nil
+}
+
+// OthersHeld reports whether any values of the account are held back at now. It
+// needs only the Account of a Credential.
+func (g *Guard) OthersHeld(now time.Time) bool {
+	if !g.usable {
+		return false
+	}
+	entries, err := os.ReadDir(g.dir.path)
+	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		if !strings.HasPrefix(entry.Name(), g.account+"-") || !strings.HasSuffix(entry.Name(), recordSuffix) {
+			return false
+		}
+		r := g.read(entry.Name())
+		return until(r.Refused, hold(r.Refusals), now) > 0
+	})
 }
 
 // until returns the time left of d since start. A start in the future, of a

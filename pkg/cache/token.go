@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -134,6 +135,15 @@ func (t *Tokens) Put(owner Owner, issued *token.Token) error {
 // many there were.
 func (t *Tokens) Clear(ref []string) (int, error) {
 	return clearFiles(t.path, t.ref(ref)+"-", suffix)
+}
+
+// Any reports whether there is an entry of the given provider and profile,
+// whatever else it belongs to. It may be too old to be used.
+func (t *Tokens) Any(ref []string) bool {
+	entries, err := os.ReadDir(t.path)
+	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return strings.HasPrefix(entry.Name(), t.ref(ref)+"-") && strings.HasSuffix(entry.Name(), suffix)
+	})
 }
 
 // ClearTokens removes all tokens in the directory path, whichever key seals

@@ -1,6 +1,7 @@
 // Package credential finds the fields of a provider: which source gives each
-// (Find, which reads no secret and asks nobody), and their values (Read). The
-// precedence is flag, variable, profile, keychain for a secret, default.
+// (Find, which reads no secret and asks nobody), whether it would (Inspect), and
+// their values (Read). The precedence is flag, variable, profile, keychain for a
+// secret, default.
 package credential
 
 import (
@@ -55,13 +56,35 @@ type Place struct {
 	Kind  Kind
 	Where string // in words: "TOKENFETCH_ZEEPAY_USERNAME", "keychain item …"
 
-	Path    string
-	Argv    []string
-	Account string
+	Variable string // of a Text that is in one
+	Path     string
+	Argv     []string
+	Account  string
+
+	// Shared reports, after Inspect, that others can read the file at Path.
+	Shared bool
+	// Problem is why the place gives no value, as far as that is known: a
+	// *failure.Error, or nil.
+	Problem error
 
 	text    secret.Value
 	level   level
 	profile string // the profile whose keychain item it is
+}
+
+// Source names the kind of place in a word: "flag", "variable", "profile",
+// "stdin", "file", "helper", "keychain", "default", or "" where nothing gives the
+// field.
+func (place Place) Source() string {
+	switch {
+	case place.Kind != Text:
+		return [...]string{Stdin: "stdin", File: "file", Helper: "helper", Keychain: "keychain", Default: "default"}[place.Kind]
+	case place.Variable != "":
+		return "variable"
+	case place.level == byFlag:
+		return "flag"
+	}
+	return "profile"
 }
 
 // level is the level of precedence a setting was found at.
@@ -84,30 +107,74 @@ type Plan struct {
 	Base        provider.Address
 	Places      []Place // of the fields that are needed, in the definition's order
 
+	// Problem is what is wrong with the profile as a whole or with its host, nil
+	// if nothing is. Base is empty then, unless the host itself is known.
+	Problem error
+
 	query  *Query
 	hostAt level // the highest level that gives the host or a field in its name
 }
 
-// Find decides where each field comes from and which host is called. With an
-// error it may still return a plan that holds the host. It reads no file, runs no helper and asks no keychain, except that a field which is
-// part of the host's name may be read from its file.
+// Find decides where each field comes from and which host is called, as Survey
+// does. The error is the first problem of the plan, which is returned too and may
+// hold the host.
 func Find(ctx context.Context, q Query) (*Plan, error) {
+	p := Survey(ctx, q)
+	return p, p.Err()
+}
+
+// Survey decides where each field comes from and which host is called. What is
+// wrong stands in the plan and its places, so that one problem hides no other. It
+// reads no file, runs no helper and asks no keychain, except that a field which is
+// part of the host's name may be read from its file.
+func Survey(ctx context.Context, q Query) *Plan {
 	p := &Plan{Definition: q.Definition, ProfileName: q.Profile, query: &q}
 	fields := make([]profile.Field, len(q.Definition.Fields))
 	for i, f := range q.Definition.Fields {
 		fields[i] = profile.Field{Name: f.Name, Secret: f.Secret}
 	}
-	var err error
-	if p.Profile, err = q.File.Profile(q.Definition.Name, q.Profile, fields); err != nil {
-		return nil, err
+	p.Profile, p.Problem = q.File.Profile(q.Definition.Name, q.Profile, fields)
+	if p.Problem == nil && p.Profile == nil && q.named() {
+		p.Problem = q.noProfile()
 	}
-	if p.Profile == nil && q.named() {
-		return nil, q.noProfile()
+	if p.Problem != nil {
+		return p
 	}
-	if err := p.findHost(ctx); err != nil {
-		return p, err
+	if p.Problem = p.findHost(ctx); p.Problem != nil && p.Profile == nil && !q.touched() {
+		return p // not set up at all, which says more than a list of its fields
 	}
-	return p, p.findFields()
+	p.findFields()
+	return p
+}
+
+// Err returns the first of Problems, nil if there is none.
+func (p *Plan) Err() error {
+	if problems := p.Problems(); len(problems) > 0 {
+		return problems[0]
+	}
+	return nil
+}
+
+// Problems returns the problems of the plan: its own, and those of its fields. All
+// fields that nothing gives are one problem, which comes last.
+func (p *Plan) Problems() []error {
+	var all []error
+	if p.Problem != nil {
+		all = append(all, p.Problem)
+	}
+	var missing []Place
+	for _, place := range p.Places {
+		switch {
+		case place.Kind == Missing:
+			missing = append(missing, place)
+		case place.Problem != nil:
+			all = append(all, place.Problem)
+		}
+	}
+	if missing != nil {
+		all = append(all, p.missing(missing))
+	}
+	return all
 }
 
 // named reports whether somebody named a profile: such a one is read alone.
@@ -131,7 +198,7 @@ func (q *Query) variable(name string) (value string, found bool, err error) {
 	}
 	if value, found = q.lookup(name); found && value == "" {
 		return "", false, failure.New(failure.VariableEmpty, "%s is set but empty", name).
-			WithHint("give it a value, or unset it")
+			WithHint("%s", EmptyHint(q.lookup))
 	}
 	return value, found, nil
 }
@@ -142,6 +209,19 @@ func (q *Query) ref() string {
 		return q.Definition.Name + "/" + q.Profile
 	}
 	return q.Definition.Name
+}
+
+// EmptyHint is what to do about a variable that is set but empty. In a job of
+// GitHub Actions it says why: what does not exist there is an empty text.
+func EmptyHint(lookup func(string) (string, bool)) string {
+	return "give it a value, or unset it" + emptyInActions(lookup)
+}
+
+func emptyInActions(lookup func(string) (string, bool)) string {
+	if value, _ := lookup("GITHUB_ACTIONS"); value != "true" {
+		return ""
+	}
+	return "; if it comes from a secret: that does not exist in the repository, or this is a run of a fork, which gets no secrets"
 }
 
 // table names the profile's table in a message.
@@ -199,10 +279,12 @@ func (p *Plan) findHost(ctx context.Context) error {
 	default:
 		return p.noHost()
 	}
+	if _, known := d.Environment(environment); known {
+		p.Environment = environment
+	}
 	if p.Base, err = p.address(ctx, environment, baseURL, p.place); err != nil {
 		return err
 	}
-	p.Environment = environment
 	if p.hostAt >= byVariable {
 		return p.checkBinding(ctx)
 	}
@@ -231,7 +313,7 @@ func (q *Query) touched() bool {
 
 // address returns the base address for an environment's name or a base URL;
 // find says where the fields in the host's name come from.
-func (p *Plan) address(ctx context.Context, environment, baseURL string, find func(string) (Place, error)) (provider.Address, error) {
+func (p *Plan) address(ctx context.Context, environment, baseURL string, find func(string) Place) (provider.Address, error) {
 	d := p.Definition
 	if baseURL != "" {
 		return d.CheckBase(baseURL)
@@ -246,15 +328,16 @@ func (p *Plan) address(ctx context.Context, environment, baseURL string, find fu
 	}
 	var problem error
 	address, err := d.Address(e, func(field string) string {
-		place, err := find(field)
+		place := find(field)
 		p.hostAt = max(p.hostAt, place.level)
+		err := place.Problem
 		switch {
+		case place.Kind == Missing:
+			err = p.missing([]Place{place})
 		case err != nil:
 		case place.Kind == Helper || place.Kind == Keychain:
 			err = failure.New(failure.FieldInvalid, "%s is part of the host's name and cannot come from %s", field, place.Where).
 				WithHint("write it into the profile")
-		case place.Kind == Missing:
-			err = p.missing([]Place{place})
 		default:
 			var value secret.Value
 			if value, err = place.read(ctx, Access{}); err == nil {
@@ -283,7 +366,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 		}
 		environment = p.Definition.Environments[0].Name
 	}
-	own, err := p.address(ctx, environment, p.Profile.BaseURL, func(name string) (Place, error) {
+	own, err := p.address(ctx, environment, p.Profile.BaseURL, func(name string) Place {
 		if s, ok := p.Profile.Fields[name]; ok {
 			f, _ := p.Definition.Field(name)
 			return p.fromProfile(f, s)
@@ -297,9 +380,9 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 		return nil
 	}
 	for _, f := range p.Definition.Fields {
-		place, err := p.place(f.Name)
-		if err != nil {
-			return err
+		place := p.place(f.Name)
+		if place.Problem != nil {
+			return place.Problem
 		}
 		if f.Secret && place.level == byProfile && place.Kind != Keychain {
 			return failure.New(failure.HostMismatch, "%s of %s belongs to %s and is not sent to %s", f.Name, p.query.table(), own.Origin(), p.Base.Origin()).
@@ -310,40 +393,32 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 }
 
 // findFields fills in Places.
-func (p *Plan) findFields() error {
+func (p *Plan) findFields() {
 	var environment *provider.Environment
 	if e, ok := p.Definition.Environment(p.Environment); ok {
 		environment = &e
 	}
-	var missing []Place
 	for _, f := range p.Definition.Fields {
 		if !p.Definition.Needs(f.Name, environment) {
 			continue
 		}
-		place, err := p.place(f.Name)
-		if err != nil {
-			return err
-		}
-		switch {
-		case place.Kind == Missing && f.Optional:
-			continue
-		case place.Kind == Missing:
-			missing = append(missing, place)
+		place := p.place(f.Name)
+		if place.Kind == Missing {
+			if f.Optional {
+				continue
+			}
+			place.Problem = p.missing([]Place{place})
 		}
 		p.Places = append(p.Places, place)
 	}
-	if missing != nil {
-		return p.missing(missing)
-	}
-	return nil
 }
 
 // place finds where one field comes from.
-func (p *Plan) place(name string) (Place, error) {
+func (p *Plan) place(name string) Place {
 	f, _ := p.Definition.Field(name)
 	q := p.query
 	if value, ok := q.Given[name]; ok {
-		return Place{Field: f, level: byFlag, Kind: Text, text: value, Where: "what was given"}, nil
+		return Place{Field: f, level: byFlag, Kind: Text, text: value, Where: "what was given"}
 	}
 	if value, ok := q.Flags[f.Flag()]; ok {
 		place := Place{Field: f, level: byFlag, Where: "the flag --" + f.Flag()}
@@ -355,25 +430,32 @@ func (p *Plan) place(name string) (Place, error) {
 		default:
 			place.Kind, place.Path = File, value
 		}
-		return place, nil
+		return place
 	}
 	variable := p.Definition.Variable(name)
+	byText := Place{Field: f, level: byVariable, Kind: Text, Where: variable, Variable: variable}
+	byFile := Place{Field: f, level: byVariable, Kind: File, Where: "the file of " + variable + "_FILE"}
 	value, found, err := q.variable(variable)
 	if err != nil {
-		return Place{}, err
+		byText.Problem = err
+		return byText
 	}
 	path, foundFile, err := q.variable(variable + "_FILE")
 	if err != nil {
-		return Place{}, err
+		byFile.Problem = err
+		return byFile
 	}
 	switch {
 	case found && foundFile:
-		return Place{}, failure.New(failure.SourceConflict, "%s and %s_FILE are both set", variable, variable).
+		byText.Problem = failure.New(failure.SourceConflict, "%s and %s_FILE are both set", variable, variable).
 			WithHint("unset one of them")
+		return byText
 	case found:
-		return Place{Field: f, level: byVariable, Kind: Text, text: secret.New(value), Where: variable}, nil
+		byText.text = secret.New(value)
+		return byText
 	case foundFile:
-		return Place{Field: f, level: byVariable, Kind: File, Path: path, Where: "the file of " + variable + "_FILE"}, nil
+		byFile.Path = path
+		return byFile
 	}
 	if p.Profile != nil {
 		if s, ok := p.Profile.Fields[name]; ok {
@@ -381,31 +463,33 @@ func (p *Plan) place(name string) (Place, error) {
 		}
 	}
 	if f.Secret {
-		return p.keychainPlace(f, q.Profile), nil
+		return p.keychainPlace(f, q.Profile)
 	}
 	if f.Default != "" {
-		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default"}, nil
+		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default"}
 	}
-	return Place{Field: f}, nil
+	return Place{Field: f}
 }
 
-func (p *Plan) fromProfile(f provider.Field, s profile.Source) (Place, error) {
+func (p *Plan) fromProfile(f provider.Field, s profile.Source) Place {
 	where := p.query.table() + " in " + p.query.File.Path
 	place := Place{Field: f, level: byProfile, Where: where}
 	switch {
 	case s.Text != nil:
 		place.Kind, place.text = Text, *s.Text
 	case s.Env != "":
+		place.Kind, place.Variable = Text, s.Env
+		place.Where = s.Env + ", named by " + p.query.table()
 		value, found := p.query.lookup(s.Env)
-		if !found {
-			return Place{}, failure.New(failure.FieldMissing, "%s of %s comes from the variable %s, which is not set%s", f.Name, p.query.table(), s.Env, p.query.similar(s.Env)).
+		switch {
+		case !found:
+			place.Problem = failure.New(failure.FieldMissing, "%s of %s comes from the variable %s, which is not set%s", f.Name, p.query.table(), s.Env, p.query.similar(s.Env)).
 				WithHint("set %s, or change the profile", s.Env)
+		case value == "":
+			place.Problem = failure.New(failure.VariableEmpty, "%s is set but empty; %s of %s comes from it", s.Env, f.Name, p.query.table()).
+				WithHint("give it a value, or change the profile%s", emptyInActions(p.query.lookup))
 		}
-		if value == "" {
-			return Place{}, failure.New(failure.VariableEmpty, "%s is set but empty; %s of %s comes from it", s.Env, f.Name, p.query.table()).
-				WithHint("give it a value, or change the profile")
-		}
-		place.Kind, place.text, place.Where = Text, secret.New(value), s.Env+", named by "+p.query.table()
+		place.text = secret.New(value)
 	case s.File != "":
 		place.Kind, place.Path = File, s.File
 		place.Where = "the file " + s.File + ", named by " + p.query.table()
@@ -413,13 +497,17 @@ func (p *Plan) fromProfile(f provider.Field, s profile.Source) (Place, error) {
 		place.Kind, place.Argv = Helper, s.Command
 		place.Where = "the helper " + s.Command[0] + ", named by " + p.query.table()
 	default:
-		return p.keychainPlace(f, s.Keychain), nil
+		return p.keychainPlace(f, s.Keychain)
 	}
-	return place, nil
+	return place
 }
 
 func (p *Plan) keychainPlace(f provider.Field, profileName string) Place {
 	place := Place{Field: f, level: byProfile, Kind: Keychain, profile: profileName}
+	if p.Base.Host == "" {
+		place.Where = "the keychain" // an item's name ends in the host
+		return place
+	}
 	place.Account = p.account(place, p.Base)
 	place.Where = "the keychain item " + place.Account
 	return place

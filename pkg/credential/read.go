@@ -93,7 +93,7 @@ func (p *Plan) Identity(near provider.Values) []string {
 }
 
 // Fingerprint is what a refusal belongs to: the provider, the address and every
-// value. Account is the same without the secrets.
+// value, those of defaults included. Account is the same without the secrets.
 func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
 	all = []string{p.Definition.Name, p.Base.String()}
 	account = slices.Clone(all)
@@ -139,8 +139,7 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 			ctx, cancel = a.File(ctx)
 			defer cancel()
 		}
-		// A file that a flag or variable names is the caller's own choice.
-		value, note, err := source.ReadValue(ctx, place.Path, a.Trusted && place.level > byProfile)
+		value, note, err := source.ReadValue(ctx, place.Path, place.trusted(a))
 		if note != "" && err == nil {
 			a.Note("the file " + place.Path + " " + note + "; taken because this is CI")
 		}
@@ -156,6 +155,10 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 	}
 	return place.text, checkValue(place.text, place.Where)
 }
+
+// trusted reports whether the place's file is taken although others could have
+// changed it: one that a flag or variable names is the caller's own choice.
+func (place Place) trusted(a Access) bool { return a.Trusted && place.level > byProfile }
 
 // explain turns the errors of a secret.Store into what a user can do. Other
 // errors say that already.

@@ -5,6 +5,7 @@ package profile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,10 +205,33 @@ func (f *File) parseOwn(table map[string]any) error {
 	return nil
 }
 
-// Names returns the names of provider's profiles, sorted.
+// Names returns the names of provider's profiles, sorted. A key that is no table
+// is no profile.
 func (f *File) Names(provider string) []string {
 	profiles, _ := f.tables[provider].(map[string]any)
-	return slices.Sorted(maps.Keys(profiles))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(profiles)), func(name string) bool {
+		_, table := profiles[name].(map[string]any)
+		return !table
+	})
+}
+
+// Table is a table of a profiles file that belongs to no provider.
+type Table struct {
+	Name string
+	Line int
+}
+
+// Unknown returns the tables, and keys outside any, that belong to none of
+// providers, in the order of the file.
+func (f *File) Unknown(providers []string) []Table {
+	var unknown []Table
+	for name := range f.tables {
+		if name != own && !slices.Contains(providers, name) {
+			unknown = append(unknown, Table{name, f.line([]string{name})})
+		}
+	}
+	slices.SortFunc(unknown, func(a, b Table) int { return cmp.Or(a.Line-b.Line, strings.Compare(a.Name, b.Name)) })
+	return unknown
 }
 
 // Profile returns the profile name of provider, or nil if the file has none.

@@ -21,7 +21,7 @@ import (
 // when ctx ends.
 func Command(ctx context.Context, argv, environ []string, terminal *os.File) (secret.Value, error) {
 	name := filepath.Base(argv[0])
-	path, err := lookUp(argv[0])
+	path, err := LookUp(argv[0])
 	if err != nil {
 		return secret.Value{}, err
 	}
@@ -60,9 +60,10 @@ func Command(ctx context.Context, argv, environ []string, terminal *os.File) (se
 	return value(out.data, "the helper "+name, failure.HelperFailed)
 }
 
-// lookUp finds a helper in PATH. Nothing is ever run from the working
-// directory, neither by a relative name nor through a relative entry of PATH.
-func lookUp(name string) (string, error) {
+// LookUp finds the program of a helper: its absolute path, or its name in PATH.
+// Nothing is ever run from the working directory, neither by a relative name nor
+// through a relative entry of PATH.
+func LookUp(name string) (string, error) {
 	if name != filepath.Base(name) && !filepath.IsAbs(name) {
 		return "", failure.New(failure.HelperNotFound, "the helper %s has a relative path", name).
 			WithHint("give its absolute path, or a name that PATH finds")

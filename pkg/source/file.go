@@ -43,11 +43,73 @@ func ReadValue(ctx context.Context, path string, trusted bool) (v secret.Value, 
 		return secret.Value{}, "", err
 	}
 	if f.Unsafe != "" && !trusted {
-		return secret.Value{}, "", failure.New(failure.FilePermissions, "the file %s %s", path, f.Unsafe).
-			WithHint("make it yours alone: chmod 600 FILE (and chown it to you)")
+		return secret.Value{}, "", permissions(path, f.Unsafe)
 	}
 	v, err = value(f.Data, "the file "+path, failure.FieldInvalid)
 	return v, f.Unsafe, err
+}
+
+// A Stat is what is known of a file that holds a value without reading it.
+type Stat struct {
+	// Note says why others could have changed the file, or is empty.
+	Note string
+	// Shared reports that others can read the file.
+	Shared bool
+	// Pipe reports a FIFO or an inherited descriptor: what it holds can be read
+	// one time only, so nothing is known of that.
+	Pipe bool
+}
+
+// CheckValue finds the errors of ReadValue that show without reading the file.
+func CheckValue(ctx context.Context, path string, trusted bool) (Stat, error) {
+	var s Stat
+	_, err := await(ctx, func() ([]byte, error) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if s.Pipe = inherited(path) || info.Mode()&fs.ModeNamedPipe != 0; s.Pipe {
+			if !inherited(path) {
+				s.Note = unsafe(info)
+			}
+			return nil, nil
+		}
+		if !info.Mode().IsRegular() {
+			return nil, errNotRegular
+		}
+		file, err := open(path, false)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		if info, err = file.Stat(); err != nil {
+			return nil, err
+		}
+		s.Note, s.Shared = unsafe(info), !private(info)
+		switch size := info.Size(); {
+		case !info.Mode().IsRegular():
+			return nil, errNotRegular
+		case size == 0:
+			return nil, errEmpty
+		case size > MaxValue+2:
+			return nil, errTooLarge
+		}
+		return nil, nil
+	})
+	switch {
+	case errors.Is(err, errEmpty):
+		return Stat{}, failure.New(failure.FieldInvalid, "the value from the file %s is empty", path)
+	case err != nil:
+		return Stat{}, explain(err, path, MaxValue+2)
+	case s.Note != "" && !trusted:
+		return Stat{}, permissions(path, s.Note)
+	}
+	return s, nil
+}
+
+func permissions(path, why string) error {
+	return failure.New(failure.FilePermissions, "the file %s %s", path, why).
+		WithHint("make it yours alone: chmod 600 FILE (and chown it to you)")
 }
 
 func read(ctx context.Context, path string, limit int64, pipes bool) (File, error) {
@@ -79,23 +141,30 @@ func read(ctx context.Context, path string, limit int64, pipes bool) (File, erro
 		}
 		return data, err
 	})
-	switch {
-	case err == nil:
-		f.Data = data
-		return f, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return File{}, failure.New(failure.FileNotFound, "the file %s does not exist", path)
-	case isDeadline(err):
-		return File{}, failure.New(failure.InputTimeout, "no data within the time limit from the file %s", path)
-	case errors.Is(err, errTooLarge):
-		return File{}, failure.New(failure.FileUnreadable, "the file %s is too large: the limit is %d bytes", path, limit)
+	if err != nil {
+		return File{}, explain(err, path, limit)
 	}
-	return File{}, failure.New(failure.FileUnreadable, "cannot read the file %s: %s", path, reason(err))
+	f.Data = data
+	return f, nil
+}
+
+// explain turns the error of opening or reading the file into one of ours.
+func explain(err error, path string, limit int64) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return failure.New(failure.FileNotFound, "the file %s does not exist", path)
+	case isDeadline(err):
+		return failure.New(failure.InputTimeout, "no data within the time limit from the file %s", path)
+	case errors.Is(err, errTooLarge):
+		return failure.New(failure.FileUnreadable, "the file %s is too large: the limit is %d bytes", path, limit)
+	}
+	return failure.New(failure.FileUnreadable, "cannot read the file %s: %s", path, reason(err))
 }
 
 var (
 	errNotRegular = errors.New("not a regular file")
 	errTooLarge   = errors.New("too large")
+	errEmpty      = errors.New("empty")
 )
 
 // reason says in our words why a file could not be opened or read.

@@ -324,21 +324,27 @@ func dropped(value string) bool {
 // proxyForm reports whether value is a proxy's address: with one of the known
 // schemes, or just HOST:PORT.
 func proxyForm(value string) bool {
+	_, ok := proxyHost(value)
+	return ok
+}
+
+// proxyHost returns the host and port of a proxy's address.
+func proxyHost(value string) (string, bool) {
 	if !strings.Contains(value, "://") {
 		if strings.Contains(value, "@") {
-			return false // USER:PASSWORD@HOST reads as the scheme USER
+			return "", false // USER:PASSWORD@HOST reads as the scheme USER
 		}
 		value = "http://" + value
 	}
 	proxy, err := url.Parse(value)
 	if err != nil {
-		return false
+		return "", false
 	}
 	switch proxy.Scheme {
 	case "http", "https", "socks5", "socks5h":
-		return validHost(proxy.Hostname())
+		return proxy.Host, validHost(proxy.Hostname())
 	}
-	return false
+	return "", false
 }
 
 func validHost(host string) bool {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 
@@ -17,28 +18,34 @@ import (
 
 func validJSON(body []byte) bool { return json.Valid(withoutMark(body)) }
 
-// explain turns an error of net/http and below into one of ours. Their texts
-// carry bytes and secrets from outside and are never used.
+// explain turns an error of net/http and below into one of ours that says how
+// much was sent.
 func (x *exchange) explain(ctx context.Context, err error) error {
 	phase, sent, proxy := x.state()
-	e := x.classify(ctx, err, phase)
+	e := x.describe(ctx, err, phase, proxy)
 	if sent == "" {
 		sent = failure.SentNo
 	}
 	e.Sent, e.Attempts = sent, 1
-	if e.Class() != failure.Net {
+	if e.Class() == failure.Net && sent != failure.SentNo {
+		e.Message += "; the request may have been processed"
+	}
+	return e
+}
+
+// describe turns an error of net/http and below into one of ours. Their texts
+// carry bytes and secrets from outside and are never used.
+func (x *exchange) describe(ctx context.Context, err error, phase phase, proxy *url.URL) *failure.Error {
+	e := x.classify(ctx, err, phase)
+	if proxy == nil || e.Class() != failure.Net {
 		return e
 	}
-	if proxy != nil && (phase == phaseLookup || phase == phaseConnect || phase == phaseProxy) && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
-		e = failure.New(failure.ProxyFailed, "the proxy %s cannot be reached", proxy.Host).
+	if (phase == phaseLookup || phase == phaseConnect || phase == phaseProxy) && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
+		return failure.New(failure.ProxyFailed, "the proxy %s cannot be reached", proxy.Host).
 			WithHint("check HTTPS_PROXY and NO_PROXY")
-		e.Sent, e.Attempts = failure.SentNo, 1
 	}
-	if proxy != nil && e.Code == failure.TLSUntrusted {
+	if e.Code == failure.TLSUntrusted {
 		e.Hint = "a proxy may be intercepting: name its certificates with --ca-file FILE or ca_file in the profile"
-	}
-	if sent != failure.SentNo {
-		e.Message += "; the request may have been processed"
 	}
 	return e
 }

@@ -1,0 +1,588 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/keychain"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// checkAll makes all checks, in the order in which they are told.
+func (r *run) checkAll(ctx context.Context, network bool) []finding {
+	limit := newLimit(r.env.Start, r.timeout)
+	ctx, cancel := limit.context(ctx)
+	defer cancel()
+	var all []finding
+	check := func(name string, run func(context.Context) []finding) {
+		findings, _, _ := inTime(ctx, name, checkLimit, func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
+		all = append(all, findings...)
+	}
+	check("program", r.checkProgram)
+	check("clock", func(context.Context) []finding { return checkClock(time.Now()) })
+	check("ci", r.checkCI)
+	check("shell", r.checkShell)
+	findings, file, _ := inTime(ctx, "profiles_file", checkLimit, func(ctx context.Context) ([]finding, *profile.File) {
+		return r.checkProfilesFile(ctx, limit)
+	})
+	all = append(all, findings...)
+	check("variables", func(context.Context) []finding { return r.checkVariables(file) })
+	findings, broken, answered := inTime(ctx, "keychain", checkLimit, func(ctx context.Context) ([]finding, error) {
+		return r.checkKeychain(ctx, limit)
+	})
+	all = append(all, findings...)
+	if !answered {
+		broken = secret.ErrTimeout
+	}
+	dirs := cache.UserDirs(r.env.lookup)
+	check("state_directory", func(context.Context) []finding {
+		return checkDir("state_directory", dirs.State, "refusals are not remembered, so a wrong password is sent again and again")
+	})
+	check("cache_directory", func(context.Context) []finding { return checkDir("cache_directory", dirs.Cache, "no token is cached") })
+
+	var states []*profileState
+	if file != nil { // else a finding says why
+		i := r.newInspector(ctx, limit, file)
+		if broken != nil {
+			i.store.giveUp(broken)
+		}
+		check("sealing_key", func(context.Context) []finding { return i.checkSealingKey() })
+		findings, states = r.checkProfiles(ctx, i)
+		all = append(all, findings...)
+	}
+	check("proxy", r.checkProxy)
+	check("certificates", r.checkCertificates)
+	check("runtime", r.checkRuntime)
+	if network {
+		all = append(all, r.checkNetwork(ctx, limit, states)...)
+	}
+	return all
+}
+
+func (r *run) checkProgram(context.Context) []finding {
+	findings := []finding{ok("program", "tokenfetch %s (%s, %s/%s)", r.env.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)}
+	const plenty = 64 // several connections, files and helpers at once
+	if n, known := openFiles(); known && n < plenty {
+		findings = append(findings, warning("open_files", "run: ulimit -n 256", "only %d files may be open at once", n))
+	}
+	return findings
+}
+
+// checkClock looks whether the clock can be right: with a wrong one certificates
+// are not valid, and holds and cached tokens do not end when they should.
+func checkClock(now time.Time) []finding {
+	const built = 2025
+	if now.UTC().Year() < built {
+		return []finding{warning("clock", "set this computer's clock", "this computer's clock is in the year %d", now.UTC().Year())}
+	}
+	return []finding{ok("clock", "%s", now.UTC().Format(time.RFC3339))}
+}
+
+func (r *run) checkCI(context.Context) []finding {
+	if name := r.env.ciVariable(); name != "" {
+		return []finding{ok("ci", "this is a CI job, as %s is set: tokens are cached only where a profile says cache = true", name)}
+	}
+	return []finding{ok("ci", "this is no CI job")}
+}
+
+// checkShell looks where completion scripts and the lines that load them are
+// usually put.
+func (r *run) checkShell(ctx context.Context) []finding {
+	shell := filepath.Base(r.env.getenv("SHELL"))
+	home := profile.Home(r.env.lookup)
+	scripts := map[string][]string{
+		"bash": {"/usr/share/bash-completion/completions/tokenfetch", "/usr/local/share/bash-completion/completions/tokenfetch", "/opt/homebrew/etc/bash_completion.d/tokenfetch", "~/.local/share/bash-completion/completions/tokenfetch"},
+		"zsh":  {"/usr/share/zsh/vendor-completions/_tokenfetch", "/usr/share/zsh/site-functions/_tokenfetch", "/usr/local/share/zsh/site-functions/_tokenfetch", "/opt/homebrew/share/zsh/site-functions/_tokenfetch"},
+		"fish": {"/usr/share/fish/vendor_completions.d/tokenfetch.fish", "/usr/local/share/fish/vendor_completions.d/tokenfetch.fish", "/opt/homebrew/share/fish/vendor_completions.d/tokenfetch.fish", "~/.config/fish/completions/tokenfetch.fish"},
+	}
+	startup := map[string][]string{"bash": {"~/.bashrc", "~/.bash_profile"}, "zsh": {"~/.zshrc"}, "fish": {"~/.config/fish/config.fish"}}
+	if scripts[shell] == nil || r.env.ci() {
+		return nil // nothing is known of this shell, or nobody types here
+	}
+	read := func(path string) string {
+		rest, below := strings.CutPrefix(path, "~/")
+		if below {
+			path = filepath.Join(home, rest)
+		}
+		if below && home == "" {
+			return ""
+		}
+		file, err := source.ReadRegular(ctx, path, 1<<20)
+		if err != nil {
+			return ""
+		}
+		return string(file.Data)
+	}
+	installed := slices.ContainsFunc(scripts[shell], func(path string) bool { return read(path) != "" }) ||
+		slices.ContainsFunc(startup[shell], func(path string) bool { return strings.Contains(read(path), "tokenfetch completion") })
+	if installed {
+		return []finding{ok("shell", "completion for %s is installed", shell)}
+	}
+	f := ok("shell", "completion for %s is not installed, as far as can be seen", shell)
+	f.hint = "tokenfetch completion --help says how"
+	return []finding{f}
+}
+
+// checkVariables looks for variables that are meant for this program but belong
+// to nothing, are empty, or are not used. file may be nil.
+func (r *run) checkVariables(file *profile.File) []finding {
+	owner := map[string]*provider.Definition{} // of each variable that is read; nil for our own
+	for _, name := range []string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", "TOKENFETCH_ERRORS"} {
+		owner[name] = nil
+	}
+	definitions, err := provider.Builtins()
+	if err != nil {
+		return []finding{r.failed("variables", levelError, err)}
+	}
+	for _, d := range definitions {
+		owner[d.Variable("environment")], owner[d.Variable("base_url")] = d, d
+		for _, f := range d.Fields {
+			owner[d.Variable(f.Name)], owner[d.Variable(f.Name)+"_FILE"] = d, d
+		}
+	}
+	unnamed, profileErr := r.unnamedProfile()
+	var findings []finding
+	if profileErr != nil {
+		findings = append(findings, r.failed("variables", levelError, profileErr))
+	}
+	if file != nil && unnamed != "" && unnamed != profile.Default && !slices.ContainsFunc(definitions, func(d *provider.Definition) bool {
+		return slices.Contains(file.Names(d.Name), unnamed)
+	}) {
+		findings = append(findings, warning("variables", "unset it, or let it name a profile", "TOKENFETCH_PROFILE names a profile that no provider has in the profiles file"))
+	}
+	used := 0
+	known := slices.Sorted(maps.Keys(owner))
+	for _, name := range r.variables() {
+		d, belongs := owner[name]
+		switch {
+		case !belongs:
+			hint := "unset it, or see tokenfetch help environment"
+			if near := profile.Nearest(name, known); near != "" {
+				hint = "was " + near + " meant?"
+			}
+			findings = append(findings, warning("variables", hint, "%s is set, but belongs to nothing", name))
+		case d == nil:
+		case r.env.getenv(name) == "":
+			e := failure.New(failure.VariableEmpty, "%s is set but empty", name).WithHint("%s", credential.EmptyHint(r.env.lookup))
+			findings = append(findings, r.failed("variables", levelError, e))
+		case profileErr == nil && unnamed != profile.Default:
+			findings = append(findings, warning("variables", "unset one of the two", "%s is set but not used: TOKENFETCH_PROFILE names a profile, which is read alone", name))
+		case name == d.Variable("environment") || name == d.Variable("base_url"):
+			if named := namedProfiles(file, d); len(named) > 0 {
+				findings = append(findings, warning("variables", "unset it where you use them; -e and --base-url choose the host for one run",
+					"%s is set, so the named profiles of %s cannot be used: %s", name, d.Name, strings.Join(named, ", ")))
+				continue
+			}
+			used++
+		default:
+			used++
+		}
+	}
+	if len(findings) == 0 {
+		findings = []finding{ok("variables", "%s of providers set", number(used, "variable"))}
+	}
+	return findings
+}
+
+// variables returns the names of the variables that are meant for this program.
+func (r *run) variables() []string {
+	var names []string
+	for _, entry := range r.env.Environ {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "TOKENFETCH_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func namedProfiles(file *profile.File, d *provider.Definition) []string {
+	if file == nil {
+		return nil
+	}
+	return slices.DeleteFunc(file.Names(d.Name), func(name string) bool { return name == profile.Default })
+}
+
+// checkProfilesFile looks for the profiles file and loads it; the file is nil if
+// that fails.
+func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *profile.File) {
+	const check = "profiles_file"
+	why := "the default place"
+	switch _, set := r.env.lookup("TOKENFETCH_CONFIG"); {
+	case r.config != "":
+		why = "named by --config"
+	case set:
+		why = "named by TOKENFETCH_CONFIG"
+	case filepath.IsAbs(r.env.getenv("XDG_CONFIG_HOME")) && runtime.GOOS != "windows":
+		why = "below XDG_CONFIG_HOME"
+	}
+	var findings []finding
+	file, err := r.loadProfilesWith(ctx, limit, func(note string) {
+		findings = append(findings, warning(check, "make it yours alone where you can", "%s", note))
+	})
+	if err != nil {
+		return append(findings, r.failed(check, levelError, err)), nil
+	}
+	const begin = "tokenfetch zeepay --help shows a profile to write, and the variables that do without"
+	switch touched := slices.ContainsFunc(provider.Names(), r.touches); {
+	case file.Path == "" && touched, file.Path != "" && !file.Exists && touched:
+		findings = append(findings, ok(check, "there is none, and variables are set: %s", cmp.Or(file.Path, "no home directory")))
+	case file.Path == "":
+		findings = append(findings, warning(check, begin, "there is no home directory, so there is no profiles file"))
+	case !file.Exists:
+		findings = append(findings, warning(check, begin, "%s (%s) does not exist", file.Path, why))
+	default:
+		findings = append(findings, ok(check, "%s (%s)", file.Path, why))
+	}
+	for _, t := range unknownTables(file) {
+		findings = append(findings, warning(check, "rename or remove it", "%s", t.message(file.Path)))
+	}
+	return findings, file
+}
+
+// touches reports whether a variable of the provider is set.
+func (r *run) touches(name string) bool {
+	prefix := provider.VariablePrefix(name)
+	return slices.ContainsFunc(r.env.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
+}
+
+// slow is how long the keychain may take before that is worth telling.
+const slow = time.Second
+
+// checkKeychain asks whether the keychain answers; err is why it does not.
+func (r *run) checkKeychain(ctx context.Context, limit *limit) (_ []finding, err error) {
+	const check, without = "keychain", "give secrets by files, variables or helpers: tokenfetch help environment"
+	start := time.Now()
+	err = r.pingKeychain(ctx, limit)
+	took := time.Since(start)
+	switch {
+	case errors.Is(err, keychain.ErrNoBus):
+		return []finding{warning(check, without, "there is no keychain here: there is no session bus (DBUS_SESSION_BUS_ADDRESS)")}, err
+	case errors.Is(err, keychain.ErrNotRunning):
+		return []finding{warning(check, "log in to your desktop session, or start a service such as gnome-keyring-daemon; or "+without, "no keychain service runs on the session bus")}, err
+	case errors.Is(err, secret.ErrUnavailable):
+		return []finding{warning(check, without, "%s", err)}, err
+	case errors.Is(err, secret.ErrLocked):
+		return []finding{warning(check, "unlock it in your desktop session", "%s", err)}, err
+	case errors.Is(err, secret.ErrTimeout):
+		e := failure.New(failure.KeychainTimeout, "%s", err).WithHint("check your keychain service; %s", without)
+		return []finding{r.failed(check, levelError, e)}, err
+	case err != nil:
+		return []finding{warning(check, without, "the keychain cannot be asked")}, err
+	case took > slow:
+		return []finding{warning(check, "check your keychain service", "the keychain answers, but took %v", took.Round(100*time.Millisecond))}, nil
+	}
+	return []finding{ok(check, "it answers and is unlocked")}, nil
+}
+
+// pingKeychain asks whether the keychain would answer, and starts nothing.
+func (r *run) pingKeychain(ctx context.Context, limit *limit) error {
+	ctx, done := limit.keychain(ctx)
+	defer done()
+	if r.env.Keychain == nil {
+		return (&keychain.Keychain{Getenv: r.env.getenv}).Ping(ctx)
+	}
+	_, err := r.env.Keychain.Get(ctx, "tokenfetch/ping") // an item that nobody stores
+	if errors.Is(err, secret.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// checkDir looks whether a directory of ours can be used; without says what that
+// means if it cannot.
+func checkDir(check, path, without string) []finding {
+	exists, err := cache.CheckDir(path)
+	switch {
+	case errors.Is(err, cache.ErrUnusable) && path == "":
+		return []finding{warning(check, "set HOME", "there is no home directory: %s", without)}
+	case errors.Is(err, cache.ErrUnusable):
+		return []finding{warning(check, "make it yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
+	case errors.Is(err, fs.ErrPermission):
+		return []finding{warning(check, "make it writable for you", "%s cannot be written; %s", path, without)}
+	case err != nil:
+		return []finding{warning(check, "free some space, or make it writable", "%s: %s; %s", path, whyNot(err), without)}
+	case !exists:
+		return []finding{ok(check, "%s does not exist yet; it is made when it is needed", path)}
+	}
+	return []finding{ok(check, "%s", path)}
+}
+
+// checkSealingKey looks for the key that seals cached tokens.
+func (i *inspector) checkSealingKey() []finding {
+	const check = "sealing_key"
+	where := "the keychain"
+	if i.file.CacheKey != nil {
+		where = "cache_key"
+	}
+	if s := i.file.CacheKey; s != nil && s.Command != nil {
+		if _, err := source.LookUp(s.Command[0]); err != nil {
+			f := i.run.failed(check, levelWarning, err)
+			f.message += ": no token is cached"
+			return []finding{f}
+		}
+		return []finding{ok(check, "from the helper of cache_key, which was not run")}
+	}
+	key, err := i.sealingKey()
+	switch {
+	case err != nil && i.file.CacheKey == nil:
+		return []finding{warning(check, "let cache_key in [tokenfetch] name a file or variable with a key, or go on without", "no token is cached: %s", cacheProblem(err))}
+	case err != nil:
+		return []finding{warning(check, "let it name 32 bytes or more, made at random", "no token is cached, as cache_key cannot be used: %s", cacheProblem(err))}
+	case key == nil:
+		return []finding{ok(check, "there is none yet; it is made with the first token that is cached")}
+	}
+	return []finding{ok(check, "from %s", where)}
+}
+
+// checkProfiles looks at each profile.
+func (r *run) checkProfiles(ctx context.Context, i *inspector) ([]finding, []*profileState) {
+	refs, err := i.all(ctx)
+	if err != nil {
+		return []finding{r.failed("profile", levelError, err)}, nil
+	}
+	var all []finding
+	var states []*profileState
+	for _, f := range refs {
+		findings, s, known := inTime(ctx, "profile", checkLimit, func(ctx context.Context) ([]finding, *profileState) {
+			s := i.inspect(ctx, f)
+			return r.profileFindings(s), s
+		})
+		all = append(all, findings...)
+		if known {
+			states = append(states, s)
+		}
+	}
+	return all, states
+}
+
+// profileFindings is what there is to say of a profile.
+func (r *run) profileFindings(s *profileState) []finding {
+	var findings []finding
+	for _, e := range s.told(r) {
+		if e.Code == failure.HeldBack {
+			continue // below
+		}
+		f := r.failed("profile", levelError, e)
+		if incomplete(e.Code) {
+			f.level = levelWarning
+		}
+		f.message = s.ref.String() + ": " + f.message
+		f.hint = cmp.Or(f.hint, "mend that, then run tokenfetch status "+s.ref.String())
+		findings = append(findings, f)
+	}
+	if findings == nil {
+		f := ok("profile", "%s: every field is found", s.ref)
+		if slices.ContainsFunc(s.plan.Places, func(place credential.Place) bool { return place.Kind == credential.Helper }) {
+			f.message += "; helpers were not run"
+		}
+		findings = []finding{f}
+	}
+	for _, place := range s.plan.Places {
+		if place.Shared && place.Field.Secret {
+			findings = append(findings, warning("profile", "run: chmod 600 FILE", "%s: %s can be read by others", s.ref, place.Where))
+		}
+	}
+	lockoutAfter := s.ref.definition.Policy.LockoutAfter
+	switch {
+	case s.hold != nil:
+		findings = append(findings, warning("hold", heldHint(s.ref), "%s: %s", s.ref, s.hold.Failure().Message))
+	case s.left != nil && *s.left < lockoutAfter:
+		findings = append(findings, warning("hold", "make sure of the credentials before the next run", "%s: %s locks the account after %d refusals in a row, and %d are left",
+			s.ref, s.ref.definition.Title, lockoutAfter, *s.left))
+	}
+	return findings
+}
+
+// incomplete reports whether a problem is that something is not there, which may
+// be meant so on this computer.
+func incomplete(code failure.Code) bool {
+	return slices.Contains([]failure.Code{
+		failure.FieldMissing, failure.HostMissing, failure.ProfileNotFound, failure.FileNotFound, failure.HelperNotFound, failure.InputTimeout,
+		failure.KeychainNotFound, failure.KeychainUnavailable, failure.KeychainLocked, failure.KeychainTimeout,
+	}, code)
+}
+
+// checkProxy looks at the proxy variables. Only HOST:PORT of one is shown.
+func (r *run) checkProxy(context.Context) []finding {
+	const check = "proxy"
+	var findings []finding
+	var name, host string
+	for _, candidate := range []string{"HTTPS_PROXY", "https_proxy"} {
+		value := r.env.getenv(candidate)
+		if value == "" {
+			continue
+		}
+		h, err := token.ProxyHost(value)
+		if err != nil {
+			e := failure.New(failure.ProxyInvalid, "%s %s", candidate, err).WithHint("write it as http://HOST:PORT, with its scheme")
+			return []finding{r.failed(check, levelError, e)}
+		}
+		switch {
+		case name == "":
+			name, host = candidate, h
+		case host != h:
+			findings = append(findings, warning(check, "unset one of them", "HTTPS_PROXY and https_proxy differ; the first is used"))
+		}
+	}
+	if name != "" {
+		findings = append(findings, ok(check, "https goes through %s, as %s says", host, name))
+	} else {
+		findings = append(findings, ok(check, "none"))
+		for _, other := range []string{"ALL_PROXY", "all_proxy"} {
+			if r.env.getenv(other) != "" {
+				findings = append(findings, warning(check, "set HTTPS_PROXY if a proxy is meant", "%s is set, but is not used", other))
+			}
+		}
+	}
+	for _, list := range []string{"NO_PROXY", "no_proxy"} {
+		for n, entry := range strings.Split(r.env.getenv(list), ",") {
+			entry = strings.TrimSpace(entry)
+			_, err := netip.ParsePrefix(entry)
+			if strings.ContainsAny(entry, " \t@?#") || strings.Contains(entry, "/") && err != nil {
+				findings = append(findings, warning(check, "write host names and addresses, with commas between them", "entry %d of %s is neither a host nor an address, and has no effect", n+1, list))
+			}
+		}
+	}
+	return findings
+}
+
+// checkCertificates looks which certificates are trusted where a profile names
+// none of its own.
+func (r *run) checkCertificates(ctx context.Context) []finding {
+	const check = "certificates"
+	var findings []finding
+	if runtime.GOOS != "darwin" && runtime.GOOS != "windows" { // these have stores of their own
+		if path := r.env.getenv("SSL_CERT_FILE"); path != "" {
+			file, err := source.ReadRegular(ctx, path, 16<<20)
+			if err == nil {
+				if _, bad := token.ParseCertificates(file.Data); bad != nil {
+					err = failure.New(failure.CAFileInvalid, "the file %s %s", path, bad)
+				}
+			}
+			if err != nil {
+				return []finding{warning(check, "unset SSL_CERT_FILE, or let it name a PEM file", "SSL_CERT_FILE: %s", r.explain(err).Message)}
+			}
+			findings = append(findings, ok(check, "SSL_CERT_FILE names what is trusted: %s", path))
+		}
+		if dir := r.env.getenv("SSL_CERT_DIR"); dir != "" && !slices.ContainsFunc(filepath.SplitList(dir), isDir) {
+			findings = append(findings, warning(check, "unset SSL_CERT_DIR, or let it name a directory", "SSL_CERT_DIR names no directory: %s", dir))
+		} else if dir != "" {
+			findings = append(findings, ok(check, "SSL_CERT_DIR names what is trusted: %s", dir))
+		}
+	}
+	roots, err := x509.SystemCertPool()
+	switch {
+	case err != nil || roots.Equal(x509.NewCertPool()):
+		findings = append(findings, warning(check, "install them (package ca-certificates), or name some with --ca-file FILE or ca_file", "this system trusts no certificate"))
+	case findings == nil:
+		findings = append(findings, ok(check, "those of the system are trusted"))
+	}
+	return findings
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// checkRuntime looks for settings of the Go runtime that weaken TLS, or print
+// lines that are not ours.
+func (r *run) checkRuntime(context.Context) []finding {
+	var names []string
+	for _, setting := range strings.Split(r.env.getenv("GODEBUG"), ",") {
+		name, value, _ := strings.Cut(setting, "=")
+		switch {
+		case strings.HasPrefix(name, "tls"), strings.HasPrefix(name, "x509"):
+		case name == "netdns" && strings.ContainsAny(value, "123456789"): // prints each look-up
+		case slices.Contains([]string{"gctrace", "inittrace", "schedtrace", "scavtrace", "gcpacertrace", "allocfreetrace"}, name) && value != "0":
+		default:
+			continue
+		}
+		names = append(names, name)
+	}
+	if names == nil {
+		return nil
+	}
+	return []finding{warning("runtime", "unset GODEBUG", "GODEBUG changes how certificates and TLS are checked, or what is printed: %s", strings.Join(names, ", "))}
+}
+
+// checkNetwork calls the hosts of the profiles, each once, all at the same time.
+func (r *run) checkNetwork(ctx context.Context, limit *limit, states []*profileState) []finding {
+	type target struct{ origin, caFile string }
+	var targets []*profileState
+	seen := map[target]bool{}
+	for _, s := range states {
+		if s.plan.Base.Host == "" {
+			continue
+		}
+		t := target{origin: s.plan.Base.Origin()}
+		if s.plan.Profile != nil {
+			t.caFile = s.plan.Profile.CAFile
+		}
+		if !seen[t] {
+			seen[t] = true
+			targets = append(targets, s)
+		}
+	}
+	if targets == nil {
+		return []finding{warning("network", "set up a profile first", "no profile says which host to call")}
+	}
+	defer r.console.waiting("the hosts of the profiles")()
+	results := make([][]finding, len(targets))
+	var all sync.WaitGroup
+	for n, s := range targets {
+		all.Go(func() {
+			results[n], _, _ = inTime(ctx, "network", time.Until(limit.end), func(ctx context.Context) ([]finding, struct{}) {
+				return r.checkHost(ctx, limit, s), struct{}{}
+			})
+		})
+	}
+	all.Wait()
+	return slices.Concat(results...)
+}
+
+// checkHost calls the host of a profile.
+func (r *run) checkHost(ctx context.Context, limit *limit, s *profileState) []finding {
+	const check = "network"
+	origin := s.plan.Base.Origin()
+	roots, err := r.loadRoots(ctx, limit, s.plan, "")
+	if err != nil {
+		return []finding{r.failed(check, levelError, err)}
+	}
+	client := token.Client{UserAgent: "tokenfetch/" + r.env.Version, Roots: roots, Getenv: r.env.getenv, Trace: r.console.info}
+	contact, err := client.Probe(ctx, origin)
+	if err != nil {
+		err = adviseAllowList(s.ref.definition, &call{environment: s.plan.Environment}, err)
+		f := r.failed(check, levelError, err)
+		f.message = origin + ": " + f.message
+		return []finding{f}
+	}
+	how := ""
+	if contact.Proxy != "" {
+		how += " through the proxy " + contact.Proxy
+	}
+	if contact.TLS != "" {
+		how += " with " + contact.TLS
+	}
+	return []finding{ok(check, "%s answers%s (status %d)", origin, how, contact.Status)}
+}

@@ -1,0 +1,45 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// CheckDir reports whether the directory path can be used: nil, or an error that
+// says why not. exists is false where it would have to be made, which this does
+// not do. In a directory that is there a file is written and removed again.
+func CheckDir(path string) (exists bool, err error) {
+	if path == "" {
+		return false, fmt.Errorf("%w: there is no home directory", ErrUnusable)
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, checkParent(path)
+	}
+	d, err := openDir(path, false)
+	if err != nil {
+		return true, err
+	}
+	file, err := d.writeTemp("check", []byte("this file may be removed\n"))
+	if err != nil {
+		return true, err
+	}
+	return true, os.Remove(file)
+}
+
+// checkParent reports whether the directory path could be made.
+func checkParent(path string) error {
+	parent := filepath.Dir(path)
+	info, err := os.Stat(parent)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && parent != path:
+		return checkParent(parent)
+	case err != nil || !ours(info):
+		return fmt.Errorf("%w: the directory above it belongs to another user", ErrUnusable)
+	case !writable(parent):
+		return fmt.Errorf("%w: the directory above it cannot be written", ErrUnusable)
+	}
+	return nil
+}

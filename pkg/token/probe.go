@@ -1,0 +1,67 @@
+package token
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+// Contact is how a server was reached.
+type Contact struct {
+	Proxy  string // HOST:PORT of the proxy, empty without one
+	TLS    string // version of the protocol, empty without TLS
+	Status int    // of the answer, whatever it means
+}
+
+// Probe asks origin (SCHEME://HOST:PORT) for the headers of its first page, as
+// Post would connect to it. Nothing of a user is sent, and no redirect is
+// followed. The error is a *failure.Error that says how far it came.
+func (c *Client) Probe(ctx context.Context, origin string) (Contact, error) {
+	target, err := url.Parse(origin + "/")
+	if err != nil {
+		return Contact{}, failure.New(failure.BadBaseURL, "the origin is not valid")
+	}
+	x := &exchange{client: c, target: target}
+	if err := c.checkProxy(target); err != nil {
+		return Contact{}, err
+	}
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, x.hooks()), http.MethodHead, target.String(), http.NoBody)
+	if err != nil {
+		return Contact{}, failure.New(failure.BadBaseURL, "the origin is not valid")
+	}
+	request.Header.Set("User-Agent", c.UserAgent)
+	x.enter(phaseConnect)
+	response, err := x.transport(request.Context()).RoundTrip(request)
+	phase, _, proxy := x.state()
+	if err != nil {
+		e := x.describe(ctx, err, phase, proxy)
+		if e.Code == failure.ConnectionLost {
+			e.Hint = "check the base address"
+		}
+		return Contact{}, e
+	}
+	response.Body.Close()
+	contact := Contact{Status: response.StatusCode}
+	if response.TLS != nil {
+		contact.TLS = tls.VersionName(response.TLS.Version)
+	}
+	if proxy != nil {
+		contact.Proxy = proxy.Host
+	}
+	return contact, nil
+}
+
+// ProxyHost returns HOST[:PORT] of the value of a proxy variable, without a user
+// or password. The error says that the value is not of its form.
+func ProxyHost(value string) (string, error) {
+	host, ok := proxyHost(value)
+	if !ok {
+		return "", errors.New("does not hold the address of a proxy")
+	}
+	return host, nil
+}
