@@ -114,7 +114,7 @@ func setUpScript(env *testscript.Env) error {
 // every run: its exit code, that no canary comes out, on a stream or in a file
 // (with -token, the token on standard output is expected), that standard error is
 // a few lines of printable ASCII, that a JSON error tells the same code, that no
-// file appears or vanishes (with -writes, they may, and places for secrets may
+// canary reaches a child's arguments or environment, that no file appears or vanishes (with -writes, they may, and places for secrets may
 // hold some), that no process stays, and that it ends in time.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	option := ""
@@ -128,8 +128,12 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	before := tree(ts)
 	start := time.Now()
+	stop := watchChildren(ts.MkAbs("."))
 	err = ts.Exec(args[1], args[2:]...)
 	took := time.Since(start)
+	if leaked := stop(); leaked != "" {
+		ts.Fatalf("%s", leaked)
+	}
 	got := 0
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		got = exit.ExitCode()
