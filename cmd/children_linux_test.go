@@ -74,10 +74,12 @@ func watchChildren(dir string) (stop func() string) {
 // be clean.
 func leakBelow(pid, dir string) string {
 	name, _ := os.ReadFile("/proc/" + pid + "/comm")
-	ours := string(name) == "tokenfetch\n"
+	ours, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 	for _, child := range childrenOf(pid) {
-		if ours {
-			if leaked := leakIn(child, dir); leaked != "" {
+		// Until it has started its program, a child is its parent's memory.
+		arguments, _ := os.ReadFile("/proc/" + child + "/cmdline")
+		if string(name) == "tokenfetch\n" && !bytes.Equal(arguments, ours) {
+			if leaked := leakIn(child, dir, arguments); leaked != "" {
 				return leaked
 			}
 		}
@@ -89,8 +91,7 @@ func leakBelow(pid, dir string) string {
 }
 
 // leakIn says where a canary stands in a process of the script, or "".
-func leakIn(pid, dir string) string {
-	arguments, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+func leakIn(pid, dir string, arguments []byte) string {
 	environ, err := os.ReadFile("/proc/" + pid + "/environ")
 	if err != nil || !bytes.Contains(environ, []byte("WORK="+dir+"\x00")) {
 		return ""
