@@ -139,7 +139,7 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:           "tokenfetch",
-		Short:         "Fetch bearer tokens from payment providers",
+		Short:         "fetch bearer tokens from payment providers",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
