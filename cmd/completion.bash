@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # bash completion for tokenfetch, also without the package bash-completion
 
 _tokenfetch() {
