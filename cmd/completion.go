@@ -16,9 +16,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// The scripts are our own where cobra's evaluate the line that is typed: there
-// the Tab key would start the helper in --password-file <(helper). cobra's for
-// bash also needs the package bash-completion.
+// cobra's scripts evaluate the line that is typed, so that the Tab key starts the
+// helper in --password-file <(helper), and the one for bash needs the package
+// bash-completion. These do neither. PowerShell has cobra's.
 var (
 	//go:embed completion.bash
 	bashCompletion string
