@@ -3,14 +3,29 @@ package cmd
 import (
 	"bytes"
 	"context"
+	_ "embed" // the completion scripts
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// cobra's scripts evaluate the line that is typed, so that the Tab key starts the
+// helper in --password-file <(helper), and the one for bash needs the package
+// bash-completion. These do neither. PowerShell has cobra's.
+var (
+	//go:embed completion.bash
+	bashCompletion string
+	//go:embed completion.zsh
+	zshCompletion string
+	//go:embed completion.fish
+	fishCompletion string
 )
 
 // newCompletion prints the completion script of a shell.
@@ -21,13 +36,19 @@ func (r *run) newCompletion(root *cobra.Command) *cobra.Command {
 		Short: "print the completion script for bash, zsh, fish or powershell",
 		Long: `Print the script that completes commands, providers, profiles and flags.
 
-  bash        source <(tokenfetch completion bash)
-  zsh         source <(tokenfetch completion zsh)
+  bash        eval "$(tokenfetch completion bash)"
+  zsh         eval "$(tokenfetch completion zsh)"
   fish        tokenfetch completion fish | source
   powershell  tokenfetch completion powershell | Out-String | Invoke-Expression
 
-Put the line into your shell's start-up file to have it in every session.`,
-		ValidArgs: shells,
+Put the line into your shell's start-up file to have it in every session, for
+zsh behind compinit. The packages of tokenfetch bring the scripts along.`,
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return shells, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return r.needVerb(cmd, "name a shell: "+strings.Join(shells, ", "))
@@ -35,21 +56,22 @@ Put the line into your shell's start-up file to have it in every session.`,
 			if len(args) > 1 {
 				return noArguments(cmd, args)
 			}
-			var script bytes.Buffer
-			generate := map[string]func() error{
-				"bash":       func() error { return root.GenBashCompletionV2(&script, true) },
-				"zsh":        func() error { return root.GenZshCompletion(&script) },
-				"fish":       func() error { return root.GenFishCompletion(&script, true) },
-				"powershell": func() error { return root.GenPowerShellCompletionWithDesc(&script) },
-			}[args[0]]
-			if generate == nil {
-				return failure.New(failure.UnexpectedArgument, "there is no completion for that shell").
-					WithHint("name one of %s", strings.Join(shells, ", "))
+			switch args[0] {
+			case "bash":
+				return r.print(bashCompletion)
+			case "zsh":
+				return r.print(zshCompletion)
+			case "fish":
+				return r.print(fishCompletion)
+			case "powershell":
+				var script bytes.Buffer
+				if err := root.GenPowerShellCompletionWithDesc(&script); err != nil {
+					return err
+				}
+				return r.print(script.String())
 			}
-			if err := generate(); err != nil {
-				return err
-			}
-			return r.print(script.String())
+			return failure.New(failure.UnexpectedArgument, "there is no completion for that shell").
+				WithHint("name one of %s", strings.Join(shells, ", "))
 		},
 	}
 }
@@ -76,15 +98,23 @@ func (r *run) profileNames(providerName string) []string {
 }
 
 // completeRefs completes the first word: PROVIDER/PROFILE. The providers
-// themselves are commands, which cobra completes.
+// themselves are commands, which cobra completes; a profile that they use
+// without its name is shown only behind a slash.
 func (r *run) completeRefs(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	name, _, slash := strings.Cut(word, "/")
-	if len(args) > 0 || !slash {
+	if len(args) > 0 || word == "" {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var refs []string
-	for _, profileName := range r.profileNames(name) {
-		refs = append(refs, name+"/"+profileName)
+	prefix, _, slash := strings.Cut(word, "/")
+	for _, name := range provider.Names() {
+		if name != prefix && (slash || !strings.HasPrefix(name, prefix)) {
+			continue
+		}
+		for _, profileName := range r.profileNames(name) {
+			if slash || profileName != profile.Default {
+				refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+provider.Title(name)))
+			}
+		}
 	}
 	return refs, cobra.ShellCompDirectiveNoFileComp
 }
@@ -96,7 +126,7 @@ func (r *run) completeProfiles(*cobra.Command, []string, string) ([]string, cobr
 	for _, name := range provider.Names() {
 		refs = append(refs, cobra.CompletionWithDesc(name, provider.Title(name)))
 		for _, profileName := range r.profileNames(name) {
-			refs = append(refs, name+"/"+profileName)
+			refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+provider.Title(name)))
 		}
 	}
 	return refs, cobra.ShellCompDirectiveNoFileComp
@@ -110,28 +140,64 @@ func (r *run) completeOneProfile(cmd *cobra.Command, args []string, word string)
 	return r.completeProfiles(cmd, args, word)
 }
 
-// completeFlags registers what the values of a provider's flags complete to.
+// completeFlags registers what the values of a provider's flags complete to,
+// where completeValues does not know it.
 func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
-	fixed := func(values []string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	var environments []string
+	for _, e := range d.Environments {
+		environments = append(environments, cobra.CompletionWithDesc(e.Name, e.BaseURL))
 	}
-	completions := map[string]cobra.CompletionFunc{
-		"environment": fixed(d.EnvironmentNames()),
-		"output":      fixed(output.Formats()),
-		"base-url":    cobra.NoFileCompletions,
-		"var":         cobra.NoFileCompletions,
-		"profile": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return r.profileNames(d.Name), cobra.ShellCompDirectiveNoFileComp
-		},
+	register(c, "environment", cobra.FixedCompletions(environments, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
+	register(c, "profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return r.profileNames(d.Name), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// completeValues registers what the values of all flags complete to that have
+// nothing of their own: one of a list to the list, files to files, and the rest
+// to nothing. Nor do the arguments of a command that takes none.
+func completeValues(c *cobra.Command) {
+	complete := func(f *pflag.Flag) {
+		if _, registered := c.GetFlagCompletionFunc(f.Name); !registered && f.NoOptDefVal == "" {
+			register(c, f.Name, valueCompletion(f))
+		}
+		_, f.Usage = pflag.UnquoteUsage(f) // the shells show it
 	}
-	for _, f := range d.Fields {
-		if !f.Secret {
-			completions[f.Flag()] = cobra.NoFileCompletions
+	if c.Use == c.Name() && c.ValidArgsFunction == nil {
+		c.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	c.Flags().VisitAll(complete)
+	c.PersistentFlags().VisitAll(complete)
+	for _, below := range c.Commands() {
+		completeValues(below)
+	}
+}
+
+// valueCompletion tells what to complete by the type of a flag's value, or by
+// the word for it.
+func valueCompletion(f *pflag.Flag) cobra.CompletionFunc {
+	if list, ok := f.Value.(*choice); ok {
+		return cobra.FixedCompletions(list.from, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder)
+	}
+	if word, _ := pflag.UnquoteUsage(f); word == "FILE" || word == "PATH" {
+		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	}
+	return cobra.NoFileCompletions
+}
+
+// completeFaults completes [PROVIDER:]FAULT.
+func completeFaults(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	faults := emulator.FaultNames()
+	if name, _, found := strings.Cut(word, ":"); found {
+		for i := range faults {
+			faults[i] = name + ":" + faults[i]
 		}
 	}
-	for name, complete := range completions {
-		if err := c.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic("cmd: completion of an unknown flag --" + name) // a fault of ours
-		}
+	return faults, cobra.ShellCompDirectiveNoFileComp
+}
+
+func register(c *cobra.Command, name string, complete cobra.CompletionFunc) {
+	if err := c.RegisterFlagCompletionFunc(name, complete); err != nil {
+		panic("cmd: completion of the flag --" + name) // a fault of ours
 	}
 }

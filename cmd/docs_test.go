@@ -35,7 +35,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
-var update = flag.Bool("update", false, "rewrite the generated parts of README.md and profiles.example.toml")
+var update = flag.Bool("update", false, "rewrite the generated parts of README.md, profiles.example.toml and the picture of a session")
 
 // The documents, seen from this directory.
 const (
@@ -119,7 +119,7 @@ func compareDocument(t *testing.T, path, want string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("%s is out of date (-want +got); run: go test ./cmd -run TestDocuments -update\n%s", path, diff)
+		t.Errorf("%s is out of date (-want +got); run: go test ./cmd -run %s -update\n%s", path, t.Name(), diff)
 	}
 }
 

@@ -68,6 +68,7 @@ only its demo credentials; anything else is a failed login.`,
 	flags.Var(&duration{value: &options.TokenTTL}, "token-ttl", "lifetime the replies state, such as 90s")
 	flags.Var(&duration{value: &options.Delay}, "delay", "wait before each reply, such as 300ms")
 	flags.StringArrayVar(&faults, "fault", nil, "fail as `[PROVIDER:]FAULT`, may be given again: "+strings.Join(emulator.FaultNames(), ", "))
+	register(c, "fault", completeFaults)
 	return c
 }
 

@@ -69,7 +69,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	// "zeepay/ci" on the command line is another name of this command.
-	if word := firstWord(r.env.Args); strings.HasPrefix(word, d.Name+"/") {
+	if word := firstWord(r.typed()); strings.HasPrefix(word, d.Name+"/") {
 		c.Aliases = []string{word}
 	}
 	flags := c.Flags()

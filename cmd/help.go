@@ -90,7 +90,14 @@ func (r *run) helpOf(cmd *cobra.Command) string {
 	if text == "" {
 		text = strings.ToUpper(cmd.Short[:1]) + cmd.Short[1:] + "."
 	}
-	fmt.Fprintf(&b, "%s\n\nUsage:\n  tokenfetch %s [flags]\n", text, use)
+	commands := available(cmd)
+	if len(commands) > 0 {
+		use += " COMMAND"
+	}
+	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s %s [flags]\n", text, cmd.Parent().CommandPath(), use)
+	if len(commands) > 0 {
+		b.WriteString("\nCommands:\n" + list(commands))
+	}
 	if cmd.Example != "" {
 		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
 	}
@@ -118,25 +125,36 @@ Usage:
 
 Providers:
 `)
-	providers := provider.Names()
-	var commands []*cobra.Command
-	for _, c := range root.Commands() {
-		if slices.Contains(providers, c.Name()) {
-			fmt.Fprintf(&b, "  %-12s %s\n", c.Name(), c.Short)
-		} else if !c.Hidden {
+	var providers, commands []*cobra.Command
+	for _, c := range available(root) {
+		if slices.Contains(provider.Names(), c.Name()) {
+			providers = append(providers, c)
+		} else {
 			commands = append(commands, c)
 		}
 	}
-	b.WriteString("\nCommands:\n")
-	slices.SortFunc(commands, func(a, b *cobra.Command) int { return cmp.Compare(a.Name(), b.Name()) })
-	for _, c := range commands {
-		fmt.Fprintf(&b, "  %-12s %s\n", c.Name(), c.Short)
-	}
+	b.WriteString(list(providers) + "\nCommands:\n" + list(commands))
 	b.WriteString("\nTopics (tokenfetch help TOPIC):\n")
 	for _, t := range topics() {
 		fmt.Fprintf(&b, "  %-12s %s\n", t.name, t.short)
 	}
 	fmt.Fprintf(&b, "\nFlags:\n%s", root.LocalFlags().FlagUsages())
+	return b.String()
+}
+
+// available returns the commands below one that are there for people, by name.
+func available(parent *cobra.Command) []*cobra.Command {
+	commands := slices.DeleteFunc(slices.Clone(parent.Commands()), func(c *cobra.Command) bool { return c.Hidden })
+	slices.SortFunc(commands, func(a, b *cobra.Command) int { return cmp.Compare(a.Name(), b.Name()) })
+	return commands
+}
+
+// list has a line for each command.
+func list(commands []*cobra.Command) string {
+	var b strings.Builder
+	for _, c := range commands {
+		fmt.Fprintf(&b, "  %-12s %s\n", c.Name(), c.Short)
+	}
 	return b.String()
 }
 

@@ -115,7 +115,9 @@ func (r *run) execute() error {
 	if slices.Contains(provider.Names(), word) {
 		name = provider.TokenVariable(word)
 	}
-	r.asked = whatAsked(r.env.Args, name, errorsDefault)
+	if !r.completing() {
+		r.asked = whatAsked(r.env.Args, name, errorsDefault)
+	}
 
 	root, err := r.newRoot()
 	if err != nil {
@@ -141,7 +143,7 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:           "tokenfetch",
-		Short:         "Fetch bearer tokens from payment providers",
+		Short:         "fetch bearer tokens from payment providers",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -179,6 +181,7 @@ func (r *run) newRoot() (*cobra.Command, error) {
 		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 			os.Stderr = null
 		}
+		completeValues(root)
 		return root, nil
 	}
 	// Only the command that is about to run needs strict flags.
@@ -187,6 +190,15 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	strict(command.Flags())
 	strict(flags)
 	return root, nil
+}
+
+// typed returns the command line, without the word by which a shell asks what it
+// completes to.
+func (r *run) typed() []string {
+	if r.completing() {
+		return r.env.Args[1:]
+	}
+	return r.env.Args
 }
 
 // completing reports whether a shell asks what the command line completes to.
@@ -198,7 +210,7 @@ func (r *run) completing() bool {
 // that a run feels, so only those are read that the arguments mention; where they
 // mention none the commands are just listed, for help and completion.
 func (r *run) addProviders(root *cobra.Command) error {
-	args := beforeDashes(r.env.Args)
+	args := beforeDashes(r.typed())
 	if found, _, _ := root.Find(args); found != root {
 		return nil // what cannot be found is reported when it is executed
 	}

@@ -108,7 +108,7 @@ func (tt *terminal) shown() string {
 // until waits for a condition.
 func (tt *terminal) until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for range 500 {
+	for range 3000 { // where much else runs a shell takes seconds to start
 		if condition() {
 			return
 		}

@@ -1,0 +1,368 @@
+package cmd
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// The manual pages are made here and not by the program: it would carry what
+// only a release needs. They consist of the help texts.
+
+var (
+	manDir     = flag.String("man", "", "write the manual pages into this `directory`, dated SOURCE_DATE_EPOCH")
+	manVersion = flag.String("man-version", "dev", "the `version` that the manual pages name")
+)
+
+// TestManPages checks the manual pages: there is one for every command and
+// topic, with every flag, and the programs that read such pages find no fault.
+// With -man it also writes them.
+func TestManPages(t *testing.T) {
+	day := time.Date(2001, 2, 3, 23, 59, 59, 0, time.UTC)
+	if *manDir != "" {
+		seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
+		if err != nil {
+			t.Fatal("SOURCE_DATE_EPOCH must say the date of the pages, in seconds")
+		}
+		day = time.Unix(seconds, 0).UTC()
+	}
+	pages := manPages(t, day, *manVersion)
+	if diff := cmp.Diff(pages, manPages(t, day, *manVersion)); diff != "" {
+		t.Errorf("made twice the pages differ (-first +second):\n%s", diff)
+	}
+
+	root := wholeTree(t)
+	names := []string{}
+	for _, topic := range topics() {
+		names = append(names, "tokenfetch-"+topic.name+".7")
+	}
+	walk(root, func(c *cobra.Command) {
+		name := pageName(c) + ".1"
+		names = append(names, name)
+		entries := regexp.MustCompile(`(?m)^\\fB.*`).FindAllString(pages[name], -1)
+		check := func(f *pflag.Flag) {
+			if !f.Hidden && !slices.ContainsFunc(entries, func(entry string) bool {
+				return regexp.MustCompile(regexp.QuoteMeta(roff("--"+f.Name)) + `\b`).MatchString(entry)
+			}) {
+				t.Errorf("%s has no entry for --%s", name, f.Name)
+			}
+		}
+		c.LocalFlags().VisitAll(check)
+		c.InheritedFlags().VisitAll(check)
+		if !c.HasParent() {
+			return
+		}
+		if reference := roff(pageName(c)) + `\fR(1)`; !strings.Contains(pages[pageName(c.Parent())+".1"], reference) {
+			t.Errorf("the page of %s does not lead to %s", c.Parent().CommandPath(), name)
+		}
+	})
+	made := []string{}
+	for name := range pages {
+		made = append(made, name)
+	}
+	slices.Sort(names)
+	slices.Sort(made)
+	if diff := cmp.Diff(names, made); diff != "" {
+		t.Errorf("the pages there should be and the pages there are (-want +got):\n%s", diff)
+	}
+
+	dir := *manDir
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	for name, page := range pages {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if *manDir == "" {
+		lintManPages(t, dir, names)
+	}
+}
+
+// lintManPages has the pages read by the programs that show them.
+func lintManPages(t *testing.T, dir string, names []string) {
+	for _, reader := range []struct {
+		name string
+		args []string
+	}{
+		{"man", []string{"--warnings", "-E", "UTF-8", "-l", "-Tutf8"}},
+		{"mandoc", []string{"-Tlint", "-Wwarning"}},
+	} {
+		t.Run(reader.name, func(t *testing.T) {
+			if _, err := exec.LookPath(reader.name); err != nil {
+				t.Skip(reader.name + " is not installed")
+			}
+			for _, name := range names {
+				command := exec.CommandContext(t.Context(), reader.name, append(slices.Clone(reader.args), name)...)
+				command.Dir = dir
+				command.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80", "MANROFFOPT=")
+				var stdout, stderr bytes.Buffer
+				command.Stdout, command.Stderr = &stdout, &stderr
+				if err := command.Run(); err != nil || stderr.Len() > 0 {
+					t.Errorf("%s: %v\n%s%s", name, err, stdout.String(), stderr.String())
+				}
+			}
+		})
+	}
+}
+
+// TestManPageText holds one page against what man shows of it.
+func TestManPageText(t *testing.T) {
+	if _, err := exec.LookPath("man"); err != nil {
+		t.Skip("man is not installed")
+	}
+	page := filepath.Join(t.TempDir(), "tokenfetch-zeepay.1")
+	text := manPages(t, time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC), "1.2.3")["tokenfetch-zeepay.1"]
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "man", "-E", "ascii", "-l", "-Tascii", page)
+	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80", "MAN_KEEP_FORMATTING=", "GROFF_NO_SGR=1")
+	out, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`.\x08`).ReplaceAllString(string(out), "")
+	for _, want := range []string{
+		"tokenfetch-zeepay - fetch a token from Zeepay\n",
+		"tokenfetch zeepay[/PROFILE] [flags]\n",
+		"       profile looks like:\n\n           [zeepay.default]\n",
+		"           client_secret  TOKENFETCH_ZEEPAY_CLIENT_SECRET\n",
+		"           client_id   = \"42\"\n",
+		"       -o, --output text|json|export|",
+		"tokenfetch 1.2.3 ", " 2001-02-03 ",
+		"\nSEE ALSO\n       tokenfetch(1), tokenfetch-environment(7), tokenfetch-exit-codes(7)",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the page does not show %q:\n%s", want, shown)
+			break
+		}
+	}
+}
+
+// wholeTree returns the root command with all commands of all providers.
+func wholeTree(t *testing.T) *cobra.Command {
+	t.Helper()
+	// It builds the providers that the arguments mention.
+	r := &run{env: Env{Args: provider.Names(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r.console = newConsole(&r.env)
+	root, err := r.newRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root.InitDefaultHelpCmd()
+	walk(root, func(c *cobra.Command) { c.InitDefaultHelpFlag() })
+	return root
+}
+
+// walk calls f for a command and all that are there for people below it.
+func walk(c *cobra.Command, f func(*cobra.Command)) {
+	f(c)
+	for _, below := range available(c) {
+		walk(below, f)
+	}
+}
+
+// pageName is the name of a command's page, without its section.
+func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+
+// manPages returns the pages by the names of their files.
+func manPages(t *testing.T, day time.Time, version string) map[string]string {
+	t.Helper()
+	r := &run{env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	root := wholeTree(t)
+	pages := map[string]string{}
+	begin := func(name, section, short string) *strings.Builder {
+		var b strings.Builder
+		fmt.Fprintf(&b, ".TH %s %s %s \"tokenfetch %s\" \"tokenfetch manual\"\n", strings.ToUpper(roff(name)), section, day.Format(time.DateOnly), version)
+		b.WriteString(".nh\n.ad l\n") // names of pages and addresses stay whole
+		fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(name), roff(short))
+		return &b
+	}
+	walk(root, func(c *cobra.Command) {
+		b := begin(pageName(c), "1", c.Short)
+		text, rest, _ := strings.Cut(r.helpOf(c), "\n\nUsage:\n")
+		usage, _, _ := strings.Cut(rest, "\n\n")
+		b.WriteString(".SH SYNOPSIS\n")
+		for i, line := range strings.Split(strings.TrimRight(usage, "\n"), "\n") {
+			if i > 0 {
+				b.WriteString(".br\n")
+			}
+			b.WriteString(synopsis(c, strings.TrimSpace(line)) + "\n")
+		}
+		b.WriteString(".SH DESCRIPTION\n" + roffText(text))
+		if commands := available(c); len(commands) > 0 {
+			b.WriteString(".SH COMMANDS\n")
+			for _, below := range commands {
+				fmt.Fprintf(b, ".TP\n\\fB%s\\fR(1)\n%s\n", roff(pageName(below)), roff(below.Short))
+			}
+		}
+		b.WriteString(".SH OPTIONS\n" + options(c.LocalFlags()))
+		if c.HasParent() {
+			b.WriteString(".SS Options of every command\n" + options(c.InheritedFlags()))
+		}
+		if c.Example != "" {
+			b.WriteString(".SH EXAMPLES\n" + roffText(c.Example))
+		}
+		if !c.HasParent() {
+			aboutAll(t, b)
+		}
+		b.WriteString(".SH SEE ALSO\n" + seeAlso(c) + "\n")
+		pages[pageName(c)+".1"] = b.String()
+	})
+	for _, topic := range topics() {
+		name := "tokenfetch-" + topic.name
+		text, err := topic.text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := begin(name, "7", topic.short)
+		fmt.Fprintf(b, ".SH DESCRIPTION\n%s.SH SEE ALSO\n\\fBtokenfetch\\fR(1)\n", roffText(text))
+		pages[name+".7"] = b.String()
+	}
+	return pages
+}
+
+// aboutAll writes what only the page of the program itself says.
+func aboutAll(t *testing.T, b *strings.Builder) {
+	t.Helper()
+	codes, err := exitCodesTopic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, codes, _ = strings.Cut(codes, "\n\n")
+	b.WriteString(".SH EXIT STATUS\n" + roffText(codes))
+	b.WriteString(".SH ENVIRONMENT\nThe variables are listed in \\fBtokenfetch\\-environment\\fR(7).\n")
+	lookup := func(name string) (string, bool) {
+		if name == "HOME" {
+			return "/HOME", true
+		}
+		return "", false
+	}
+	profiles, err := profile.Path(lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs := cache.UserDirs(lookup)
+	b.WriteString(".SH FILES\n")
+	for _, file := range [][2]string{
+		{profiles, "the profiles; $TOKENFETCH_CONFIG or --config names another file"},
+		{dirs.Cache, "sealed tokens; in $XDG_CACHE_HOME if that is set"},
+		{dirs.State, "fingerprints of refused credentials; in $XDG_STATE_HOME if that is set"},
+	} {
+		path := strings.Replace(filepath.ToSlash(file[0]), "/HOME", "~", 1)
+		fmt.Fprintf(b, ".TP\n\\fI%s\\fR\n%s\n", roff(path), roff(file[1]))
+	}
+}
+
+// seeAlso leads up, and to the topics.
+func seeAlso(c *cobra.Command) string {
+	var pages []string
+	for parent := c.Parent(); parent != nil; parent = parent.Parent() {
+		pages = append(pages, `\fB`+roff(pageName(parent))+`\fR(1)`)
+	}
+	for _, topic := range topics() {
+		pages = append(pages, `\fB`+roff("tokenfetch-"+topic.name)+`\fR(7)`)
+	}
+	return strings.Join(pages, ",\n")
+}
+
+// synopsis is a line of usage: the command in bold, what stands for something
+// else in italics.
+func synopsis(c *cobra.Command, line string) string {
+	rest := strings.TrimPrefix(line, c.CommandPath())
+	return `\fB` + roff(c.CommandPath()) + `\fR` + regexp.MustCompile(`[A-Z]{2,}|flags`).ReplaceAllString(roff(rest), `\fI$0\fR`)
+}
+
+// flagLine is a line of pflag's table: the flag, the word for its value, the
+// meaning.
+var flagLine = regexp.MustCompile(`^ +((?:-\w, )?--[a-z][a-z-]*)(?: (\S+))? {2,}(\S.*)$`)
+
+// options lists flags as the help texts do.
+func options(flags *pflag.FlagSet) string {
+	var b strings.Builder
+	for line := range strings.Lines(flags.FlagUsages()) {
+		m := flagLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
+		if m == nil {
+			panic("this is no line of a table of flags: " + line)
+		}
+		b.WriteString(".TP\n\\fB" + strings.ReplaceAll(roff(m[1]), ", ", `\fR, \fB`) + `\fR`)
+		if m[2] != "" {
+			b.WriteString(` \fI` + roff(m[2]) + `\fR`)
+		}
+		b.WriteString("\n" + roff(m[3]) + "\n")
+	}
+	return b.String()
+}
+
+// roffText sets a help text: lines that begin at the margin are filled,
+// indented ones stand as they are, in a block of their own.
+func roffText(text string) string {
+	var b strings.Builder
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	indented := func(line string) bool { return strings.HasPrefix(line, " ") }
+	for i, blank := 0, false; i < len(lines); {
+		switch line := lines[i]; {
+		case line == "":
+			blank = true
+			i++
+			continue
+		case indented(line):
+			from := i
+			for i < len(lines) && (lines[i] == "" || indented(lines[i])) {
+				i++
+			}
+			if blank && from > 0 {
+				b.WriteString(".sp\n")
+			}
+			b.WriteString(".RS 4\n.nf\n" + roff(dedent(lines[from:i])) + ".fi\n.RE\n")
+			blank = lines[i-1] == ""
+		default:
+			if blank || i > 0 && indented(lines[i-1]) {
+				b.WriteString(".PP\n")
+			}
+			b.WriteString(roff(line) + "\n")
+			blank = false
+			i++
+		}
+	}
+	return b.String()
+}
+
+// dedent removes the spaces that all lines begin with, and empty lines at the
+// end.
+func dedent(lines []string) string {
+	text := strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n"
+	for !regexp.MustCompile(`(?m)^[^ \n]`).MatchString(text) {
+		text = regexp.MustCompile(`(?m)^ `).ReplaceAllString(text, "")
+	}
+	return text
+}
+
+// roff writes text so that it is shown as it is.
+func roff(text string) string {
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(text)
+	text = regexp.MustCompile(`(?m)^\.`).ReplaceAllString(text, `\&.`)
+	// A long address may be broken behind a slash.
+	return regexp.MustCompile(`://\S+`).ReplaceAllStringFunc(text, func(address string) string {
+		return "://" + strings.ReplaceAll(address[len("://"):], "/", `/\:`)
+	})
+}
