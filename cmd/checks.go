@@ -33,20 +33,22 @@ func (r *run) checkAll(ctx context.Context, network bool) []finding {
 	ctx, cancel := limit.context(ctx)
 	defer cancel()
 	var all []finding
+	// No check takes all the time that is left from the others.
+	most := func() time.Duration { return min(checkLimit, time.Until(limit.end)/2) }
 	check := func(name string, run func(context.Context) []finding) {
-		findings, _, _ := inTime(ctx, name, checkLimit, func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
+		findings, _, _ := inTime(ctx, name, most(), func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
 		all = append(all, findings...)
 	}
 	check("program", r.checkProgram)
 	check("clock", func(context.Context) []finding { return checkClock(time.Now()) })
 	check("ci", r.checkCI)
 	check("shell", r.checkShell)
-	findings, file, _ := inTime(ctx, "profiles_file", checkLimit, func(ctx context.Context) ([]finding, *profile.File) {
+	findings, file, _ := inTime(ctx, "profiles_file", most(), func(ctx context.Context) ([]finding, *profile.File) {
 		return r.checkProfilesFile(ctx, limit)
 	})
 	all = append(all, findings...)
 	check("variables", func(context.Context) []finding { return r.checkVariables(file) })
-	findings, broken, answered := inTime(ctx, "keychain", checkLimit, func(ctx context.Context) ([]finding, error) {
+	findings, broken, answered := inTime(ctx, "keychain", most(), func(ctx context.Context) ([]finding, error) {
 		return r.checkKeychain(ctx, limit)
 	})
 	all = append(all, findings...)
@@ -198,7 +200,10 @@ func (r *run) checkVariables(file *profile.File) []finding {
 		}
 	}
 	if len(findings) == 0 {
-		findings = []finding{ok("variables", "%s of providers set", number(used, "variable"))}
+		findings = []finding{ok("variables", "no variable of a provider is set")}
+		if used > 0 {
+			findings = []finding{ok("variables", "%s of providers, all of them known", number(used, "variable"))}
+		}
 	}
 	return findings
 }
@@ -316,7 +321,7 @@ func checkDir(check, path, without string) []finding {
 	case errors.Is(err, cache.ErrUnusable) && path == "":
 		return []finding{warning(check, "set HOME", "there is no home directory: %s", without)}
 	case errors.Is(err, cache.ErrUnusable):
-		return []finding{warning(check, "make it yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
+		return []finding{warning(check, "make it a directory of yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
 	case errors.Is(err, fs.ErrPermission):
 		return []finding{warning(check, "make it writable for you", "%s cannot be written; %s", path, without)}
 	case err != nil:
@@ -363,7 +368,7 @@ func (r *run) checkProfiles(ctx context.Context, i *inspector) ([]finding, []*pr
 	var all []finding
 	var states []*profileState
 	for _, f := range refs {
-		findings, s, known := inTime(ctx, "profile", checkLimit, func(ctx context.Context) ([]finding, *profileState) {
+		findings, s, known := inTime(ctx, "profile", min(checkLimit, time.Until(i.limit.end)/2), func(ctx context.Context) ([]finding, *profileState) {
 			s := i.inspect(ctx, f)
 			return r.profileFindings(s), s
 		})
@@ -399,7 +404,7 @@ func (r *run) profileFindings(s *profileState) []finding {
 	}
 	for _, place := range s.plan.Places {
 		if place.Shared && place.Field.Secret {
-			findings = append(findings, warning("profile", "run: chmod 600 FILE", "%s: %s can be read by others", s.ref, place.Where))
+			findings = append(findings, warning("profile", "run: chmod 600 FILE", "%s: others can read %s in %s", s.ref, place.Field.Name, place.Where))
 		}
 	}
 	lockoutAfter := s.ref.definition.Policy.LockoutAfter
