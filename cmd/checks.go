@@ -249,8 +249,10 @@ func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *
 	}
 	const begin = "tokenfetch zeepay --help shows a profile to write, and the variables that do without"
 	switch touched := slices.ContainsFunc(provider.Names(), r.touches); {
-	case file.Path == "" && touched, file.Path != "" && !file.Exists && touched:
-		findings = append(findings, ok(check, "there is none, and variables are set: %s", cmp.Or(file.Path, "no home directory")))
+	case touched && file.Path == "":
+		findings = append(findings, ok(check, "there is no home directory for one; variables are set instead"))
+	case touched && !file.Exists:
+		findings = append(findings, ok(check, "%s (%s) does not exist; variables are set instead", file.Path, why))
 	case file.Path == "":
 		findings = append(findings, warning(check, begin, "there is no home directory, so there is no profiles file"))
 	case !file.Exists:
@@ -514,7 +516,7 @@ func isDir(path string) bool {
 // lines that are not ours.
 func (r *run) checkRuntime(context.Context) []finding {
 	var names []string
-	for _, setting := range strings.Split(r.env.getenv("GODEBUG"), ",") {
+	for setting := range strings.SplitSeq(r.env.getenv("GODEBUG"), ",") {
 		name, value, _ := strings.Cut(setting, "=")
 		switch {
 		case strings.HasPrefix(name, "tls"), strings.HasPrefix(name, "x509"):

@@ -128,7 +128,7 @@ client_secret = "cs"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := test.setup.build(t)
+			w := test.build(t)
 			w.write("secret", canary, 0o600)
 			w.write("shared", canary, 0o644)
 			w.write("name", "u", 0o600)
