@@ -3,17 +3,13 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"io/fs"
 	"maps"
-	"net/netip"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
@@ -24,7 +20,6 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // checkAll makes all checks, in the order in which they are told.
@@ -33,20 +28,22 @@ func (r *run) checkAll(ctx context.Context, network bool) []finding {
 	ctx, cancel := limit.context(ctx)
 	defer cancel()
 	var all []finding
+	// No check takes all the time that is left from the others.
+	most := func() time.Duration { return min(checkLimit, time.Until(limit.end)/2) }
 	check := func(name string, run func(context.Context) []finding) {
-		findings, _, _ := inTime(ctx, name, checkLimit, func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
+		findings, _, _ := inTime(ctx, name, most(), func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
 		all = append(all, findings...)
 	}
 	check("program", r.checkProgram)
 	check("clock", func(context.Context) []finding { return checkClock(time.Now()) })
 	check("ci", r.checkCI)
 	check("shell", r.checkShell)
-	findings, file, _ := inTime(ctx, "profiles_file", checkLimit, func(ctx context.Context) ([]finding, *profile.File) {
+	findings, file, _ := inTime(ctx, "profiles_file", most(), func(ctx context.Context) ([]finding, *profile.File) {
 		return r.checkProfilesFile(ctx, limit)
 	})
 	all = append(all, findings...)
 	check("variables", func(context.Context) []finding { return r.checkVariables(file) })
-	findings, broken, answered := inTime(ctx, "keychain", checkLimit, func(ctx context.Context) ([]finding, error) {
+	findings, broken, answered := inTime(ctx, "keychain", most(), func(ctx context.Context) ([]finding, error) {
 		return r.checkKeychain(ctx, limit)
 	})
 	all = append(all, findings...)
@@ -198,7 +195,10 @@ func (r *run) checkVariables(file *profile.File) []finding {
 		}
 	}
 	if len(findings) == 0 {
-		findings = []finding{ok("variables", "%s of providers set", number(used, "variable"))}
+		findings = []finding{ok("variables", "no variable of a provider is set")}
+		if used > 0 {
+			findings = []finding{ok("variables", "%s of providers, all of them known", number(used, "variable"))}
+		}
 	}
 	return findings
 }
@@ -244,8 +244,10 @@ func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *
 	}
 	const begin = "tokenfetch zeepay --help shows a profile to write, and the variables that do without"
 	switch touched := slices.ContainsFunc(provider.Names(), r.touches); {
-	case file.Path == "" && touched, file.Path != "" && !file.Exists && touched:
-		findings = append(findings, ok(check, "there is none, and variables are set: %s", cmp.Or(file.Path, "no home directory")))
+	case touched && file.Path == "":
+		findings = append(findings, ok(check, "there is no home directory for one; variables are set instead"))
+	case touched && !file.Exists:
+		findings = append(findings, ok(check, "%s (%s) does not exist; variables are set instead", file.Path, why))
 	case file.Path == "":
 		findings = append(findings, warning(check, begin, "there is no home directory, so there is no profiles file"))
 	case !file.Exists:
@@ -316,7 +318,7 @@ func checkDir(check, path, without string) []finding {
 	case errors.Is(err, cache.ErrUnusable) && path == "":
 		return []finding{warning(check, "set HOME", "there is no home directory: %s", without)}
 	case errors.Is(err, cache.ErrUnusable):
-		return []finding{warning(check, "make it yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
+		return []finding{warning(check, "make it a directory of yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
 	case errors.Is(err, fs.ErrPermission):
 		return []finding{warning(check, "make it writable for you", "%s cannot be written; %s", path, without)}
 	case err != nil:
@@ -363,7 +365,7 @@ func (r *run) checkProfiles(ctx context.Context, i *inspector) ([]finding, []*pr
 	var all []finding
 	var states []*profileState
 	for _, f := range refs {
-		findings, s, known := inTime(ctx, "profile", checkLimit, func(ctx context.Context) ([]finding, *profileState) {
+		findings, s, known := inTime(ctx, "profile", min(checkLimit, time.Until(i.limit.end)/2), func(ctx context.Context) ([]finding, *profileState) {
 			s := i.inspect(ctx, f)
 			return r.profileFindings(s), s
 		})
@@ -399,7 +401,7 @@ func (r *run) profileFindings(s *profileState) []finding {
 	}
 	for _, place := range s.plan.Places {
 		if place.Shared && place.Field.Secret {
-			findings = append(findings, warning("profile", "run: chmod 600 FILE", "%s: %s can be read by others", s.ref, place.Where))
+			findings = append(findings, warning("profile", "run: chmod 600 FILE", "%s: others can read %s in %s", s.ref, place.Field.Name, place.Where))
 		}
 	}
 	lockoutAfter := s.ref.definition.Policy.LockoutAfter
@@ -422,94 +424,11 @@ func incomplete(code failure.Code) bool {
 	}, code)
 }
 
-// checkProxy looks at the proxy variables. Only HOST:PORT of one is shown.
-func (r *run) checkProxy(context.Context) []finding {
-	const check = "proxy"
-	var findings []finding
-	var name, host string
-	for _, candidate := range []string{"HTTPS_PROXY", "https_proxy"} {
-		value := r.env.getenv(candidate)
-		if value == "" {
-			continue
-		}
-		h, err := token.ProxyHost(value)
-		if err != nil {
-			e := failure.New(failure.ProxyInvalid, "%s %s", candidate, err).WithHint("write it as http://HOST:PORT, with its scheme")
-			return []finding{r.failed(check, levelError, e)}
-		}
-		switch {
-		case name == "":
-			name, host = candidate, h
-		case host != h:
-			findings = append(findings, warning(check, "unset one of them", "HTTPS_PROXY and https_proxy differ; the first is used"))
-		}
-	}
-	if name != "" {
-		findings = append(findings, ok(check, "https goes through %s, as %s says", host, name))
-	} else {
-		findings = append(findings, ok(check, "none"))
-		for _, other := range []string{"ALL_PROXY", "all_proxy"} {
-			if r.env.getenv(other) != "" {
-				findings = append(findings, warning(check, "set HTTPS_PROXY if a proxy is meant", "%s is set, but is not used", other))
-			}
-		}
-	}
-	for _, list := range []string{"NO_PROXY", "no_proxy"} {
-		for n, entry := range strings.Split(r.env.getenv(list), ",") {
-			entry = strings.TrimSpace(entry)
-			_, err := netip.ParsePrefix(entry)
-			if strings.ContainsAny(entry, " \t@?#") || strings.Contains(entry, "/") && err != nil {
-				findings = append(findings, warning(check, "write host names and addresses, with commas between them", "entry %d of %s is neither a host nor an address, and has no effect", n+1, list))
-			}
-		}
-	}
-	return findings
-}
-
-// checkCertificates looks which certificates are trusted where a profile names
-// none of its own.
-func (r *run) checkCertificates(ctx context.Context) []finding {
-	const check = "certificates"
-	var findings []finding
-	if runtime.GOOS != "darwin" && runtime.GOOS != "windows" { // these have stores of their own
-		if path := r.env.getenv("SSL_CERT_FILE"); path != "" {
-			file, err := source.ReadRegular(ctx, path, 16<<20)
-			if err == nil {
-				if _, bad := token.ParseCertificates(file.Data); bad != nil {
-					err = failure.New(failure.CAFileInvalid, "the file %s %s", path, bad)
-				}
-			}
-			if err != nil {
-				return []finding{warning(check, "unset SSL_CERT_FILE, or let it name a PEM file", "SSL_CERT_FILE: %s", r.explain(err).Message)}
-			}
-			findings = append(findings, ok(check, "SSL_CERT_FILE names what is trusted: %s", path))
-		}
-		if dir := r.env.getenv("SSL_CERT_DIR"); dir != "" && !slices.ContainsFunc(filepath.SplitList(dir), isDir) {
-			findings = append(findings, warning(check, "unset SSL_CERT_DIR, or let it name a directory", "SSL_CERT_DIR names no directory: %s", dir))
-		} else if dir != "" {
-			findings = append(findings, ok(check, "SSL_CERT_DIR names what is trusted: %s", dir))
-		}
-	}
-	roots, err := x509.SystemCertPool()
-	switch {
-	case err != nil || roots.Equal(x509.NewCertPool()):
-		findings = append(findings, warning(check, "install them (package ca-certificates), or name some with --ca-file FILE or ca_file", "this system trusts no certificate"))
-	case findings == nil:
-		findings = append(findings, ok(check, "those of the system are trusted"))
-	}
-	return findings
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
 // checkRuntime looks for settings of the Go runtime that weaken TLS, or print
 // lines that are not ours.
 func (r *run) checkRuntime(context.Context) []finding {
 	var names []string
-	for _, setting := range strings.Split(r.env.getenv("GODEBUG"), ",") {
+	for setting := range strings.SplitSeq(r.env.getenv("GODEBUG"), ",") {
 		name, value, _ := strings.Cut(setting, "=")
 		switch {
 		case strings.HasPrefix(name, "tls"), strings.HasPrefix(name, "x509"):
@@ -524,65 +443,4 @@ func (r *run) checkRuntime(context.Context) []finding {
 		return nil
 	}
 	return []finding{warning("runtime", "unset GODEBUG", "GODEBUG changes how certificates and TLS are checked, or what is printed: %s", strings.Join(names, ", "))}
-}
-
-// checkNetwork calls the hosts of the profiles, each once, all at the same time.
-func (r *run) checkNetwork(ctx context.Context, limit *limit, states []*profileState) []finding {
-	type target struct{ origin, caFile string }
-	var targets []*profileState
-	seen := map[target]bool{}
-	for _, s := range states {
-		if s.plan.Base.Host == "" {
-			continue
-		}
-		t := target{origin: s.plan.Base.Origin()}
-		if s.plan.Profile != nil {
-			t.caFile = s.plan.Profile.CAFile
-		}
-		if !seen[t] {
-			seen[t] = true
-			targets = append(targets, s)
-		}
-	}
-	if targets == nil {
-		return []finding{warning("network", "set up a profile first", "no profile says which host to call")}
-	}
-	defer r.console.waiting("the hosts of the profiles")()
-	results := make([][]finding, len(targets))
-	var all sync.WaitGroup
-	for n, s := range targets {
-		all.Go(func() {
-			results[n], _, _ = inTime(ctx, "network", time.Until(limit.end), func(ctx context.Context) ([]finding, struct{}) {
-				return r.checkHost(ctx, limit, s), struct{}{}
-			})
-		})
-	}
-	all.Wait()
-	return slices.Concat(results...)
-}
-
-// checkHost calls the host of a profile.
-func (r *run) checkHost(ctx context.Context, limit *limit, s *profileState) []finding {
-	const check = "network"
-	origin := s.plan.Base.Origin()
-	roots, err := r.loadRoots(ctx, limit, s.plan, "")
-	if err != nil {
-		return []finding{r.failed(check, levelError, err)}
-	}
-	client := token.Client{UserAgent: "tokenfetch/" + r.env.Version, Roots: roots, Getenv: r.env.getenv, Trace: r.console.info}
-	contact, err := client.Probe(ctx, origin)
-	if err != nil {
-		err = adviseAllowList(s.ref.definition, &call{environment: s.plan.Environment}, err)
-		f := r.failed(check, levelError, err)
-		f.message = origin + ": " + f.message
-		return []finding{f}
-	}
-	how := ""
-	if contact.Proxy != "" {
-		how += " through the proxy " + contact.Proxy
-	}
-	if contact.TLS != "" {
-		how += " with " + contact.TLS
-	}
-	return []finding{ok(check, "%s answers%s (status %d)", origin, how, contact.Status)}
 }

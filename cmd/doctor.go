@@ -81,11 +81,9 @@ func (r *run) doctor(ctx context.Context, network bool, format string) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	text := ""
+	text := r.findingsText(findings)
 	if format == "json" {
 		text = string(r.findingsJSON(findings))
-	} else {
-		text = r.findingsText(findings)
 	}
 	if err := r.print(text); err != nil {
 		return err

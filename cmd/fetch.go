@@ -77,7 +77,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	flags.StringVarP(&o.profile, "profile", "p", "", "profile to use, a `NAME` of the profiles file")
 	addHostFlags(flags, d, &o.environment, &o.baseURL)
 	addFieldFlags(flags, d)
-	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "how the token is printed")
+	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "print the token as `FORMAT`: "+strings.Join(output.Formats(), ", "))
 	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for the formats that set one")
 	addFetchFlags(flags, &o)
 	r.completeFlags(c, d)

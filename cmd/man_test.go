@@ -147,7 +147,7 @@ func TestManPageText(t *testing.T) {
 		"       profile looks like:\n\n           [zeepay.default]\n",
 		"           client_secret  TOKENFETCH_ZEEPAY_CLIENT_SECRET\n",
 		"           client_id   = \"42\"\n",
-		"       -o, --output text|json|export|",
+		"       -o, --output FORMAT\n              print the token as FORMAT: text, json, export, fish, powershell,\n",
 		"tokenfetch 1.2.3 ", " 2001-02-03 ",
 		"\nSEE ALSO\n       tokenfetch(1), tokenfetch-environment(7), tokenfetch-exit-codes(7)",
 	} {

@@ -47,8 +47,6 @@ var rowsNotRun = map[string]string{
 	"KEY-08": "needs macOS, over SSH",
 	"KEY-09": "needs the keychain of macOS",
 	"KEY-10": "needs the keychain of macOS",
-	"KEY-11": "needs login, which does not exist yet",
-	"KEY-12": "needs login, which does not exist yet",
 	"KEY-14": "needs login, which does not exist yet",
 	"KEY-19": "needs login, which does not exist yet",
 	"KEY-21": "needs logout, which does not exist yet",

@@ -3,6 +3,7 @@ package keychain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -214,6 +215,7 @@ func getLocked(t *testing.T, person string) string {
 const (
 	childAddress = "TEST_BUS_ADDRESS"
 	childPerson  = "TEST_PERSON" // not empty if somebody can answer a dialog
+	childPing    = "TEST_PING"   // not empty for Ping instead of Get
 )
 
 func TestMain(m *testing.M) {
@@ -226,14 +228,19 @@ func TestMain(m *testing.M) {
 			os.Stdout.WriteString("asked, ")
 			return context.Background(), func() {}
 		}
-		_, err := k.Get(ctx, "a")
-		os.Stdout.WriteString(err.Error())
+		var err error
+		if os.Getenv(childPing) != "" {
+			err = k.Ping(ctx)
+		} else {
+			_, err = k.Get(ctx, "a")
+		}
+		fmt.Print(err)
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func getInChild(t *testing.T, address string) (message string, dir string) {
+func getInChild(t *testing.T, address string, more ...string) (message string, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	// Whoever would start a daemon leaves a trace.
@@ -245,6 +252,7 @@ func getInChild(t *testing.T, address string) (message string, dir string) {
 	}
 	child := exec.CommandContext(within(t, 5*time.Second), os.Args[0])
 	child.Env = []string{"PATH=" + dir, childAddress + "=" + address, "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "GORACE=atexit_sleep_ms=0"}
+	child.Env = append(child.Env, more...)
 	out, err := child.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -301,5 +309,50 @@ func TestBrokenBus(t *testing.T) {
 	}()
 	if got, _ := getInChild(t, "unix:path="+socket); got != secret.ErrUnavailable.Error() {
 		t.Errorf("got %q, want %q", got, secret.ErrUnavailable)
+	}
+}
+
+// TestPing: each trouble has its own answer, and nothing is started.
+func TestPing(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for address, want := range map[string]error{
+		"autolaunch:":                ErrNoBus,
+		"unix:path=/nonexistent/bus": ErrBusBroken,
+		"nonsense":                   ErrBusBroken,
+		"unix:path=" + socket:        secret.ErrTimeout, // accepts and never answers
+	} {
+		if got, _ := getInChild(t, address, childPing+"=yes"); got != want.Error() {
+			t.Errorf("address %q: %q, want %q", address, got, want)
+		}
+	}
+}
+
+// TestPingStartsNothing asks a session bus that would start a keychain service,
+// without one and with one, unlocked and locked.
+func TestPingStartsNothing(t *testing.T) {
+	needKeyring(t)
+	const (
+		call   = "dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets "
+		start  = "printf x | gnome-keyring-daemon --unlock --components=secrets >/dev/null && " + call + "org.freedesktop.DBus.Peer.Ping >/dev/null"
+		locked = start + " && " + call + "org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null"
+	)
+	for setUp, want := range map[string]string{"true": ErrNotRunning.Error(), start: "<nil>", locked: secret.ErrLocked.Error()} {
+		session := exec.CommandContext(within(t, 10*time.Second), "dbus-run-session", "--", "sh", "-c",
+			setUp+` && `+childPing+`=yes `+childAddress+`="$DBUS_SESSION_BUS_ADDRESS" "$0" && echo && dbus-send --session --print-reply \
+			--dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets`, os.Args[0])
+		session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir())
+		out, err := session.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, owner, _ := strings.Cut(string(out), "\n")
+		if running := strings.Contains(owner, "boolean true"); got != want || running == (setUp == "true") {
+			t.Errorf("%s: %q, running %v; want %q", setUp, got, running, want)
+		}
 	}
 }

@@ -638,3 +638,18 @@ func keyHolds(document, word string) bool {
 	}
 	return walk(tables)
 }
+
+// TestTables: what the file has beside the profiles of known providers.
+func TestTables(t *testing.T) {
+	file, err := load(t, "elsewhere = 1\n[tokenfetch]\n[zeepay]\nclient_id = \"42\"\n[zeepay.ci]\n[zeepey.ci]\nusername = \"u\"\n[zeepay.b]\n[[zeepay.list]]\n[[list]]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := []profile.Table{{Name: "elsewhere", Line: 1}, {Name: "zeepey", Line: 6}, {Name: "list", Line: 10}}
+	if diff := cmp.Diff(unknown, file.Unknown([]string{"mpay", "zeepay"})); diff != "" {
+		t.Errorf("tables of no provider (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"b", "ci"}, file.Names("zeepay")); diff != "" {
+		t.Errorf("profiles (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,140 @@
+package cache
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// files lists what is below dir, with mode and size.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	check(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			all[path] = info.Mode().String()
+			if info.Mode().IsRegular() {
+				all[path] += " " + info.ModTime().String()
+			}
+		}
+		return err
+	}))
+	return all
+}
+
+func reader(t *testing.T, dir, password string, lockoutAfter int) *Guard {
+	t.Helper()
+	g, err := ReadGuard(dir, Credential{
+		Values:       []string{"enkash", "ops@example.com", password},
+		Account:      []string{"enkash", "ops@example.com"},
+		LockoutAfter: lockoutAfter,
+	})
+	check(t, err)
+	return g
+}
+
+// A guard for looking sees what one that records has left, and leaves nothing.
+func TestReadGuard(t *testing.T) {
+	home := t.TempDir()
+	dir := filepath.Join(home, "s")
+	before := files(t, home)
+	g := reader(t, dir, "wrong", 3)
+	if left, known := g.Left(start); g.Hold(start, time.Time{}) != nil || g.OthersHeld(start) || left != 3 || !known {
+		t.Errorf("before anything: %+v, %v, %d left", g.Hold(start, time.Time{}), g.OthersHeld(start), left)
+	}
+	if diff := cmp.Diff(before, files(t, home)); diff != "" {
+		t.Errorf("something was made (-before +after):\n%s", diff)
+	}
+
+	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
+	now := start.Add(time.Minute)
+	want := &Hold{Left: 9 * time.Minute, Since: time.Minute, Refusals: 1, Code: string(failure.ProviderRefused)}
+	if diff := cmp.Diff(want, reader(t, dir, "wrong", 3).Hold(now, time.Time{})); diff != "" {
+		t.Errorf("the hold (-want +got):\n%s", diff)
+	}
+	other := reader(t, dir, "other", 3)
+	if left, _ := other.Left(now); other.Hold(now, time.Time{}) != nil || !other.OthersHeld(now) || left != 2 {
+		t.Errorf("another password: %+v, others %v, %d left", other.Hold(now, time.Time{}), other.OthersHeld(now), left)
+	}
+	if other.OthersHeld(start.Add(10 * time.Minute)) {
+		t.Error("a hold that has ended is still one")
+	}
+	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
+	want = &Hold{Left: 24*time.Hour - time.Minute, Since: time.Minute, Refusals: 2, LockoutAfter: 3}
+	if diff := cmp.Diff(want, reader(t, dir, "other", 3).Hold(now, time.Time{})); diff != "" {
+		t.Errorf("the hold of the account (-want +got):\n%s", diff)
+	}
+	check(t, os.Remove(filepath.Join(dir, keyFile)))
+	before = files(t, home)
+	if g := reader(t, dir, "wrong", 3); g.Hold(now, time.Time{}) != nil || g.OthersHeld(now) {
+		t.Error("records without their key")
+	}
+	if diff := cmp.Diff(before, files(t, home)); diff != "" {
+		t.Errorf("something was made or changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestReadGuardUnusable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	check(t, os.WriteFile(dir, nil, 0o600))
+	for _, path := range []string{"", dir, filepath.Join(dir, "below")} {
+		g, err := ReadGuard(path, Credential{})
+		if !errors.Is(err, ErrUnusable) || g.Hold(start, time.Time{}) != nil || g.OthersHeld(start) {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+func TestAnyToken(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	tokens := OpenTokens(dir, make([]byte, KeySize))
+	owner := Owner{Ref: []string{"zeepay", "default"}, Identity: []string{"a"}}
+	if tokens.Any(owner.Ref) {
+		t.Error("one without a directory")
+	}
+	check(t, tokens.Put(owner, &token.Token{AccessToken: secret.New("t"), Lifetime: time.Hour, Obtained: start}))
+	if !tokens.Any(owner.Ref) || tokens.Any([]string{"zeepay", "ci"}) {
+		t.Errorf("own %v, another's %v", tokens.Any(owner.Ref), tokens.Any([]string{"zeepay", "ci"}))
+	}
+}
+
+func TestCheckDir(t *testing.T) {
+	home := t.TempDir()
+	file := filepath.Join(home, "file")
+	check(t, os.WriteFile(file, nil, 0o600))
+	good, open := filepath.Join(home, "good"), filepath.Join(home, "open")
+	check(t, errors.Join(os.Mkdir(good, 0o700), os.Mkdir(open, 0o700), os.Chmod(open, 0o755)))
+	before := files(t, home)
+	for _, test := range []struct {
+		path   string
+		exists bool
+		err    error
+	}{
+		{good, true, nil},
+		{filepath.Join(home, "a", "b", "c"), false, nil},
+		{open, true, ErrUnusable},
+		{file, true, ErrUnusable},
+		{"", false, ErrUnusable},
+	} {
+		exists, err := CheckDir(test.path)
+		if exists != test.exists || !errors.Is(err, test.err) || err != nil && test.err == nil {
+			t.Errorf("%s: %v, %v; want %v, %v", test.path, exists, err, test.exists, test.err)
+		}
+	}
+	if diff := cmp.Diff(before, files(t, home)); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+}
