@@ -242,7 +242,7 @@ func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *
 	if err != nil {
 		return append(findings, r.failed(check, levelError, err)), nil
 	}
-	const begin = "tokenfetch zeepay --help shows a profile to write, and the variables that do without"
+	const begin = "run tokenfetch login zeepay (or another provider); tokenfetch zeepay --help shows the variables that do without"
 	switch touched := slices.ContainsFunc(provider.Names(), r.touches); {
 	case touched && file.Path == "":
 		findings = append(findings, ok(check, "there is no home directory for one; variables are set instead"))

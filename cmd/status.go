@@ -157,7 +157,7 @@ func (i *inspector) nothing(p *report) {
 	p.text("Nothing is set up: " + where + ", and no variable of a provider is set.")
 	p.text("")
 	p.line("try it", word{}, "tokenfetch zeepay --emulator")
-	p.line("set it up", word{}, "tokenfetch zeepay --help shows a profile to write, and the variables")
+	p.line("set it up", word{}, "tokenfetch login zeepay")
 }
 
 // describe adds a profile to a report.
