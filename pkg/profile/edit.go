@@ -46,7 +46,9 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 				replaced[j] = nil
 			}
 			if i == table.index(s.Key) && !e.table && line != "" {
-				replaced[e.first] = []byte(line + end)
+				first := lines[e.first]
+				indent := first[:len(first)-len(bytes.TrimLeft(first, " \t"))]
+				replaced[e.first] = slices.Concat(indent, []byte(line+end))
 				line = ""
 			}
 		}
