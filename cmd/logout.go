@@ -205,7 +205,7 @@ func (l *logout) clear(ctx context.Context) {
 	case err != nil && l.old != nil:
 		l.run.console.info("holds are not cleared: %s", cacheProblem(err))
 	case err == nil && n > 0:
-		l.removed = append(l.removed, "holds")
+		l.removed = append(l.removed, "holds and other records of its credentials")
 	}
 }
 

@@ -347,10 +347,11 @@ func (k keeper) Set(ctx context.Context, account string, value secret.Value) err
 	if k.limit > 0 && len(value.Reveal()) > k.limit {
 		return secret.ErrTooLarge
 	}
-	if err := os.MkdirAll(string(k.directoryStore), 0o700); err != nil {
-		return err
+	if os.MkdirAll(string(k.directoryStore), 0o700) != nil || os.WriteFile(k.path(account), []byte(value.Reveal()), 0o600) != nil ||
+		os.Chmod(k.path(account), 0o600) != nil { // whatever the umask
+		return secret.ErrUnavailable
 	}
-	return os.WriteFile(k.path(account), []byte(value.Reveal()), 0o600)
+	return nil
 }
 
 func (k keeper) Delete(ctx context.Context, account string) error {
