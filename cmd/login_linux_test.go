@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -97,11 +98,11 @@ func (tt *terminal) ended(t *testing.T, stderr *bytes.Buffer) {
 }
 
 // zeepayServer answers like Zeepay, or refuses, and counts.
-func zeepayServer(t *testing.T, refuse bool) (address string, requests *int) {
+func zeepayServer(t *testing.T, refuse bool) (address string, requests *atomic.Int32) {
 	t.Helper()
-	requests = new(int)
+	requests = new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		*requests++
+		requests.Add(1)
 		if refuse {
 			w.WriteHeader(http.StatusBadRequest)
 		}
@@ -118,7 +119,7 @@ func TestLoginAsks(t *testing.T) {
 	d := newDesk(t)
 	address, requests := zeepayServer(t, false)
 	host := strings.TrimPrefix(address, "http://")
-	tt, stderr := d.login(t, nil, "zeepay/ci", "--timeout", "1s")
+	tt, stderr := d.login(t, nil, "zeepay/ci", "--timeout", "2s")
 	tt.start(t)
 	const environment = "environment, by number or name, or https://HOST of another: "
 	tt.answer(t, environment, "4")
@@ -129,7 +130,7 @@ func TestLoginAsks(t *testing.T) {
 	tt.answer(t, clientID, "42 ")
 	tt.answer(t, clientID, "42")
 	const username = "username (e-mail address the account was created with): "
-	time.Sleep(1200 * time.Millisecond) // which is longer than the limit, and a person's
+	time.Sleep(2200 * time.Millisecond) // which is longer than the limit, and a person's
 	tt.answer(t, username, "a\x1b[Db")
 	tt.answer(t, username, "ops@example.com")
 	const secretQuestion = "client_secret (client secret issued at onboarding; not shown): "
@@ -178,8 +179,8 @@ password (password of the account; not shown):
 	if stderr.String() != wantErr {
 		t.Errorf("standard error %q\nwant %q", stderr, wantErr)
 	}
-	if *requests != 1 {
-		t.Errorf("%d requests, want 1", *requests)
+	if requests.Load() != 1 {
+		t.Errorf("%d requests, want 1", requests.Load())
 	}
 	wantFile := "[zeepay.ci]\n# client_secret and password: from the keychain, as nothing else is said\n" +
 		"base_url  = \"" + address + "\"\nclient_id = \"42\"\nusername  = \"ops@example.com\"\n"
@@ -248,8 +249,8 @@ func TestLoginRefused(t *testing.T) {
 	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
 	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "y")
 	err := tt.cmd.Wait()
-	if tt.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(stderr.String(), "; nothing is stored") || *requests != 1 {
-		t.Errorf("%v, %d requests\n%s", err, *requests, stderr)
+	if tt.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(stderr.String(), "; nothing is stored") || requests.Load() != 1 {
+		t.Errorf("%v, %d requests\n%s", err, requests.Load(), stderr)
 	}
 	if _, err := os.Stat(d.profiles()); err == nil {
 		t.Error("there is a profiles file")
@@ -301,11 +302,13 @@ func TestLoginInterrupted(t *testing.T) {
 		want   syscall.Signal
 	}{
 		"CRD-13 Ctrl-C while a secret is typed": {
-			[]string{"--username", "u"}, true,
+			[]string{"--username", "u"},
+			true,
 			func(t *testing.T, tt *terminal) { tt.typeText(t, "half\x03") }, syscall.SIGINT,
 		},
 		"CRD-13 SIGTERM while a secret is typed": {
-			[]string{"--username", "u"}, true,
+			[]string{"--username", "u"},
+			true,
 			func(_ *testing.T, tt *terminal) { _ = tt.cmd.Process.Signal(syscall.SIGTERM) }, syscall.SIGTERM,
 		},
 		"CRD-13 Ctrl-C at an open question": {

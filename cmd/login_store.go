@@ -251,7 +251,7 @@ func (l *login) forget(ctx context.Context) {
 	for _, name := range sharing(l.file, l.ref) {
 		refs = append(refs, []string{l.ref.definition.Name, name})
 	}
-	if _, err := l.run.clearTokens(ctx, l.limit, l.file, refs); err != nil {
+	if _, err := l.run.dropTokens(ctx, l.limit, l.file, refs); err != nil {
 		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
 	}
 }

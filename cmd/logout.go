@@ -190,7 +190,7 @@ func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan
 
 // clear removes cached tokens and holds. Trouble with it is no failure.
 func (l *logout) clear(ctx context.Context) {
-	n, err := l.run.clearTokens(ctx, l.limit, l.file, [][]string{{l.ref.definition.Name, l.ref.profile}})
+	n, err := l.run.dropTokens(ctx, l.limit, l.file, [][]string{{l.ref.definition.Name, l.ref.profile}})
 	if err != nil {
 		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
 	}
