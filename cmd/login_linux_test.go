@@ -238,6 +238,24 @@ func TestLoginAsksAgain(t *testing.T) {
 	}
 }
 
+// TestLoginDefault: a field that may be left out is asked for, with what it is then.
+func TestLoginDefault(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	secretFile := filepath.Join(d.home, "secret")
+	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
+	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile)
+	tt.start(t)
+	tt.answer(t, "company_id (company id of the partner, sent as clientId; empty takes that of client_id): ", "")
+	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "no")
+	tt.ended(t, stderr)
+	want := "[enkash.default]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+		"environment = \"uat\"\nclient_id   = \"c\"\nusername    = \"u\"\n"
+	if got := readFile(t, d.profiles()); got != want {
+		t.Errorf("the file holds %q\nwant %q", got, want)
+	}
+}
+
 // TestLoginRefused: a provider that says no leaves nothing behind.
 func TestLoginRefused(t *testing.T) {
 	t.Parallel()
