@@ -407,6 +407,20 @@ func (r *run) clearTokens(ctx context.Context, limit *limit, file *profile.File,
 	return removed, nil
 }
 
+// dropTokens is clearTokens for tokens that must not be used any more: where the
+// key cannot be read that would tell which they are, all are removed, which costs
+// the other profiles a request.
+func (r *run) dropTokens(ctx context.Context, limit *limit, file *profile.File, refs [][]string) (removed int, err error) {
+	removed, err = r.clearTokens(ctx, limit, file, refs)
+	if errors.Is(err, errNoKey) {
+		removed, err = cache.ClearTokens(cache.UserDirs(r.env.lookup).Cache)
+	}
+	if errors.Is(err, cache.ErrUnusable) {
+		err = nil // there are none
+	}
+	return removed, err
+}
+
 // clearHolds lifts the holds of the account that a plan leads to.
 func (r *run) clearHolds(ctx context.Context, limit *limit, plan *credential.Plan) (removed int, err error) {
 	values, err := plan.ReadAccount(ctx, r.access(limit, plan))

@@ -48,8 +48,8 @@ func (r *run) newLogin() *cobra.Command {
 keychain of the operating system, each bound to the provider's host, and add the
 profile, without secrets, to the profiles file.
 
-What a flag gives is not asked. The flags for the fields of a provider are shown
-by tokenfetch login PROVIDER --help. For a profile that exists only the secrets are asked,
+What a flag gives is not asked; tokenfetch login PROVIDER --help shows the flags
+for the provider's fields. For a profile that exists only the secrets are asked,
 and an empty answer keeps one; --replace changes the rest too.`,
 		Example: `  tokenfetch login zeepay
   tokenfetch login zeepay/ci --replace
@@ -241,7 +241,7 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 		}
 	}
 	l.forget(ctx)
-	l.report()
+	l.report(ctx)
 	return nil
 }
 
@@ -271,28 +271,27 @@ func (l *login) readFile(ctx context.Context) error {
 	if l.old, err = l.file.Profile(d.Name, l.ref.profile, profileFields(d)); err != nil || l.old == nil || l.o.replace {
 		return err
 	}
-	for _, flag := range l.changingFlags() {
+	if flag := l.changingFlag(); flag != "" {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.table(), l.file.Path, flag).
 			WithHint("add --replace to change it, or leave --%s out to store other secrets only", flag)
 	}
 	return nil
 }
 
-// changingFlags returns the flags given that say more than new secrets.
-func (l *login) changingFlags() []string {
-	var flags []string
-	if l.o.environment != "" {
-		flags = append(flags, "environment")
-	}
-	if l.o.baseURL != "" {
-		flags = append(flags, "base-url")
+// changingFlag returns a flag that was given and says more than new secrets, or "".
+func (l *login) changingFlag() string {
+	switch {
+	case l.o.environment != "":
+		return "environment"
+	case l.o.baseURL != "":
+		return "base-url"
 	}
 	for _, f := range l.definition().Fields {
 		if _, given := l.o.fields[f.Flag()]; given && !f.Secret {
-			flags = append(flags, f.Flag())
+			return f.Flag()
 		}
 	}
-	return flags
+	return ""
 }
 
 // profileFields are the fields of a definition, as profiles know them.
@@ -514,7 +513,7 @@ func (l *login) fetch(ctx context.Context) error {
 }
 
 // report says what was done and what to do next.
-func (l *login) report() {
+func (l *login) report(ctx context.Context) {
 	console := l.run.console
 	done := false
 	if l.next != l.file {
@@ -538,7 +537,7 @@ func (l *login) report() {
 		console.note("nothing is changed")
 	}
 	if l.old != nil && l.o.replace && len(l.settings) > 0 {
-		l.tellOldHost()
+		l.tellOldHost(ctx)
 	}
 	if set := l.overriding(); len(set) > 0 {
 		console.warning("what is set in the environment comes before what is stored: %s", strings.Join(set, ", "))
@@ -551,12 +550,10 @@ func (l *login) report() {
 }
 
 // tellOldHost says what becomes of secrets for the host that the profile had.
-func (l *login) tellOldHost() {
+func (l *login) tellOldHost(ctx context.Context) {
 	q := l.query
 	q.File = l.file
-	ctx, cancel := l.limit.context(context.Background())
-	defer cancel()
-	old, _ := credential.Find(ctx, q) // without a host there is nothing to say
+	old, _ := l.find(ctx, q) // without a host there is nothing to say
 	if old == nil || old.Base.Host == "" || old.Base.Authority() == l.plan.Base.Authority() {
 		return
 	}

@@ -55,13 +55,16 @@ var errUnverified = errors.New("the keychain gave back something else")
 // or keep the secrets elsewhere.
 func (l *login) adviseStore(err error) error {
 	var e *failure.Error
+	first := ""
 	switch {
 	case errors.Is(err, secret.ErrUnavailable), errors.Is(err, secret.ErrNotFound):
 		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
 	case errors.Is(err, secret.ErrLocked):
 		e = failure.New(failure.KeychainLocked, "the keychain is locked, so that no secret can be stored in it")
+		first = "unlock it in your desktop session and run this again\n"
 	case errors.Is(err, secret.ErrTimeout):
 		e = failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked to store a secret")
+		first = "check your keychain service, or allow more time with --timeout 60s\n"
 	case errors.Is(err, errUnverified):
 		e = failure.New(failure.KeychainUnverified, "what was stored in the keychain could not be verified: it gives back something else")
 	default:
@@ -70,7 +73,7 @@ func (l *login) adviseStore(err error) error {
 	if l.person == nil && !l.complete() {
 		e.Message += ", and there is no terminal to ask on"
 	}
-	return e.WithHint("%s", l.otherWays())
+	return e.WithHint("%s", first+l.otherWays())
 }
 
 // complete reports whether the flags, and the profile if there is one, give
@@ -251,7 +254,7 @@ func (l *login) forget(ctx context.Context) {
 	for _, name := range sharing(l.file, l.ref) {
 		refs = append(refs, []string{l.ref.definition.Name, name})
 	}
-	if _, err := l.run.clearTokens(ctx, l.limit, l.file, refs); err != nil {
+	if _, err := l.run.dropTokens(ctx, l.limit, l.file, refs); err != nil {
 		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
 	}
 }

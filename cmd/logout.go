@@ -190,7 +190,7 @@ func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan
 
 // clear removes cached tokens and holds. Trouble with it is no failure.
 func (l *logout) clear(ctx context.Context) {
-	n, err := l.run.clearTokens(ctx, l.limit, l.file, [][]string{{l.ref.definition.Name, l.ref.profile}})
+	n, err := l.run.dropTokens(ctx, l.limit, l.file, [][]string{{l.ref.definition.Name, l.ref.profile}})
 	if err != nil {
 		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
 	}
@@ -205,7 +205,7 @@ func (l *logout) clear(ctx context.Context) {
 	case err != nil && l.old != nil:
 		l.run.console.info("holds are not cleared: %s", cacheProblem(err))
 	case err == nil && n > 0:
-		l.removed = append(l.removed, "holds")
+		l.removed = append(l.removed, "holds and other records of its credentials")
 	}
 }
 

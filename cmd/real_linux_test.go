@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,92 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(home, "*"))
 	if err != nil || !slices.Equal(left, []string{filepath.Join(home, ".cache"), filepath.Join(home, ".local")}) {
 		t.Errorf("in the home directory: %v %v", left, err)
+	}
+}
+
+// TestRealLoginAndLogout sets up every provider in a real keychain, fetches,
+// changes the secrets, and removes everything. KEY-12: secrets of 8 KiB; KEY-21:
+// logout twice, with a neighbour.
+func TestRealLoginAndLogout(t *testing.T) {
+	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") == "" {
+		t.Skip("TOKENFETCH_TEST_KEYCHAIN is not set: the keychain of this session is left alone")
+	}
+	binary := filepath.Join(builtProgram(t), "tokenfetch")
+	environ := []string{
+		"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"),
+		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
+	}
+	address := serveEmulator(t, binary, environ)
+	item := func(verb, account string) string {
+		out, _ := exec.Command("secret-tool", verb, "service", "tokenfetch", "username", account).Output() // fails where there is none
+		return string(out)
+	}
+	neighbour := "zeepay/neighbour/password@" + address
+	store := exec.Command("secret-tool", "store", "--label=tokenfetch", "service", "tokenfetch", "username", neighbour)
+	store.Stdin = strings.NewReader("neighbour")
+	if out, err := store.CombinedOutput(); err != nil {
+		t.Fatalf("secret-tool: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { item("clear", neighbour); item("clear", "tokenfetch/cache_key") })
+	file := func(value string) string {
+		path := filepath.Join(t.TempDir(), "value")
+		writeFile(t, path, value, 0o600)
+		return path
+	}
+	run := func(want int, args ...string) string {
+		t.Helper()
+		stdout, stderr, err := execute(binary, environ, args...)
+		code := 0
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			code = exit.ExitCode()
+		}
+		if code != want {
+			t.Fatalf("%v: exit code %d, want %d\n%s%s", args[:2], code, want, stdout, stderr)
+		}
+		return stdout + stderr
+	}
+	long := strings.Repeat("k", 8192)
+	for _, d := range builtins(t) {
+		right := []string{"login", d.Name, "--base-url", emulator.BaseURL(address, d.Name), "--verify"}
+		wrong := []string{"login", d.Name}
+		var accounts []string
+		for name, value := range emulator.Demo(d) {
+			f, _ := d.Field(name)
+			if !f.Secret {
+				right = append(right, "--"+f.Flag(), value)
+				continue
+			}
+			right = append(right, "--"+f.Flag(), file(value))
+			wrong = append(wrong, "--"+f.Flag(), file(long))
+			accounts = append(accounts, d.Name+"/default/"+name+"@"+address)
+		}
+		run(0, right...)
+		run(0, d.Name, "-v")
+		run(0, wrong...)
+		for _, account := range accounts {
+			if got := item("lookup", account); got != long {
+				t.Errorf("%s holds %d bytes", account, len(got))
+			}
+		}
+		run(4, d.Name, "-v") // the token of the right secrets is not served any more
+		for range 2 {
+			run(0, "logout", d.Name)
+			for _, account := range accounts {
+				if item("lookup", account) != "" {
+					t.Errorf("%s is still there", account)
+				}
+			}
+		}
+		if out := run(3, d.Name, "-v"); !strings.Contains(out, "keychain_item_not_found") {
+			t.Errorf("after logout: %s", out)
+		}
+	}
+	if got := item("lookup", neighbour); got != "neighbour" {
+		t.Errorf("the neighbour is %q", got)
+	}
+	found, err := exec.Command("secret-tool", "search", "--all", "service", "tokenfetch").CombinedOutput()
+	if err != nil || strings.Contains(string(found), "probe") {
+		t.Errorf("a probe is left: %v\n%s", err, found)
 	}
 }
 

@@ -41,19 +41,10 @@ PRM-01 PRM-02 PRM-03 PRM-04 PRM-05 PRM-06 PRM-07 PRM-08 PRM-09 PRM-10 PRM-11
 
 // rowsNotRun says why no test here can have a row.
 var rowsNotRun = map[string]string{
-	"CRD-12": "needs login, which does not exist yet",
-	"CRD-13": "needs login, which does not exist yet",
-	"CRD-14": "needs login, which does not exist yet",
 	"KEY-08": "needs macOS, over SSH",
 	"KEY-09": "needs the keychain of macOS",
 	"KEY-10": "needs the keychain of macOS",
-	"KEY-14": "needs login, which does not exist yet",
-	"KEY-19": "needs login, which does not exist yet",
-	"KEY-21": "needs logout, which does not exist yet",
 	"PRC-27": "needs Windows",
-	"PRM-05": "needs login, which does not exist yet",
-	"PRM-06": "needs login, which does not exist yet",
-	"PRM-07": "needs login, which does not exist yet",
 }
 
 var (

@@ -110,19 +110,20 @@ func setUpScript(env *testscript.Env) error {
 	})
 }
 
-// exitcode [-token|-writes] N COMMAND... runs COMMAND and checks what holds for
+// exitcode [-token] [-writes] N COMMAND... runs COMMAND and checks what holds for
 // every run: its exit code, that no canary comes out, on a stream or in a file
 // (with -token, the token on standard output is expected), that standard error is
 // a few lines of printable ASCII, that a JSON error tells the same code, that no
 // canary reaches a child's arguments or environment, that no file appears or vanishes (with -writes, they may, and places for secrets may
 // hold some), that no process stays, and that it ends in time.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
-	option := ""
-	if len(args) > 0 && (args[0] == "-token" || args[0] == "-writes") {
-		option, args = args[0], args[1:]
+	token, writes := false, false
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		token, writes = token || args[0] == "-token", writes || args[0] == "-writes"
+		args = args[1:]
 	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exitcode [-token|-writes] N COMMAND [ARG...]")
+		ts.Fatalf("usage: exitcode [-token] [-writes] N COMMAND [ARG...]")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -147,7 +148,7 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	if took > 5*time.Second {
 		ts.Fatalf("took %v", took)
 	}
-	if fault := badStreams(stdout, stderr, option == "-token"); fault != "" {
+	if fault := badStreams(stdout, stderr, token); fault != "" {
 		ts.Fatalf("%s", fault)
 	}
 	if slices.Contains(args, "json") && got != 0 && strings.Contains(strings.Join(args, " "), "--errors") {
@@ -160,7 +161,7 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the last line is not a JSON error with exit %d: %s", got, lines[len(lines)-1])
 		}
 	}
-	checkFiles(ts, before, tree(ts), option == "-writes")
+	checkFiles(ts, before, tree(ts), writes)
 	if left := leftBehind(ts.MkAbs(".")); left != "" {
 		ts.Fatalf("a process was left behind: %s", left)
 	}
@@ -356,10 +357,11 @@ func (k keeper) Set(ctx context.Context, account string, value secret.Value) err
 	if k.limit > 0 && len(value.Reveal()) > k.limit {
 		return secret.ErrTooLarge
 	}
-	if err := os.MkdirAll(string(k.directoryStore), 0o700); err != nil {
-		return err
+	if os.MkdirAll(string(k.directoryStore), 0o700) != nil || os.WriteFile(k.path(account), []byte(value.Reveal()), 0o600) != nil ||
+		os.Chmod(k.path(account), 0o600) != nil { // whatever the umask
+		return secret.ErrUnavailable
 	}
-	return os.WriteFile(k.path(account), []byte(value.Reveal()), 0o600)
+	return nil
 }
 
 func (k keeper) Delete(ctx context.Context, account string) error {

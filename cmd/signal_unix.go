@@ -36,20 +36,35 @@ func whenStopped(before func() (after func())) (end func()) {
 			case <-stops:
 			}
 			after := before()
-			goesOn := make(chan os.Signal, 1)
-			signal.Notify(goesOn, syscall.SIGCONT)
-			signal.Reset(syscall.SIGTSTP)
-			_ = syscall.Kill(os.Getpid(), syscall.SIGTSTP)
-			select {
-			case <-goesOn:
-			case <-time.After(100 * time.Millisecond): // it is not stopped where no shell could let it go on
+			if stoppable() {
+				stop()
 			}
-			signal.Stop(goesOn)
-			signal.Notify(stops, syscall.SIGTSTP)
 			after()
 		}
 	}()
 	return func() { signal.Stop(stops); close(ended) }
+}
+
+// stop stops the program until somebody lets it go on. Go never gives a signal
+// that was asked for its own meaning back, so that another one must do.
+func stop() {
+	goesOn := make(chan os.Signal, 1)
+	signal.Notify(goesOn, syscall.SIGCONT)
+	defer signal.Stop(goesOn)
+	if syscall.Kill(os.Getpid(), syscall.SIGSTOP) == nil {
+		<-goesOn
+	}
+}
+
+// stoppable reports whether a shell is there that could let the program go on.
+// Otherwise the system takes Ctrl-Z for nothing.
+func stoppable() bool {
+	ours, err := unix.Getsid(0)
+	if err != nil || ours == syscall.Getpgrp() {
+		return false
+	}
+	parents, err := unix.Getsid(os.Getppid())
+	return err == nil && parents == ours
 }
 
 // openTerminal opens the controlling terminal.

@@ -26,6 +26,8 @@ type terminal struct {
 	cmd    *exec.Cmd
 	stdout bytes.Buffer
 
+	answered int // how much the screen showed at the last answer
+
 	mu     sync.Mutex
 	screen bytes.Buffer
 }

@@ -1067,3 +1067,78 @@ func readAll(ctx context.Context, p *credential.Plan, a credential.Access) (prov
 	}
 	return values, nil
 }
+
+// TestAlone: a profile that is read alone is not reached by the variables that
+// would fill it, or stand in its way.
+func TestAlone(t *testing.T) {
+	environ := []string{
+		"TOKENFETCH_ZEEPAY_ENVIRONMENT=production", "TOKENFETCH_ZEEPAY_USERNAME=variable", "TOKENFETCH_ZEEPAY_PASSWORD=",
+		"OWN=own",
+	}
+	for _, name := range []string{"default", "ci"} {
+		w := setup{provider: "zeepay", environ: environ, file: "[zeepay." + name + `]
+environment = "test"
+client_id = { env = "OWN" }
+username = "profile"
+`}.build(t)
+		plan, err := credential.Find(t.Context(), credential.Query{
+			Definition: w.d, Profile: name, File: w.file, Environ: environ, Alone: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := plan.ReadAccount(t.Context(), w.access())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := plan.Base.Host + " " + values["client_id"].Reveal() + " " + values["username"].Reveal() + " " + plan.Places[3].Account
+		if want := "test.digitaltermination.com own profile zeepay/" + name + "/password@test.digitaltermination.com"; got != want {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestGiven: a value at hand comes before any other, and its place is not asked.
+func TestGiven(t *testing.T) {
+	w := setup{provider: "mpay", environ: []string{"TOKENFETCH_MPAY_USERNAME=u", "TOKENFETCH_MPAY_PASSWORD=variable"}}.build(t)
+	plan, err := credential.Find(t.Context(), credential.Query{
+		Definition: w.d, Profile: "default", File: w.file, Environ: w.environ,
+		Given: provider.Values{"password": secret.New("given")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := readAll(t.Context(), plan, w.access())
+	if err != nil || values["password"].Reveal() != "given" || values["username"].Reveal() != "u" {
+		t.Errorf("%q, %q, %v", values["password"].Reveal(), values["username"].Reveal(), err)
+	}
+}
+
+// TestReadAccount: the account is the same whether everything was read or only
+// what is not secret, with a default and a helper.
+func TestReadAccount(t *testing.T) {
+	w := setup{provider: "enkash", file: `[enkash.default]
+environment = "uat"
+client_id = { command = ["who"] }
+username = "u"
+client_secret = "cs"
+`}.build(t)
+	plan, err := w.find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := plan.ReadAccount(t.Context(), w.access()) // there is no keychain for the password
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.keychain = &store{items: map[string]string{"enkash/default/password@ekpayout-uat.enkash.in": "pw"}}
+	all, err := readAll(t.Context(), plan, w.access())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, account := plan.Fingerprint(open)
+	_, want := plan.Fingerprint(all)
+	if diff := cmp.Diff(want, account); diff != "" || !slices.Contains(account, "who") {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -35,6 +35,8 @@ type Keychain struct {
 	Waiting func() (ctx context.Context, done func())
 }
 
+var _ secret.Keeper = (*Keychain)(nil)
+
 // Get returns the item stored for account.
 func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error) {
 	return ask(ctx, k, func() (secret.Value, error) {

@@ -46,7 +46,9 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 				replaced[j] = nil
 			}
 			if i == table.index(s.Key) && !e.table && line != "" {
-				replaced[e.first] = []byte(line + end)
+				first := lines[e.first]
+				indent := first[:len(first)-len(bytes.TrimLeft(first, " \t"))]
+				replaced[e.first] = slices.Concat(indent, []byte(line+end))
 				line = ""
 			}
 		}
@@ -163,7 +165,9 @@ func (f *File) appended(provider, name string, settings []Setting, comment, end 
 	}
 	width := 0
 	for _, s := range settings {
-		width = max(width, len(s.Key))
+		if s.line(0) != "" {
+			width = max(width, len(s.Key))
+		}
 	}
 	for _, s := range settings {
 		if line := s.line(width); line != "" {
@@ -243,63 +247,84 @@ func (s *section) index(key string) int {
 	return slices.IndexFunc(s.entries, func(e entry) bool { return e.key == key && !e.table })
 }
 
+// expression is a header or a key of the file with its value.
+type expression struct {
+	header     bool
+	key        []string
+	first, end int // its lines
+}
+
+// expressions returns what the file consists of, beside comments and blank lines.
+func (f *File) expressions() []expression {
+	var all []expression
+	var parser unstable.Parser
+	parser.Reset(f.data)
+	for parser.NextExpression() {
+		e := expression{header: parser.Expression().Kind != unstable.KeyValue}
+		for it := parser.Expression().Key(); it.Next(); {
+			if e.key == nil {
+				e.first = parser.Shape(it.Node().Raw).Start.Line - 1
+			}
+			e.key = append(e.key, string(it.Node().Data))
+		}
+		e.end = e.first + 1
+		all = append(all, e)
+	}
+	lines := bytes.SplitAfter(f.data, []byte("\n"))
+	for i := range all {
+		next := len(lines)
+		if i+1 < len(all) {
+			next = all[i+1].first
+		}
+		if e := &all[i]; !e.header && next > e.end && !complete(lines[e.first:e.end]) {
+			// A value of more than one line: comments and blank lines behind it are none
+			// of it, those in it are.
+			for e.end = next; blank(lines[e.end-1]) && complete(lines[e.first:e.end-1]); e.end-- {
+			}
+		}
+	}
+	return all
+}
+
+func blank(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	return len(line) == 0 || line[0] == '#'
+}
+
+// complete reports whether the lines are TOML by themselves.
+func complete(lines [][]byte) bool {
+	var value map[string]any
+	return toml.Unmarshal(bytes.Join(lines, nil), &value) == nil
+}
+
 // section finds the table [provider.name] and the tables below it.
 func (f *File) section(provider, name string) (section, bool) {
 	var s section
 	found := false
-	own := []string{provider, name}
-	lines := bytes.SplitAfter(f.data, []byte("\n"))
-	var parser unstable.Parser
-	parser.Reset(f.data)
 	var path []string
-	for parser.NextExpression() {
-		e := parser.Expression()
-		var parts []string
-		first := -1
-		for it := e.Key(); it.Next(); {
-			if first < 0 {
-				first = parser.Shape(it.Node().Raw).Start.Line - 1
-			}
-			parts = append(parts, string(it.Node().Data))
+	for _, e := range f.expressions() {
+		if e.header {
+			path = e.key
 		}
-		if e.Kind != unstable.KeyValue {
-			path = parts
-		}
-		if len(path) < 2 || !slices.Equal(path[:2], own) {
+		if len(path) < 2 || path[0] != provider || path[1] != name {
 			continue
 		}
-		end := first + 1
-		if e.Kind == unstable.KeyValue {
-			end = valueEnd(lines, first)
-		}
 		switch {
-		case e.Kind == unstable.KeyValue && len(path) == 2:
-			s.entries = append(s.entries, entry{parts[0], false, first, end})
-			s.insertAt = end
-		case e.Kind == unstable.KeyValue:
-			s.entries[len(s.entries)-1].end = end
+		case !e.header && len(path) == 2:
+			s.entries = append(s.entries, entry{e.key[0], false, e.first, e.end})
+			s.insertAt = e.end
+		case !e.header:
+			s.entries[len(s.entries)-1].end = e.end
 		case len(path) == 2:
 			found = true
-			s.insertAt = end
+			s.insertAt = e.end
 		default:
-			s.entries = append(s.entries, entry{path[2], true, first, end})
+			s.entries = append(s.entries, entry{path[2], true, e.first, e.end})
 		}
-		if e.Kind != unstable.KeyValue {
-			s.spans = append(s.spans, [2]int{first, end})
+		if e.header {
+			s.spans = append(s.spans, [2]int{e.first, e.end})
 		}
-		s.spans[len(s.spans)-1][1] = end
+		s.spans[len(s.spans)-1][1] = e.end
 	}
 	return s, found
-}
-
-// valueEnd returns the line behind the key whose value begins on the line first:
-// where what stands there is TOML by itself.
-func valueEnd(lines [][]byte, first int) int {
-	for end := first + 1; end < len(lines); end++ {
-		var value map[string]any
-		if toml.Unmarshal(bytes.Join(lines[first:end], nil), &value) == nil {
-			return end
-		}
-	}
-	return len(lines)
 }

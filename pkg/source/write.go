@@ -139,15 +139,15 @@ func destination(path string) (string, error) {
 // the umask. Nothing is made in a directory of another user, such as a home that
 // sudo has kept.
 func makeDirs(dir string) error {
-	info, err := os.Stat(dir)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	parent := filepath.Dir(dir)
 	if err := makeDirs(parent); err != nil {
 		return err
 	}
-	if info, err = os.Stat(parent); err != nil {
+	info, err := os.Stat(parent)
+	if err != nil {
 		return err
 	}
 	if unsafeDir(info) != "" {

@@ -1,0 +1,469 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// desk is a computer with a person at its terminal, a home directory and a
+// keychain that is a directory.
+type desk struct {
+	home, keychain string
+}
+
+func newDesk(t *testing.T) desk {
+	t.Helper()
+	return desk{t.TempDir(), t.TempDir()}
+}
+
+func (d desk) profiles() string {
+	return filepath.Join(d.home, ".config", "tokenfetch", "profiles.toml")
+}
+
+// login prepares a run of login with the fake keychain on a terminal of its own.
+// The standard streams lead elsewhere.
+func (d desk) login(t *testing.T, environ []string, args ...string) (tt *terminal, stderr *bytes.Buffer) {
+	t.Helper()
+	path, err := exec.LookPath("tokenfetch") // the test program under this name
+	if err != nil {
+		t.Fatal(err)
+	}
+	tt = newTerminal(t, append([]string{
+		"HOME=" + d.home, "TEST_KEYCHAIN=" + d.keychain, "TEST_KEYCHAIN_WRITES=1", "TEST_TERMINAL=1", "GORACE=atexit_sleep_ms=0",
+	}, environ...), append([]string{"login"}, args...)...)
+	stderr = new(bytes.Buffer)
+	tt.cmd.Path = path
+	tt.cmd.Args[0] = path
+	tt.cmd.Stdin, tt.cmd.Stdout, tt.cmd.Stderr = nil, &tt.stdout, stderr
+	tt.cmd.ExtraFiles = []*os.File{tt.slave}
+	tt.cmd.SysProcAttr.Ctty = 3
+	return tt, stderr
+}
+
+func (d desk) item(t *testing.T, account string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(d.keychain, url.PathEscape(account)))
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// answer waits for a question, the last thing on the screen and newer than the
+// last answer, and types a line.
+func (tt *terminal) answer(t *testing.T, question, text string) {
+	t.Helper()
+	tt.until(t, question, func() bool {
+		shown := tt.shown()
+		return len(shown) > tt.answered && strings.HasSuffix(shown, question)
+	})
+	tt.answered = len(tt.shown())
+	if strings.Contains(question, "not shown") {
+		tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+	}
+	tt.typeText(t, text+"\n")
+}
+
+// ended waits for the end of a run that works.
+func (tt *terminal) ended(t *testing.T, stderr *bytes.Buffer) {
+	t.Helper()
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, tt.shown(), stderr)
+	}
+	if tt.stdout.Len() > 0 {
+		t.Errorf("on standard output: %q", tt.stdout.String())
+	}
+	if !tt.echo(t) {
+		t.Error("the terminal is left without echo")
+	}
+	for name, canary := range canaries {
+		if leak(tt.shown(), canary) != "" || leak(stderr.String(), canary) != "" {
+			t.Errorf("%s came out: %q %q", name, tt.shown(), stderr)
+		}
+	}
+}
+
+// zeepayServer answers like Zeepay, or refuses, and counts.
+func zeepayServer(t *testing.T, refuse bool) (address string, requests *atomic.Int32) {
+	t.Helper()
+	requests = new(atomic.Int32)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		if refuse {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":600}`, canaries["TOKEN"])
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, requests
+}
+
+// TestLoginAsks is CRD-12: every question is on the terminal and nowhere else,
+// an answer that breaks a rule is asked for again, and no secret is shown.
+func TestLoginAsks(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	address, requests := zeepayServer(t, false)
+	host := strings.TrimPrefix(address, "http://")
+	tt, stderr := d.login(t, nil, "zeepay/ci", "--timeout", "2s")
+	tt.start(t)
+	const environment = "environment, by number or name, or https://HOST of another: "
+	tt.answer(t, environment, "4")
+	tt.answer(t, environment, "http://example.com")
+	tt.answer(t, environment, address)
+	const clientID = "client_id (client id issued at onboarding, often a number): "
+	tt.answer(t, clientID, "")
+	tt.answer(t, clientID, "42 ")
+	tt.answer(t, clientID, "42")
+	const username = "username (e-mail address the account was created with): "
+	time.Sleep(2200 * time.Millisecond) // which is longer than the limit, and a person's
+	tt.answer(t, username, "a\x1b[Db")
+	tt.answer(t, username, "ops@example.com")
+	const secretQuestion = "client_secret (client secret issued at onboarding; not shown): "
+	tt.answer(t, secretQuestion, "")
+	tt.answer(t, secretQuestion, canaries["CLIENT_SECRET"]+"\x1b[D")
+	tt.answer(t, secretQuestion, canaries["CLIENT_SECRET"])
+	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
+	const verify = "fetch a token now, to see whether they work? [Y/n]: "
+	tt.answer(t, verify, "maybe")
+	tt.answer(t, verify, "")
+	tt.ended(t, stderr)
+
+	want := `Zeepay, profile ci
+  1  test         https://test.digitaltermination.com
+  2  sandbox      https://business-sandbox.instntmny.com
+  3  production   https://shop.digitaltermination.com  (only from listed source addresses)
+` + environment + `4
+  the answer is none of them: test, sandbox, production
+` + environment + `http://example.com
+  the answer cannot be used: https required: the base address uses http, which is only for loopback addresses
+` + environment + address + `
+` + clientID + `
+  the answer is empty
+` + clientID + `42 
+  the answer begins or ends with a blank
+` + clientID + `42
+` + username + `a^[[Db
+  the answer contains a control character, such as an arrow key makes
+` + username + `ops@example.com
+` + secretQuestion + `
+  the answer is empty
+` + secretQuestion + `
+  the answer contains a control character, such as an arrow key makes
+` + secretQuestion + `
+password (password of the account; not shown): 
+` + verify + `maybe
+  the answer must be y or n
+` + verify + "\n"
+	if got := strings.ReplaceAll(tt.shown(), "\r\n", "\n"); got != want {
+		t.Errorf("the screen shows %q\nwant %q", got, want)
+	}
+	wantErr := "tokenfetch: note: Zeepay gave a token for these credentials\n" +
+		"tokenfetch: note: the profile [zeepay.ci] is written to " + d.profiles() + "\n" +
+		"tokenfetch: note: stored in the keychain, for " + host + " alone: client_secret and password\n" +
+		"tokenfetch: hint: fetch a token with: tokenfetch zeepay/ci\n"
+	if stderr.String() != wantErr {
+		t.Errorf("standard error %q\nwant %q", stderr, wantErr)
+	}
+	if requests.Load() != 1 {
+		t.Errorf("%d requests, want 1", requests.Load())
+	}
+	wantFile := "[zeepay.ci]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+		"base_url  = \"" + address + "\"\nclient_id = \"42\"\nusername  = \"ops@example.com\"\n"
+	if got := readFile(t, d.profiles()); got != wantFile {
+		t.Errorf("the file holds %q\nwant %q", got, wantFile)
+	}
+	for field, canary := range map[string]string{"client_secret": "CLIENT_SECRET", "password": "PASSWORD"} {
+		if got := d.item(t, "zeepay/ci/"+field+"@"+host); got != canaries[canary] {
+			t.Errorf("%s is stored as %q", field, got)
+		}
+	}
+}
+
+// TestLoginAsksAgain rotates one secret of a profile, and then changes the rest.
+func TestLoginAsksAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const file = "[fincode.default]\nenvironment = \"tenant-v6\"\nclient_id = \"c\\u001b[2J\"\nusername = { env = \"WHO\" }\ntenant = \"acme\"\n"
+	writeFile(t, d.profiles(), file, 0o600)
+	const account = "fincode/default/client_secret@acme.fincode.software"
+	writeFile(t, filepath.Join(d.keychain, url.PathEscape(account)), "stored", 0o600)
+
+	tt, stderr := d.login(t, nil, "fincode")
+	tt.start(t)
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
+	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
+	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "n")
+	tt.ended(t, stderr)
+	if got := readFile(t, d.profiles()); got != file {
+		t.Errorf("the file holds %q", got)
+	}
+	if got := d.item(t, account); got != "stored" {
+		t.Errorf("the secret that was kept is now %q", got)
+	}
+	if got := d.item(t, "fincode/default/password@acme.fincode.software"); got != canaries["PASSWORD"] {
+		t.Errorf("the new secret is %q", got)
+	}
+
+	// What the profile has is shown, harmless, and is kept by an empty answer.
+	tt, stderr = d.login(t, nil, "fincode", "--replace", "--verify=false")
+	tt.start(t)
+	tt.answer(t, "environment, by number or name, or https://HOST of another [tenant-v6]: ", "3")
+	tt.answer(t, `client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
+	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "a.b")
+	tt.until(t, "the rule", func() bool { return strings.Contains(tt.shown(), "tenant is not one host name label") })
+	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "")
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
+	tt.answer(t, "password (password of the API account; not shown; empty keeps the one that is stored): ", "")
+	tt.ended(t, stderr)
+	if got, want := readFile(t, d.profiles()), strings.Replace(file, "tenant-v6", "tenant-v1", 1); got != want {
+		t.Errorf("the file holds %q, want %q", got, want)
+	}
+}
+
+// TestLoginDefault: a field that may be left out is asked for, with what it is then.
+func TestLoginDefault(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	secretFile := filepath.Join(d.home, "secret")
+	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
+	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile)
+	tt.start(t)
+	tt.answer(t, "company_id (company id of the partner, sent as clientId; empty takes that of client_id): ", "")
+	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "no")
+	tt.ended(t, stderr)
+	want := "[enkash.default]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+		"environment = \"uat\"\nclient_id   = \"c\"\nusername    = \"u\"\n"
+	if got := readFile(t, d.profiles()); got != want {
+		t.Errorf("the file holds %q\nwant %q", got, want)
+	}
+}
+
+// TestLoginRefused: a provider that says no leaves nothing behind.
+func TestLoginRefused(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	address, requests := zeepayServer(t, true)
+	tt, stderr := d.login(t, nil, "zeepay", "--base-url", address, "--client-id", "1", "--username", "u")
+	tt.start(t)
+	tt.answer(t, "client_secret (client secret issued at onboarding; not shown): ", canaries["CLIENT_SECRET"])
+	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
+	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "y")
+	err := tt.cmd.Wait()
+	if tt.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(stderr.String(), "; nothing is stored") || requests.Load() != 1 {
+		t.Errorf("%v, %d requests\n%s", err, requests.Load(), stderr)
+	}
+	if _, err := os.Stat(d.profiles()); err == nil {
+		t.Error("there is a profiles file")
+	}
+	if items, _ := os.ReadDir(d.keychain); len(items) > 0 {
+		t.Errorf("there are items: %v", items)
+	}
+}
+
+// TestLoginGivesUpEarly: nobody answers for a file that cannot be written, and a
+// terminal that ends is no answer.
+func TestLoginGivesUpEarly(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	tt, stderr := d.login(t, nil, "mpay")
+	tt.start(t)
+	tt.until(t, "the question", func() bool { return strings.HasSuffix(tt.shown(), "created): ") })
+	tt.typeText(t, "\x04")
+	_ = tt.cmd.Wait()
+	if want := "the terminal gave no answer (no_terminal)"; tt.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(stderr.String(), want) {
+		t.Errorf("%v, want %q\n%s", tt.cmd.ProcessState, want, stderr)
+	}
+	if err := os.Mkdir(filepath.Join(d.home, "p.toml"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tt, stderr = d.login(t, nil, "mpay", "--config", filepath.Join(d.home, "p.toml", "x", "..", "..", "dangling"))
+	if err := os.Symlink("nowhere", filepath.Join(d.home, "dangling")); err != nil {
+		t.Fatal(err)
+	}
+	tt.start(t)
+	_ = tt.cmd.Wait()
+	if want := "it is a link that leads nowhere (profiles_unwritable)"; tt.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(stderr.String(), want) {
+		t.Errorf("%v, want %q\n%s", tt.cmd.ProcessState, want, stderr)
+	}
+	if strings.Contains(tt.shown(), ": ") {
+		t.Errorf("asked: %q", tt.shown())
+	}
+}
+
+// TestLoginInterrupted is CRD-13: however a question ends, the terminal is as it
+// was, and nothing is stored.
+func TestLoginInterrupted(t *testing.T) {
+	t.Parallel()
+	const username = "username (API user name, shared when the account was created): "
+	for name, end := range map[string]struct {
+		args   []string
+		hidden bool
+		stop   func(*testing.T, *terminal)
+		want   syscall.Signal
+	}{
+		"CRD-13 Ctrl-C while a secret is typed": {
+			[]string{"--username", "u"},
+			true,
+			func(t *testing.T, tt *terminal) { tt.typeText(t, "half\x03") }, syscall.SIGINT,
+		},
+		"CRD-13 SIGTERM while a secret is typed": {
+			[]string{"--username", "u"},
+			true,
+			func(_ *testing.T, tt *terminal) { _ = tt.cmd.Process.Signal(syscall.SIGTERM) }, syscall.SIGTERM,
+		},
+		"CRD-13 Ctrl-C at an open question": {
+			nil, false,
+			func(t *testing.T, tt *terminal) { tt.typeText(t, "half\x03") }, syscall.SIGINT,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			tt, stderr := d.login(t, nil, append([]string{"mpay"}, end.args...)...)
+			before, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.start(t)
+			if end.hidden {
+				tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+			} else {
+				tt.until(t, "the question", func() bool { return strings.HasSuffix(tt.shown(), username) })
+			}
+			start := time.Now()
+			end.stop(t, tt)
+			_ = tt.cmd.Wait()
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+			if status, _ := tt.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != end.want {
+				t.Errorf("ended with %v, want signal %v", tt.cmd.ProcessState, end.want)
+			}
+			after, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
+			if err != nil || *after != *before {
+				t.Errorf("the terminal was %+v and is %+v", before, after)
+			}
+			if want := "tokenfetch: error: ended by a signal (interrupted)\n"; stderr.String() != want {
+				t.Errorf("standard error %q", stderr)
+			}
+			if items, _ := os.ReadDir(d.keychain); len(items) > 0 {
+				t.Errorf("there are items: %v", items)
+			}
+		})
+	}
+}
+
+// TestLoginStopped is CRD-13 for Ctrl-Z: while the program is stopped the
+// terminal is as it was before, and afterwards the question goes on unseen.
+func TestLoginStopped(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	tt, stderr := d.login(t, nil, "mpay", "--username", "u")
+	// A shell with job control, so that somebody can let the program go on.
+	tt.cmd.Args = append([]string{"sh", "-c", `set -m; "$@" </dev/null; echo "left it" >/dev/tty; read line </dev/tty; fg`, "sh"}, tt.cmd.Args...)
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tt.cmd.Path = shell
+	tt.start(t)
+	tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+	tt.typeText(t, "\x1a")
+	tt.until(t, "the shell again", func() bool { return strings.Contains(tt.shown(), "left it") })
+	if !tt.echo(t) {
+		t.Error("while it is stopped there is no echo")
+	}
+	tt.typeText(t, "\n")
+	tt.until(t, "the echo turned off again", func() bool { return !tt.echo(t) })
+	tt.typeText(t, canaries["PASSWORD"]+"\n")
+	_ = tt.cmd.Wait()
+	if got := d.item(t, "mpay/default/password@api.mpayafrica.co.tz"); got != canaries["PASSWORD"] {
+		t.Errorf("stored %q\n%s\n%s", got, tt.shown(), stderr)
+	}
+	if !tt.echo(t) || leak(tt.shown(), canaries["PASSWORD"]) != "" {
+		t.Errorf("echo %v, screen %q", tt.echo(t), tt.shown())
+	}
+}
+
+// TestLoginNotStopped is CRD-13 for Ctrl-Z where no shell could let the program go
+// on: it does so by itself, and the answer is not shown.
+func TestLoginNotStopped(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	tt, stderr := d.login(t, nil, "mpay", "--username", "u")
+	tt.start(t)
+	tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+	tt.typeText(t, "\x1a")
+	time.Sleep(50 * time.Millisecond)
+	tt.until(t, "the echo turned off again", func() bool { return !tt.echo(t) })
+	tt.typeText(t, canaries["PASSWORD"]+"\n")
+	tt.ended(t, stderr)
+	if got := d.item(t, "mpay/default/password@api.mpayafrica.co.tz"); got != canaries["PASSWORD"] {
+		t.Errorf("stored %q", got)
+	}
+}
+
+// TestTooLongForATerminal: an answer that the terminal may have cut is not taken.
+func TestTooLongForATerminal(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	tt, stderr := d.login(t, nil, "mpay", "--username", "u")
+	tt.start(t)
+	const question = "password (API password, shared when the account was created; not shown): "
+	tt.answer(t, question, strings.Repeat("k", 5000))
+	tt.answer(t, "  the answer is longer than a terminal takes: use a flag\r\n"+question, canaries["PASSWORD"])
+	tt.ended(t, stderr)
+	if got := d.item(t, "mpay/default/password@api.mpayafrica.co.tz"); got != canaries["PASSWORD"] {
+		t.Errorf("stored %q", got)
+	}
+}
+
+// TestParallelLogins: many runs that write one file at the same time lose nothing.
+func TestParallelLogins(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	secretFile := filepath.Join(d.home, "secret")
+	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
+	program, err := exec.LookPath("tokenfetch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 10 {
+		all.Go(func() {
+			c := exec.Command(program, "login", fmt.Sprintf("mpay/p%d", i), "--username", "u", "--password-file", secretFile)
+			c.Env = []string{"HOME=" + d.home, "TEST_KEYCHAIN=" + d.keychain, "TEST_KEYCHAIN_WRITES=1", "GORACE=atexit_sleep_ms=0"}
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	all.Wait()
+	text := readFile(t, d.profiles())
+	for i := range 10 {
+		if strings.Count(text, fmt.Sprintf("[mpay.p%d]\n", i)) != 1 || d.item(t, fmt.Sprintf("mpay/p%d/password@api.mpayafrica.co.tz", i)) == "" {
+			t.Errorf("p%d is lost:\n%s", i, text)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(d.profiles()), "*")); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
