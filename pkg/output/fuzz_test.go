@@ -146,3 +146,22 @@ func visible(text string) string {
 	}
 	return string(b)
 }
+
+// FuzzQuoteDotenv has a shell read the line as a file of variables.
+func FuzzQuoteDotenv(f *testing.F) {
+	seedTokens(f)
+	eval := evaluator(f, `while IFS= read -r line; do unset T; eval "$line"; printf '%s\n' "$T"; done`, "sh")
+	f.Fuzz(func(t *testing.T, text string) {
+		text = visible(text)
+		quoted, err := quoteDotenv(text)
+		if (err != nil) != strings.Contains(text, "'") {
+			t.Fatalf("%q: %q, %v", text, quoted, err)
+		}
+		if err != nil {
+			return
+		}
+		if got := eval(t, "T="+quoted+"\n"); got != text {
+			t.Errorf("%q came back as %q", text, got)
+		}
+	})
+}
