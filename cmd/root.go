@@ -48,7 +48,7 @@ func Main(version string) int {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Environ: os.Environ(),
-		Version: version,
+		Version: installed(version),
 		Start:   time.Now(),
 	})
 }
