@@ -18,6 +18,7 @@ var session = []string{
 	"tokenfetch zeepay --emulator",
 	"tokenfetch zeepay --emulator --password hunter2",
 	"tokenfetch zeepay --emulator -o json",
+	"tokenfetch exec zeepay --emulator -- sh -c 'echo a token of ${#ZEEPAY_ACCESS_TOKEN} characters'",
 	"tokenfetch emulator --fault closed -- tokenfetch abbeycross; echo \"exit code $?\"",
 }
 
