@@ -260,6 +260,8 @@ func environmentTopic() (string, error) {
   NO_COLOR, TERM=dumb  no colour
   HTTPS_PROXY, NO_PROXY (or in lower case)
                        the proxy, and the hosts that are called without it
+  SSL_CERT_FILE, SSL_CERT_DIR
+                       the authorities that are trusted where nothing else is said (not on Windows or macOS)
   CI, TF_BUILD, JENKINS_URL, TEAMCITY_VERSION, CODEBUILD_BUILD_ID
                        there is nobody to answer, and files belong to the checkout
   GITHUB_ENV, GITHUB_OUTPUT
