@@ -25,7 +25,7 @@ func (r *run) newEmulator() *cobra.Command {
 	var faults []string
 	var options emulator.Options
 	c := &cobra.Command{
-		Use:   "emulator [-- COMMAND [ARG...]]",
+		Use:   "emulator [flags] [-- COMMAND [ARG...]]",
 		Short: "serve the providers' token endpoints on this computer",
 		Long: `Serve the token endpoints of all providers on a loopback address.
 

@@ -38,7 +38,7 @@ type wanted struct {
 func (r *run) newExec() *cobra.Command {
 	var o fetchOptions
 	c := &cobra.Command{
-		Use:   "exec [NAME=]PROVIDER[/PROFILE]... -- COMMAND [ARG...]",
+		Use:   "exec [flags] [NAME=]PROVIDER[/PROFILE]... -- COMMAND [ARG...]",
 		Short: "run a command with tokens in its environment",
 		Long: `Run COMMAND with one token for each PROVIDER/PROFILE in its environment.
 

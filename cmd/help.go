@@ -94,7 +94,10 @@ func (r *run) helpOf(cmd *cobra.Command) string {
 	if len(commands) > 0 {
 		use += " COMMAND"
 	}
-	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s %s [flags]\n", text, cmd.Parent().CommandPath(), use)
+	if !strings.Contains(use, "[flags]") {
+		use += " [flags]"
+	}
+	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s %s\n", text, cmd.Parent().CommandPath(), use)
 	if len(commands) > 0 {
 		b.WriteString("\nCommands:\n" + list(commands))
 	}
@@ -115,9 +118,12 @@ func rootHelp(root *cobra.Command) string {
 Try it with nothing set up:
   tokenfetch zeepay --emulator
 
+Set it up:
+  tokenfetch login zeepay
+
 Use it in a script:
   TOKEN=$(tokenfetch zeepay)
-  eval "$(tokenfetch zeepay -o export || echo false)"
+  tokenfetch exec zeepay -- ./reconcile.sh
 
 Usage:
   tokenfetch PROVIDER[/PROFILE] [flags]
@@ -188,12 +194,14 @@ func providerText(d *provider.Definition) string {
 		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s%s\n", f.Name, d.Variable(f.Name), "", f.Help, note)
 	}
 	fmt.Fprintf(&b, `
+tokenfetch login %s asks for them, and stores the secrets in the keychain.
+
 Each field comes from the first of: its flag, its variable (or the file that
 %s names), the profile, for a secret the keychain.
 A named profile is read alone, without the variables. A profile looks like:
 
 %s
-Documentation: %s`, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Docs)
+Documentation: %s`, d.Name, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Docs)
 	return b.String()
 }
 

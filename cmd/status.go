@@ -217,7 +217,11 @@ func (s *profileState) summary() word {
 func (c cachedState) describe(now time.Time) string {
 	switch {
 	case c.token != nil:
-		return fmt.Sprintf("expires in %v", untilExpiry(c.token, now))
+		left := untilExpiry(c.token, now)
+		if days := left / (24 * time.Hour); days > 1 {
+			return fmt.Sprintf("expires in %d days", days)
+		}
+		return fmt.Sprintf("expires in %v", left)
 	case c.doubt != "":
 		return "unknown: " + c.doubt
 	case c.none != "":
