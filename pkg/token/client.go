@@ -71,7 +71,7 @@ func (r *Reply) IsJSON() bool { return r.bodyErr == nil && r.Encoding == "" && v
 type Client struct {
 	UserAgent string
 	Roots     *x509.CertPool       // trust these and only these, nil for the system's
-	Getenv    func(string) string  // to check the proxy variables net/http reads, may be nil
+	Getenv    func(string) string  // to check the variables that net/http and crypto/x509 read; without it they are left to them
 	Trace     func(string, ...any) // told of each phase, may be nil
 }
 
@@ -238,6 +238,10 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 			return nil
 		},
 	}
+	roots := x.client.Roots
+	if roots == nil && x.target.Scheme == "https" && x.client.Getenv != nil {
+		roots = systemRoots(bundles(), x.client.Getenv)
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
@@ -278,7 +282,7 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 		},
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
-			RootCAs:    x.client.Roots,
+			RootCAs:    roots,
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				x.certificateAsked.Store(true)
 				return new(tls.Certificate), nil // none
