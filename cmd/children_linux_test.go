@@ -59,7 +59,7 @@ func watchChildren(dir string) (stop func() string) {
 			select {
 			case <-ended:
 				return
-			case <-time.After(5 * time.Millisecond):
+			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	})

@@ -3,7 +3,9 @@
 package cmd
 
 import (
+	"context"
 	"errors"
+	"os/signal"
 	"syscall"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -30,4 +32,20 @@ func (r *run) become(path string, argv, environ []string) error {
 	}
 	return before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s %s", path, why).
 		WithHint("check the file; a token for one use that was fetched is lost"))
+}
+
+// release ends the watch, and leaves the signals as they were when the program
+// began. It returns the cause of ctx if one has come before that.
+func (s *signals) release(ctx context.Context) error {
+	signal.Stop(s.received) // from here on none is lost: it ends the program
+	close(s.received)
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, sig := range s.ignored {
+		signal.Ignore(sig)
+	}
+	return nil
 }

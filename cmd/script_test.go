@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,7 +146,7 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d\n%s", got, want, stderr)
 	}
-	if took > 5*time.Second {
+	if took > patience() {
 		ts.Fatalf("took %v", took)
 	}
 	if fault := badStreams(stdout, stderr, token); fault != "" {
@@ -165,6 +166,15 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	if left := leftBehind(ts.MkAbs(".")); left != "" {
 		ts.Fatalf("a process was left behind: %s", left)
 	}
+}
+
+// patience is how long a run may take: 5 s, and longer where the race detector
+// makes everything slow.
+func patience() time.Duration {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return 20 * time.Second
+	}
+	return 5 * time.Second
 }
 
 // checkFiles compares two looks at the script's directory: none may appear or

@@ -65,22 +65,6 @@ func watch(cleanUp func()) (context.Context, *signals) {
 	return ctx, s
 }
 
-// release ends the watch, and leaves the signals as they were when the program
-// began. It returns the cause of ctx if one has come before that.
-func (s *signals) release(ctx context.Context) error {
-	signal.Stop(s.received) // from here on none is lost: it ends the program
-	close(s.received)
-	select {
-	case <-s.idle:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	for _, sig := range s.ignored {
-		signal.Ignore(sig)
-	}
-	return nil
-}
-
 // passOn sends the signals to a child instead, until stop is called: the child
 // decides when the run ends.
 func (s *signals) passOn(child *os.Process) (stop func()) {
