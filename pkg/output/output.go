@@ -5,7 +5,6 @@ package output
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -156,7 +155,8 @@ const VariablePattern = `[A-Za-z_][A-Za-z0-9_]*`
 // or "". Names that change how programs run are refused, and names that a
 // shell does not keep as text.
 func CheckVariable(name string) string {
-	if len(name) > 128 || !regexp.MustCompile(`^`+VariablePattern+`$`).MatchString(name) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+	if name == "" || len(name) > 128 || strings.Trim(name[:1], letters) != "" || strings.Trim(name, letters+"0123456789") != "" {
 		return "must match " + VariablePattern
 	}
 	up := strings.ToUpper(name)

@@ -358,3 +358,22 @@ func printable(text string) bool {
 	}
 	return true
 }
+
+// TestVariablePattern holds the check to the pattern that messages name.
+func TestVariablePattern(t *testing.T) {
+	pattern := regexp.MustCompile(`\A(?:` + VariablePattern + `)\z`)
+	const letters = "aZ9-_ \n\x00\xc3"
+	var grow func(text string, n int)
+	grow = func(text string, n int) {
+		if got, want := CheckVariable(text) != "must match "+VariablePattern, pattern.MatchString(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+		for i := 0; n > 0 && i < len(letters); i++ {
+			grow(text+letters[i:i+1], n-1)
+		}
+	}
+	grow("", 4)
+	for n := 60; n < 66; n++ {
+		grow(strings.Repeat("a", n), 1)
+	}
+}

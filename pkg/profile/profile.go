@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +45,8 @@ const (
 
 // ValidName reports whether name matches NamePattern.
 func ValidName(name string) bool {
-	return len(name) <= 63 && regexp.MustCompile(`^`+NamePattern+`$`).MatchString(name)
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	return len(name) > 0 && len(name) <= 63 && name[0] != '-' && strings.Trim(name, letters) == ""
 }
 
 // ParseDuration reads a duration such as "10s", of at least MinTimeout and at

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -651,5 +652,24 @@ func TestTables(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"b", "ci"}, file.Names("zeepay")); diff != "" {
 		t.Errorf("profiles (-want +got):\n%s", diff)
+	}
+}
+
+// TestPattern holds the check to the pattern that messages name.
+func TestPattern(t *testing.T) {
+	pattern := regexp.MustCompile(`\A(?:` + profile.NamePattern + `)\z`)
+	const letters = "aZ9-_ \n\x00\xc3"
+	var grow func(text string, n int)
+	grow = func(text string, n int) {
+		if got, want := profile.ValidName(text), pattern.MatchString(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+		for i := 0; n > 0 && i < len(letters); i++ {
+			grow(text+letters[i:i+1], n-1)
+		}
+	}
+	grow("", 4)
+	for n := 60; n < 66; n++ {
+		grow(strings.Repeat("a", n), 1)
 	}
 }

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,8 +76,16 @@ func lower(host string) string {
 	}, host)
 }
 
+// plainPath reports whether a path is (/[A-Za-z0-9._~-]+)+ without "." or ".." in
+// it. Every run checks one, so that compiling the pattern would be felt; the same
+// goes for labels and names.
 func plainPath(path string) bool {
-	return matches(pathPattern, path) && !strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
+	segments, ok := strings.CutPrefix(path, "/")
+	for segment := range strings.SplitSeq(segments, "/") {
+		ok = ok && segment != "" && segment != "." && segment != ".." && strings.Trim(segment, letters) == ""
+	}
+	return ok
 }
 
 func validHost(host string) bool {
@@ -108,7 +115,8 @@ func validHost(host string) bool {
 const LabelPattern = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
 
 func validLabel(label string) bool {
-	return regexp.MustCompile(`^` + LabelPattern + `$`).MatchString(label)
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	return len(label) > 0 && len(label) <= 63 && strings.Trim(label, letters) == "" && strings.Trim(label, "-") == label
 }
 
 func (a Address) loopback() bool {

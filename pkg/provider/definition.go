@@ -292,7 +292,6 @@ var settings = []string{
 const (
 	namePattern  = `^[a-z][a-z0-9-]{0,62}$`
 	fieldPattern = `^[a-z][a-z0-9_]{0,62}$`
-	pathPattern  = `^(/[A-Za-z0-9._~-]+)+$`
 )
 
 // problem returns what is wrong with the definition, or "".
