@@ -14,13 +14,17 @@ import (
 // destination returns the function that hands over the bytes of a token. What
 // cannot take them is an error now, before anything is fetched.
 func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, err error) {
-	switch variable := output.RunnerFile(o.format); {
-	case o.dryRun:
+	if o.dryRun {
 		return nil, nil
-	case variable != "":
+	}
+	if err := r.checkMask(o); err != nil {
+		return nil, err
+	}
+	if variable := output.RunnerFile(o.format); variable != "" {
 		file, err := r.openRunnerFile(variable)
 		return func(data []byte) error { return appendTo(file, data) }, err
-	case f.definition.Policy.SingleUse:
+	}
+	if f.definition.Policy.SingleUse {
 		return r.deliver, r.checkStdout()
 	}
 	return r.deliver, nil
@@ -50,16 +54,22 @@ func undelivered(message string) *failure.Error {
 // checkStdout refuses to fetch a token that can be used once when nothing would
 // receive it.
 func (r *run) checkStdout() error {
-	out, err := r.env.Stdout.Stat()
+	if !leadsNowhere(r.env.Stdout) {
+		return nil
+	}
+	return failure.New(failure.OutputFailed, "standard output is closed or the null device: a token that can be used once would be lost").
+		WithHint("let it go to a file, pipe or terminal")
+}
+
+// leadsNowhere reports whether what is written to a stream is lost. The runtime
+// puts the null device in place of one that is closed.
+func leadsNowhere(stream *os.File) bool {
+	info, err := stream.Stat()
 	if err != nil {
-		return failure.New(failure.OutputFailed, "standard output is closed").WithHint("let it go to a file, pipe or terminal")
+		return true
 	}
 	null, err := os.Stat(os.DevNull)
-	if err == nil && os.SameFile(out, null) {
-		return failure.New(failure.OutputFailed, "standard output is closed or the null device: a token that can be used once would be lost").
-			WithHint("let it go to a file, pipe or terminal")
-	}
-	return nil
+	return err == nil && os.SameFile(info, null)
 }
 
 // openRunnerFile opens the file that a GitHub runner names in a variable, to
@@ -123,25 +133,40 @@ func appendTo(file *os.File, entry []byte) error {
 	return nil
 }
 
+// maskCommand returns the function that makes the command to hide a text in the
+// log of the CI service that runs this job, nil where none is asked for or known.
+func (r *run) maskCommand(o fetchOptions) func(string) string {
+	switch {
+	case output.RunnerFile(o.format) != "", o.mask && r.env.getenv("GITHUB_ACTIONS") == "true":
+		return output.GitHubMask
+	case o.mask && r.env.getenv("TF_BUILD") != "":
+		return output.AzureMask
+	}
+	return nil
+}
+
+// checkMask refuses to fetch a token when the runner would not be told to hide it.
+func (r *run) checkMask(o fetchOptions) error {
+	if r.maskCommand(o) == nil || !leadsNowhere(r.env.Stderr) {
+		return nil
+	}
+	return failure.New(failure.OutputFailed, "standard error is closed or the null device: the runner would not be told to hide the token").
+		WithHint("let standard error go to the runner's log")
+}
+
 // mask tells the runner of a CI service to hide the token in its log. It writes
 // to standard error, because standard output mostly goes into a variable and
 // never reaches the runner.
 func (r *run) mask(accessToken secret.Value, o fetchOptions) error {
-	text := accessToken.Reveal()
-	var command string
-	switch {
-	case output.RunnerFile(o.format) != "", o.mask && r.env.getenv("GITHUB_ACTIONS") == "true":
-		command = output.GitHubMask(text)
-	case o.mask && r.env.getenv("TF_BUILD") != "":
-		command = output.AzureMask(text)
-	default:
+	command, text := r.maskCommand(o), accessToken.Reveal()
+	if command == nil {
 		return nil
 	}
 	if !output.Maskable(text) {
 		return undelivered("the token is too short to mask, or a plain word: hiding it would make the log unreadable").
 			WithHint("report this to the provider; without --mask and in another format the token is printed")
 	}
-	if _, err := r.env.Stderr.WriteString(command); err != nil {
+	if _, err := r.env.Stderr.WriteString(command(text)); err != nil {
 		return undelivered("the runner could not be told to hide the token: standard error " + whyNot(err)).
 			WithHint("let standard error go to the runner's log")
 	}

@@ -117,6 +117,9 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 	if err != nil {
 		return err
 	}
+	if err := r.checkMask(o); err != nil {
+		return err
+	}
 	prepared := make([]*prepared, len(all))
 	environ := credential.WithoutSecrets(r.env.Environ, nil)
 	for i, w := range all {

@@ -68,6 +68,36 @@ func TestMaskInTheLog(t *testing.T) {
 	}
 }
 
+// TestMaskUnheard: where nobody reads the command to hide the token, the token is
+// not fetched.
+func TestMaskUnheard(t *testing.T) {
+	t.Parallel()
+	environ, requests := mpayReplies(t, canaries["TOKEN"])
+	path := filepath.Join(t.TempDir(), "env")
+	writeFile(t, path, "", 0o600)
+	environ = append(environ, "GITHUB_ACTIONS=true", "GITHUB_ENV="+path)
+	for _, test := range []struct {
+		exit int
+		args []string
+	}{
+		{8, []string{"mpay", "--mask"}},
+		{8, []string{"mpay", "-o", "github-env"}},
+		{125, []string{"exec", "mpay", "--mask", "--", "echo", "ran"}},
+	} {
+		for _, away := range []string{"2>/dev/null", "2>&-"} {
+			c := runOf(t, environ, test.args...)
+			c.Args = append([]string{"sh", "-c", `exec "$@" ` + away, "sh", c.Path}, test.args...)
+			c.Path = "/bin/sh"
+			if r := runCommand(t, c); r.exit != test.exit || r.stdout != "" || requests.Load() != 0 {
+				t.Errorf("%q %s: exit code %d, %d requests, standard output %q", test.args, away, r.exit, requests.Load(), r.stdout)
+			}
+		}
+	}
+	if r := runBuilt(t, environ, "mpay", "--mask", "--dry-run"); r.exit != 0 {
+		t.Errorf("--dry-run: exit code %d\n%s", r.exit, r.stderr)
+	}
+}
+
 // TestNothingToMask is CI-03: hiding a short token or a word would hide the log.
 func TestNothingToMask(t *testing.T) {
 	t.Parallel()
