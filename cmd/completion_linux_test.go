@@ -172,7 +172,7 @@ func completionHome(t *testing.T, profiles string) string {
 	t.Helper()
 	home := t.TempDir()
 	put(t, home+"/.config/tokenfetch/profiles.toml", profiles)
-	put(t, home+"/work/file.txt", "")
+	put(t, home+"/job/file.txt", "")
 	return home
 }
 
@@ -194,7 +194,7 @@ func install(t *testing.T, shell, path string) {
 
 func nothingRan(t *testing.T, home string) {
 	t.Helper()
-	if _, err := os.Stat(home + "/work/ran"); err == nil {
+	if _, err := os.Stat(home + "/job/ran"); err == nil {
 		t.Error("completing ran a command")
 	}
 }
@@ -244,7 +244,7 @@ func startShell(t *testing.T, home, name string, args ...string) *completingShel
 		t.Fatal(err)
 	}
 	s := &completingShell{newTerminal(t, nil)}
-	s.cmd.Path, s.cmd.Args, s.cmd.Dir = path, append([]string{name}, args...), home+"/work"
+	s.cmd.Path, s.cmd.Args, s.cmd.Dir = path, append([]string{name}, args...), home+"/job"
 	s.cmd.Env = completionEnviron(t, home)
 	s.start(t)
 	s.until(t, "the prompt", func() bool { return strings.Contains(s.shown(), prompt) })
@@ -283,7 +283,7 @@ func (s *completingShell) complained() bool {
 func fishCandidates(t *testing.T, home, load, typed string) []string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "fish", "-c", load+"complete -C $argv[1]", "--", typed)
-	command.Env, command.Dir = completionEnviron(t, home), home+"/work"
+	command.Env, command.Dir = completionEnviron(t, home), home+"/job"
 	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Errorf("%s: %v", typed, err)

@@ -301,7 +301,7 @@ func TestContainer(t *testing.T) {
 	t.Run("CI-12 PRM-08 nothing is written where all could be", func(t *testing.T) {
 		t.Parallel()
 		root := container(t)
-		for _, dir := range []string{"tmp", "var/tmp", "dev/shm", "run/user/12345", "home/me/.config/tokenfetch", "home/me/.cache", "home/me/.local/state", "work"} {
+		for _, dir := range []string{"tmp", "var/tmp", "dev/shm", "run/user/12345", "home/me/.config/tokenfetch", "home/me/.cache", "home/me/.local/state", "job"} {
 			if err := os.MkdirAll(filepath.Join(root, dir), 0o777); err != nil {
 				t.Fatal(err)
 			}
@@ -315,7 +315,7 @@ func TestContainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		try(t, root, "/work", []string{"HOME=/home/me", "TMPDIR=/tmp", "XDG_RUNTIME_DIR=/run/user/12345", "SSLKEYLOGFILE=/work/keys", "GOCOVERDIR=/work"})
+		try(t, root, "/job", []string{"HOME=/home/me", "TMPDIR=/tmp", "XDG_RUNTIME_DIR=/run/user/12345", "SSLKEYLOGFILE=/job/keys", "GOCOVERDIR=/job"})
 	})
 }
 
