@@ -47,6 +47,7 @@ const (
 // indented lines are an example that a test reads.
 const exampleHeader = `# Profiles of tokenfetch. Copy what you need to ~/.config/tokenfetch/profiles.toml
 # (on Windows %AppData%\tokenfetch\profiles.toml) and fill in your own values.
+# "tokenfetch login zeepay" writes such a table for you, and stores the secrets.
 #
 # A table is [PROVIDER.PROFILE]. "tokenfetch zeepay" uses [zeepay.default], and
 # "tokenfetch zeepay/ci" uses [zeepay.ci]. A field is a text, or says where its
