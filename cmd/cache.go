@@ -12,7 +12,6 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/keychain"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
@@ -115,11 +114,8 @@ func (c *tokenCache) open(ctx context.Context, limit *limit, file *profile.File)
 
 // keyStore is the keychain, which is never unlocked for the sealing key.
 func (r *run) keyStore() (cache.KeyStore, bool) {
-	if r.env.Keychain != nil {
-		store, ok := r.env.Keychain.(cache.KeyStore)
-		return store, ok
-	}
-	return &keychain.Keychain{Getenv: r.env.getenv}, true
+	store, ok := r.quietKeychain().(cache.KeyStore)
+	return store, ok
 }
 
 // readCacheKey reads the text that cache_key names.
@@ -131,7 +127,7 @@ func (r *run) readCacheKey(ctx context.Context, s *profile.Source) (secret.Value
 		text, _, err := source.ReadValue(ctx, s.File, false)
 		return text, err
 	}
-	return source.Command(ctx, s.Command, credential.WithoutSecrets(r.env.Environ, nil), nil)
+	return source.Command(ctx, s.Command, credential.WithoutSecrets(r.env.Environ), nil)
 }
 
 // get returns the cached token, nil if there is none that this run may use.

@@ -143,8 +143,7 @@ func (r *run) checkHost(ctx context.Context, limit *limit, s *profileState) []fi
 	if err != nil {
 		return []finding{r.failed(check, levelError, err)}
 	}
-	client := token.Client{UserAgent: "tokenfetch/" + r.env.Version, Roots: roots, Getenv: r.env.getenv, Trace: r.console.info}
-	contact, err := client.Probe(ctx, origin)
+	contact, err := r.client(roots).Probe(ctx, origin)
 	if err != nil {
 		err = adviseAllowList(s.ref.definition, &call{environment: s.plan.Environment}, err)
 		f := r.failed(check, levelError, err)

@@ -26,6 +26,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
@@ -340,12 +341,8 @@ func TestDocumentedProfiles(t *testing.T) {
 				loaded++ // the table [tokenfetch]
 			}
 			for _, d := range builtins(t) {
-				var fields []profile.Field
-				for _, f := range d.Fields {
-					fields = append(fields, profile.Field{Name: f.Name, Secret: f.Secret})
-				}
 				for _, name := range file.Names(d.Name) {
-					p, err := file.Profile(d.Name, name, fields)
+					p, err := file.Profile(d.Name, name, credential.ProfileFields(d))
 					if err != nil {
 						t.Error(err)
 						continue

@@ -5,12 +5,11 @@ package cmd
 
 import (
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/term"
 
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
@@ -31,12 +30,7 @@ type Env struct {
 
 // lookup returns the value of an environment variable and whether it is set.
 func (e *Env) lookup(name string) (string, bool) {
-	for _, entry := range slices.Backward(e.Environ) {
-		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
-			return value, true
-		}
-	}
-	return "", false
+	return credential.Lookup(e.Environ, name)
 }
 
 // getenv returns the value of an environment variable, or "".

@@ -121,16 +121,14 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 		return err
 	}
 	prepared := make([]*prepared, len(all))
-	environ := credential.WithoutSecrets(r.env.Environ, nil)
+	plans := make([]*credential.Plan, len(all))
 	for i, w := range all {
 		if prepared[i], err = r.prepare(ctx, w.ref, o); err != nil {
 			return err
 		}
-		if plan := prepared[i].plan; plan != nil {
-			environ = credential.WithoutSecrets(environ, plan)
-		}
+		plans[i] = prepared[i].plan
 	}
-	environ = slices.DeleteFunc(environ, func(entry string) bool {
+	environ := slices.DeleteFunc(credential.WithoutSecrets(r.env.Environ, plans...), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.ContainsFunc(all, func(w wanted) bool { return w.variable == name })
 	})

@@ -106,6 +106,7 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Class:     e.Class().String(),
 		Code:      e.Code,
 		Message:   r.console.safe(e.Message, maxLine),
+		Hint:      r.lineOrNull(strings.ReplaceAll(e.Hint, "\n", "; ")),
 		Provider:  r.orNull(r.provider),
 		Profile:   r.orNull(r.profile),
 		Origin:    r.orNull(r.origin),
@@ -116,10 +117,6 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 	}
 	if line.Sent == "" {
 		line.Sent = failure.SentNo
-	}
-	if e.Hint != "" {
-		hint := r.console.safe(strings.ReplaceAll(e.Hint, "\n", "; "), maxLine)
-		line.Hint = &hint
 	}
 	if e.RetryAfter != nil {
 		seconds := int64(*e.RetryAfter / time.Second)
@@ -139,5 +136,14 @@ func (r *run) orNull(text string) *string {
 		return nil
 	}
 	text = r.words(text)
+	return &text
+}
+
+// lineOrNull is a text of ours for JSON, null if it is empty.
+func (r *run) lineOrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	text = r.console.safe(text, maxLine)
 	return &text
 }

@@ -259,11 +259,19 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 	for _, place := range plan.Places {
 		r.console.info("%s from %s", place.Field.Name, place.Where)
 	}
-	p.call = &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
-	if p.call.roots, err = r.loadRoots(ctx, limit, plan, o.caFile); err != nil {
+	p.call, err = r.newCall(ctx, limit, plan, access, values, o.caFile)
+	return p, err
+}
+
+// newCall gets what a request still lacks: the certificates to trust, and the
+// fields that take the keychain or a helper, which are added to values.
+func (r *run) newCall(ctx context.Context, limit *limit, plan *credential.Plan, access credential.Access, values provider.Values, caFile string) (*call, error) {
+	c := &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
+	var err error
+	if c.roots, err = r.loadRoots(ctx, limit, plan, caFile); err != nil {
 		return nil, err
 	}
-	return p, plan.Read(ctx, access, values)
+	return c, plan.Read(ctx, access, values)
 }
 
 // fetch gets the token.
@@ -584,13 +592,17 @@ func (r *run) send(ctx context.Context, c *call, request token.Request) (*token.
 	defer r.console.waiting(c.base.Authority())()
 	ctx, cancel := c.limit.context(ctx)
 	defer cancel()
-	client := token.Client{
+	return r.client(c.roots).Post(ctx, request)
+}
+
+// client makes connections that trust roots, or the system's where that is nil.
+func (r *run) client(roots *x509.CertPool) *token.Client {
+	return &token.Client{
 		UserAgent: "tokenfetch/" + r.env.Version,
-		Roots:     c.roots,
+		Roots:     roots,
 		Getenv:    r.env.getenv,
 		Trace:     r.console.info,
 	}
-	return client.Post(ctx, request)
 }
 
 // singleUse adds to a failure after the request was sent that a token may be

@@ -106,10 +106,7 @@ func (r *run) definitionBehind(command string, switches ...string) *provider.Def
 func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment, baseURL *string) {
 	if d != nil {
 		addHostFlags(c.Flags(), d, environment, baseURL)
-		complete := cobra.FixedCompletions(d.EnvironmentNames(), cobra.ShellCompDirectiveNoFileComp)
-		if err := c.RegisterFlagCompletionFunc("environment", complete); err != nil {
-			panic("cmd: completion of an unknown flag --environment") // a fault of ours
-		}
+		register(c, "environment", cobra.FixedCompletions(d.EnvironmentNames(), cobra.ShellCompDirectiveNoFileComp))
 		return
 	}
 	c.Flags().StringVarP(environment, "environment", "e", "", "the provider's host by `NAME`")
@@ -166,8 +163,8 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		}
 	}
 	if o.environment != "" {
-		if _, ok := d.Environment(o.environment); !ok {
-			return unknownEnvironment(d)
+		if _, err := d.CheckEnvironment(o.environment); err != nil {
+			return err
 		}
 	}
 	if o.baseURL != "" {
@@ -175,14 +172,6 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		return err
 	}
 	return nil
-}
-
-func unknownEnvironment(d *provider.Definition) error {
-	e := failure.New(failure.HostMissing, "%s has no environment of that name", d.Title)
-	if names := d.EnvironmentNames(); len(names) > 0 {
-		return e.WithHint("its environments are: %s", strings.Join(names, ", "))
-	}
-	return e.WithHint("it has none: give its address with --base-url https://HOST")
 }
 
 // login is one run of the command.
@@ -268,7 +257,7 @@ func (l *login) readFile(ctx context.Context) error {
 		return err
 	}
 	d := l.definition()
-	if l.old, err = l.file.Profile(d.Name, l.ref.profile, profileFields(d)); err != nil || l.old == nil || l.o.replace {
+	if l.old, err = l.file.Profile(d.Name, l.ref.profile, credential.ProfileFields(d)); err != nil || l.old == nil || l.o.replace {
 		return err
 	}
 	if flag := l.changingFlag(); flag != "" {
@@ -292,15 +281,6 @@ func (l *login) changingFlag() string {
 		}
 	}
 	return ""
-}
-
-// profileFields are the fields of a definition, as profiles know them.
-func profileFields(d *provider.Definition) []profile.Field {
-	fields := make([]profile.Field, len(d.Fields))
-	for i, f := range d.Fields {
-		fields[i] = profile.Field{Name: f.Name, Secret: f.Secret}
-	}
-	return fields
 }
 
 // secretFile is the path of the file that login stores a secret in: in the
@@ -497,11 +477,8 @@ func (l *login) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &call{environment: plan.Environment, base: plan.Base, values: values, limit: limit}
-	if c.roots, err = l.run.loadRoots(ctx, limit, plan, ""); err != nil {
-		return err
-	}
-	if err := plan.Read(ctx, access, values); err != nil {
+	c, err := l.run.newCall(ctx, limit, plan, access, values, "")
+	if err != nil {
 		return err
 	}
 	t, _, err := l.run.login(ctx, plan, c, nil, fetchOptions{})

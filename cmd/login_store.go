@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
@@ -284,7 +285,7 @@ func (l *login) removeMoved(ctx context.Context) {
 func sharing(file *profile.File, f ref) []string {
 	var names []string
 	for _, name := range file.Names(f.definition.Name) {
-		p, err := file.Profile(f.definition.Name, name, profileFields(f.definition))
+		p, err := file.Profile(f.definition.Name, name, credential.ProfileFields(f.definition))
 		if err != nil || p == nil || name == f.profile {
 			continue // a profile that cannot be read uses nothing
 		}

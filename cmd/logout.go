@@ -47,8 +47,10 @@ count of refusals that may lock an account stays in any case.`,
 			if o.environment != "" && o.baseURL != "" {
 				return conflict("--environment", "--base-url")
 			}
-			if _, ok := f.definition.Environment(o.environment); o.environment != "" && !ok {
-				return unknownEnvironment(f.definition)
+			if o.environment != "" {
+				if _, err := f.definition.CheckEnvironment(o.environment); err != nil {
+					return err
+				}
 			}
 			o.fields = givenFields(cmd.Flags(), f.definition)
 			return r.logOut(r.context(), f, o)
@@ -134,7 +136,7 @@ func (l *logout) readFile(ctx context.Context) error {
 	if l.file, err = l.run.readProfiles(ctx, l.limit, path, trusted, l.run.note); err != nil {
 		return err
 	}
-	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, profileFields(l.ref.definition))
+	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, credential.ProfileFields(l.ref.definition))
 	return err
 }
 

@@ -25,10 +25,7 @@ func reportFormats() []string { return []string{"text", "json"} }
 func addReportFlag(c *cobra.Command, format *string) {
 	*format = reportFormats()[0]
 	c.Flags().VarP(&choice{format, reportFormats()}, "output", "o", "how the report is printed")
-	complete := cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp)
-	if err := c.RegisterFlagCompletionFunc("output", complete); err != nil {
-		panic("cmd: completion of an unknown flag --output") // a fault of ours
-	}
+	register(c, "output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // newStatus is "tokenfetch status".
@@ -363,15 +360,6 @@ type jsonProfile struct {
 	HeldCode    *string       `json:"held_code"`
 	Left        *int          `json:"refusals_left"`
 	Problems    []jsonProblem `json:"problems"`
-}
-
-// lineOrNull is a text of ours for JSON, null if it is empty.
-func (r *run) lineOrNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	text = r.console.safe(text, maxLine)
-	return &text
 }
 
 // jsonField is where a field comes from.

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // CheckDir reports whether the directory path can be used: nil, or an error that
@@ -22,7 +24,7 @@ func CheckDir(path string) (exists bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	file, err := d.writeTemp("check", []byte("this file may be removed\n"))
+	file, err := source.WriteTemp(filepath.Join(d.path, "check"), []byte("this file may be removed\n"))
 	if err != nil {
 		return true, err
 	}

@@ -85,31 +85,19 @@ func (d dir) read(name string) ([]byte, error) {
 
 // write replaces a file whole, or not at all.
 func (d dir) write(name string, data []byte) error {
-	temp, err := d.writeTemp(name, data)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp, filepath.Join(d.path, name)); err != nil {
-		_ = os.Remove(temp)
-		return err
-	}
-	return nil
+	return source.Replace(filepath.Join(d.path, name), data)
 }
 
 // create writes a new file; it fails with errExists if there is one.
 func (d dir) create(name string, data []byte) error {
-	temp, err := d.writeTemp(name, data)
+	path := filepath.Join(d.path, name)
+	temp, err := source.WriteTemp(path, data)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(temp) }()
 	// A link appears whole or not at all, and never replaces a file.
-	return os.Link(temp, filepath.Join(d.path, name))
-}
-
-// writeTemp writes data to a new file beside name and returns its path.
-func (d dir) writeTemp(name string, data []byte) (path string, err error) {
-	return source.WriteTemp(filepath.Join(d.path, name), data)
+	return os.Link(temp, path)
 }
 
 func (d dir) remove(name string) error {

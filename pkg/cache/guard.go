@@ -165,9 +165,11 @@ func (g *Guard) Left(now time.Time) (int, bool) {
 
 // HeldFor returns how long the credentials are held back from now on.
 func (g *Guard) HeldFor(now time.Time) time.Duration {
-	r := g.load()
-	return until(r.Refused, hold(r.Refusals), now)
+	return g.load().heldFor(now)
 }
+
+// heldFor returns how long a record holds its values back from now on.
+func (r record) heldFor(now time.Time) time.Duration { return until(r.Refused, hold(r.Refusals), now) }
 
 // Hold is why credentials are not sent.
 type Hold struct {
@@ -193,7 +195,7 @@ func (h *Hold) Failure() *failure.Error {
 // refusals before that time do not count.
 func (g *Guard) Hold(now, ignoreBefore time.Time) *Hold {
 	r := g.load()
-	if left := g.HeldFor(now); left > 0 && !r.Refused.Before(ignoreBefore) {
+	if left := r.heldFor(now); left > 0 && !r.Refused.Before(ignoreBefore) {
 		return &Hold{Left: left, Since: ago(r.Refused, now), Refusals: r.Refusals, Code: r.Code}
 	}
 	if g.lockoutAfter == 0 {
@@ -225,8 +227,7 @@ func (g *Guard) OthersHeld(now time.Time) bool {
 		if !strings.HasPrefix(entry.Name(), g.account+"-") || !strings.HasSuffix(entry.Name(), recordSuffix) {
 			return false
 		}
-		r := g.read(entry.Name())
-		return until(r.Refused, hold(r.Refusals), now) > 0
+		return g.read(entry.Name()).heldFor(now) > 0
 	})
 }
 

@@ -129,11 +129,7 @@ func Find(ctx context.Context, q Query) (*Plan, error) {
 // part of the host's name may be read from its file.
 func Survey(ctx context.Context, q Query) *Plan {
 	p := &Plan{Definition: q.Definition, ProfileName: q.Profile, query: &q}
-	fields := make([]profile.Field, len(q.Definition.Fields))
-	for i, f := range q.Definition.Fields {
-		fields[i] = profile.Field{Name: f.Name, Secret: f.Secret}
-	}
-	p.Profile, p.Problem = q.File.Profile(q.Definition.Name, q.Profile, fields)
+	p.Profile, p.Problem = q.File.Profile(q.Definition.Name, q.Profile, ProfileFields(q.Definition))
 	if p.Problem == nil && p.Profile == nil && q.named() {
 		p.Problem = q.noProfile()
 	}
@@ -145,6 +141,15 @@ func Survey(ctx context.Context, q Query) *Plan {
 	}
 	p.findFields()
 	return p
+}
+
+// ProfileFields returns the fields of a definition, as profiles know them.
+func ProfileFields(d *provider.Definition) []profile.Field {
+	fields := make([]profile.Field, len(d.Fields))
+	for i, f := range d.Fields {
+		fields[i] = profile.Field{Name: f.Name, Secret: f.Secret}
+	}
+	return fields
 }
 
 // Err returns the first of Problems, nil if there is none.
@@ -181,8 +186,12 @@ func (p *Plan) Problems() []error {
 func (q *Query) named() bool { return q.Profile != profile.Default }
 
 // lookup returns the value of an environment variable.
-func (q *Query) lookup(name string) (string, bool) {
-	for _, entry := range slices.Backward(q.Environ) {
+func (q *Query) lookup(name string) (string, bool) { return Lookup(q.Environ, name) }
+
+// Lookup returns the value of a variable in environ (NAME=VALUE), and whether it
+// is set. The last of several entries counts.
+func Lookup(environ []string, name string) (string, bool) {
+	for _, entry := range slices.Backward(environ) {
 		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
 			return value, true
 		}
@@ -318,13 +327,9 @@ func (p *Plan) address(ctx context.Context, environment, baseURL string, find fu
 	if baseURL != "" {
 		return d.CheckBase(baseURL)
 	}
-	e, ok := d.Environment(environment)
-	if !ok {
-		err := failure.New(failure.HostMissing, "%s has no environment of that name", d.Title)
-		if names := d.EnvironmentNames(); len(names) > 0 {
-			return provider.Address{}, err.WithHint("its environments are: %s", strings.Join(names, ", "))
-		}
-		return provider.Address{}, err.WithHint("it has none: give its address with --base-url https://HOST")
+	e, err := d.CheckEnvironment(environment)
+	if err != nil {
+		return provider.Address{}, err
 	}
 	var problem error
 	address, err := d.Address(e, func(field string) string {

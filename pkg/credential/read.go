@@ -227,11 +227,14 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 }
 
 // WithoutSecrets returns environ without the variables that hold secrets: those
-// of every provider's secret fields, and those that the plan's profile, if there
-// is one, names as the source of one.
-func WithoutSecrets(environ []string, p *Plan) []string {
+// of every provider's secret fields, and those that the profiles of the plans name
+// as the source of one. A plan may be nil or without a profile.
+func WithoutSecrets(environ []string, plans ...*Plan) []string {
 	drop := map[string]bool{}
-	if p != nil && p.Profile != nil {
+	for _, p := range plans {
+		if p == nil || p.Profile == nil {
+			continue
+		}
 		for _, f := range p.Definition.Fields {
 			if name := p.Profile.Fields[f.Name].Env; f.Secret && name != "" {
 				drop[name] = true

@@ -152,6 +152,19 @@ func (d *Definition) Environment(name string) (Environment, bool) {
 	return d.Environments[i], true
 }
 
+// CheckEnvironment is Environment for a name that a user gave: the error says
+// which there are.
+func (d *Definition) CheckEnvironment(name string) (Environment, error) {
+	if e, ok := d.Environment(name); ok {
+		return e, nil
+	}
+	err := failure.New(failure.HostMissing, "%s has no environment of that name", d.Title)
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		return Environment{}, err.WithHint("its environments are: %s", strings.Join(names, ", "))
+	}
+	return Environment{}, err.WithHint("it has none: give its address with --base-url https://HOST")
+}
+
 // EnvironmentNames returns the names of the environments in their order.
 func (d *Definition) EnvironmentNames() []string {
 	names := make([]string, len(d.Environments))

@@ -24,13 +24,23 @@ func Write(path string, data []byte) error {
 	if err := makeDirs(filepath.Dir(target)); err != nil {
 		return unwritable(path, err)
 	}
-	temp, err := WriteTemp(target, data)
-	if err != nil {
+	if err := Replace(target, data); err != nil {
 		return unwritable(path, err)
 	}
-	if err := os.Rename(temp, target); err != nil {
+	return nil
+}
+
+// Replace puts a file with data, for the user alone, in the place of whatever
+// stands at path, whole or not at all. It checks nothing; the error is that of the
+// system.
+func Replace(path string, data []byte) error {
+	temp, err := WriteTemp(path, data)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
 		_ = os.Remove(temp)
-		return unwritable(path, err)
+		return err
 	}
 	return nil
 }
