@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -189,11 +188,12 @@ func (r *run) login(ctx context.Context, plan *credential.Plan, c *call, tokens 
 		return nil, false, err
 	}
 	all, account := plan.Fingerprint(c.values)
-	guard, err := cache.NewGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Values: all, Account: account, LockoutAfter: d.Policy.LockoutAfter})
-	if err != nil {
-		r.console.info("earlier refusals are not known: %s", cacheProblem(err))
+	c.guard = cache.OpenGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Values: all, Account: account, LockoutAfter: d.Policy.LockoutAfter})
+	unknown := c.guard.Err()
+	if unknown != nil {
+		r.console.info("earlier refusals are not known, and none is recorded: %s", cacheProblem(unknown))
 	}
-	unlock, err := r.awaitTurn(ctx, guard, c.limit, tokens)
+	unlock, err := r.awaitTurn(ctx, c.guard, c.limit, tokens)
 	if err != nil {
 		return nil, false, err
 	}
@@ -205,13 +205,15 @@ func (r *run) login(ctx context.Context, plan *credential.Plan, c *call, tokens 
 	if o.tryAnyway {
 		ignoreBefore = r.env.Start
 	}
-	if err := guard.Check(time.Now(), ignoreBefore); err != nil {
-		return nil, false, r.adviseHeld(d, err)
+	if c.held = c.guard.State(time.Now(), ignoreBefore).Hold; c.held != nil {
+		return nil, false, c.held.Failure().WithHint("%s", heldHint(ref{d, r.profile}, c.held))
 	}
 	t, err = r.exchange(ctx, d, c, request, o.retries, secrets)
-	r.remember(d, guard, err)
+	if err := c.guard.Err(); err != nil && unknown == nil {
+		r.console.info("what became of the credentials is not recorded: %s", cacheProblem(err))
+	}
 	if err != nil {
-		return nil, false, adviseAllowList(d, c, err)
+		return nil, false, r.adviseRefusal(d, c, adviseAllowList(d, c, err))
 	}
 	tokens.put(t)
 	return t, false, nil
@@ -221,7 +223,7 @@ func (r *run) login(ctx context.Context, plan *credential.Plan, c *call, tokens 
 // matters: while they have never been seen to work, where a refusal may lock
 // the account, and where the other run's token can be shared.
 func (r *run) awaitTurn(ctx context.Context, guard *cache.Guard, limit *limit, tokens *tokenCache) (unlock func(), err error) {
-	proven := guard.Proven()
+	proven := guard.Proven(time.Now())
 	if proven && !guard.Alone() && tokens == nil {
 		return func() {}, nil
 	}
@@ -234,7 +236,7 @@ func (r *run) awaitTurn(ctx context.Context, guard *cache.Guard, limit *limit, t
 	}
 	defer r.console.waiting("another run that fetches the same token")()
 	unlock, err = guard.Lock(wait, func() bool {
-		return tokens.get() != nil || tokens == nil && !guard.Alone() && guard.Proven()
+		return tokens.get() != nil || tokens == nil && !guard.Alone() && guard.Proven(time.Now())
 	})
 	switch {
 	case err == nil:
@@ -248,55 +250,74 @@ func (r *run) awaitTurn(ctx context.Context, guard *cache.Guard, limit *limit, t
 		WithHint("try again later")
 }
 
-// remember records what became of the credentials, and says so in the error.
-func (r *run) remember(d *provider.Definition, guard *cache.Guard, err error) {
+// record records what became of the credentials in one attempt that ended with
+// err. An attempt without an answer stays on record as it was begun.
+func (c *call) record(err error) {
 	now := time.Now()
-	if err == nil {
-		if err := guard.Worked(now); err != nil {
-			r.console.info("it is not recorded that the credentials work: %s", cacheProblem(err))
-		}
-		return
+	e, failed := errors.AsType[*failure.Error](err)
+	switch {
+	case err == nil:
+		c.guard.Record(cache.Worked, "", now)
+	case !failed:
+	case e.Counted:
+		c.guard.Record(cache.Refused, e.Code, now)
+	case e.HTTPStatus != 0 && e.Sent == failure.SentYes && e.Class() != failure.Net && e.Class() != failure.Signal:
+		c.guard.Record(cache.Answered, "", now)
 	}
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok || !isRefusal(e) {
-		return
-	}
-	note := ""
-	if err := guard.Refused(e.Code, now); err != nil {
-		r.console.info("the refusal is not recorded: %s", cacheProblem(err))
-	} else if d := guard.HeldFor(now); d > 0 {
-		note = fmt.Sprintf("; until they change they are held back on this computer for %v", d)
-	}
-	if left, known := guard.Left(now); known {
-		note += fmt.Sprintf("; %s locks the account after %d refusals in a row (%d left, as far as this computer knows)", d.Title, d.Policy.LockoutAfter, left)
-	}
-	if r.env.ci() {
-		note += "; other CI machines do not know of this refusal"
-	}
-	e.Hint += note
 }
 
-// isRefusal reports whether the provider has counted, or may have counted, the
-// request as a failed login.
-func isRefusal(e *failure.Error) bool {
-	return e.Class() == failure.Refused || slices.Contains([]int{400, 401, 403, 409, 422, 423}, e.HTTPStatus)
-}
-
-func (r *run) adviseHeld(d *provider.Definition, err error) error {
+// adviseRefusal says in the error of a login what follows from it here, where
+// the provider has counted a failed one, or may have.
+func (r *run) adviseRefusal(d *provider.Definition, c *call, err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
+	lockoutAfter := d.Policy.LockoutAfter
+	unanswered := ok && lockoutAfter > 0 && e.Class() == failure.Net && e.Sent != failure.SentNo
+	if !ok || !e.Counted && !unanswered {
 		return err
 	}
-	e.Hint = heldHint(ref{d, r.profile})
+	state := c.guard.State(time.Now(), time.Time{})
+	unrecorded, held := c.guard.Err(), state.Hold
+	switch {
+	case held == nil:
+	case held.LockoutAfter > 0:
+		e.Hint += fmt.Sprintf("; nothing more is sent to this account from this computer for %s, except with --try-anyway", failure.Span(held.Left))
+	case unanswered:
+		e.Hint += fmt.Sprintf("; this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
+	default:
+		e.Hint += "; until they change they are held back on this computer for " + failure.Span(held.Left)
+	}
+	if lockoutAfter > 0 && (e.Counted || held != nil || unrecorded != nil) {
+		e.Hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, lockoutAfter)
+		if state.Left != nil {
+			e.Hint += fmt.Sprintf(" (%d left, as far as this computer knows)", *state.Left)
+		}
+	}
+	if lockoutAfter > 0 && e.Counted && d.AllowListed() {
+		e.Hint += "; if this computer's address was not on the list of " + d.Title + ", send again with --try-anyway once it is"
+	}
+	if r.env.ci() {
+		e.Hint += "; other CI machines do not know of this"
+	}
+	if unrecorded != nil {
+		e.Hint += "\n" + unrecordedHint
+	}
 	return e
 }
 
+// unrecordedHint is what to do where refusals cannot be recorded.
+const unrecordedHint = "this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)"
+
 // heldHint is what to do where the credentials of a profile are held back.
-func heldHint(f ref) string {
-	d := f.definition
+func heldHint(f ref, h *cache.Hold) string {
+	switch {
+	case h.LockoutAfter > 0:
+		return fmt.Sprintf("make sure that the account of %s works at %s, and reset it there if need be; then send with --try-anyway, which can be repeated", f, f.definition.Title)
+	case h.Code == failure.OutcomeUnknown:
+		return "wait, and allow more time with --timeout 60s; or send them again with --try-anyway"
+	}
 	hint := fmt.Sprintf("correct the credentials of %s, or send these again with --try-anyway", f)
-	if d.Policy.LockoutAfter > 0 {
-		hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, d.Policy.LockoutAfter)
+	if n := f.definition.Policy.LockoutAfter; n > 0 {
+		hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", f.definition.Title, n)
 	}
 	return hint
 }
@@ -344,10 +365,19 @@ func (r *run) clearAll(holds bool) error {
 		return err
 	}
 	records, err := cache.ClearHolds(dirs.State)
-	return r.cleared(records, "holds", err)
+	if err = r.cleared(records, "holds", err); err == nil && cache.AnyCount(dirs.State, time.Now()) {
+		r.tellCount("the count of failed logins of each account that the provider may lock")
+	}
+	return err
 }
 
-// clearRef removes what belongs to one profile.
+// tellCount says that clearing holds leaves a count of failed logins.
+func (r *run) tellCount(what string) {
+	r.console.note("%s stays: it ends with a success or after 24 hours", what)
+	r.console.hint("to send all the same use --try-anyway, which can be repeated")
+}
+
+// clearRef removes what belongs to one profile. Holds need no keychain.
 func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	f, err := r.parseRef(name)
 	if err != nil {
@@ -359,18 +389,29 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err != nil {
 		return err
 	}
+	if holds {
+		if err := r.clearHoldsOf(ctx, limit, f, file); err != nil {
+			return err
+		}
+	}
 	removed, err := r.clearTokens(ctx, limit, file, [][]string{{f.definition.Name, f.profile}})
 	if err != nil && errors.Is(err, errNoKey) {
+		if holds {
+			r.console.info("cached tokens of %s are not removed: %s", f, cacheProblem(err))
+			return nil
+		}
 		return failure.New(failure.CacheInvalid, "the key that seals cached tokens cannot be read: %s", cacheProblem(err)).
 			WithHint("remove all cached tokens with tokenfetch cache clear")
 	}
-	if err = r.cleared(removed, "cached tokens of "+f.String(), err); err != nil || !holds {
-		return err
-	}
+	return r.cleared(removed, "cached tokens of "+f.String(), err)
+}
+
+// clearHoldsOf lifts the holds of the account of a profile.
+func (r *run) clearHoldsOf(ctx context.Context, limit *limit, f ref, file *profile.File) error {
 	findCtx, cancel := limit.context(ctx)
 	defer cancel()
 	plan, err := credential.Find(findCtx, credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ})
-	if err != nil {
+	if plan == nil || plan.Base.Host == "" {
 		return err
 	}
 	records, err := r.clearHolds(ctx, limit, plan)
@@ -417,18 +458,20 @@ func (r *run) dropTokens(ctx context.Context, limit *limit, file *profile.File, 
 	return removed, err
 }
 
-// clearHolds lifts the holds of the account that a plan leads to.
+// clearHolds lifts the holds of the account that a plan leads to. It says so
+// where the account is still held back by its count of failed logins.
 func (r *run) clearHolds(ctx context.Context, limit *limit, plan *credential.Plan) (removed int, err error) {
 	values, err := plan.ReadAccount(ctx, r.access(limit, plan))
 	if err != nil {
 		return 0, err
 	}
 	_, account := plan.Fingerprint(values)
-	guard, err := cache.NewGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Account: account})
-	if err != nil {
-		return 0, err
+	guard := cache.ReadGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Account: account, LockoutAfter: plan.Definition.Policy.LockoutAfter})
+	removed, err = guard.ClearHolds()
+	if held := guard.State(time.Now(), time.Time{}).Hold; err == nil && held != nil {
+		r.tellCount(fmt.Sprintf("the count of failed logins to this account (%d; %s locks it after %d)", held.Failures, plan.Definition.Title, held.LockoutAfter))
 	}
-	return guard.ClearHolds()
+	return removed, err
 }
 
 // cleared tells with -v what was removed. A directory that is not there has

@@ -264,7 +264,7 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 			t.Fatalf("%+v", o)
 		case !strings.Contains(o.stderr, "(held_back)"):
 			sent++
-			if !strings.Contains(o.stderr, "held back on this computer for 10m0s; EnKash locks the account after 3 refusals in a row (2 left") {
+			if !strings.Contains(o.stderr, "held back on this computer for 10 minutes; EnKash locks the account after 3 refusals in a row (2 left") {
 				t.Errorf("the refusal: %s", o.stderr)
 			}
 		case !strings.Contains(o.stderr, "--try-anyway"):
@@ -279,7 +279,7 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 
 	// CCH-26: a hold is lifted by --try-anyway, for the runs before it only.
 	o := s.run(wrong, "enkash", "--try-anyway", "--errors", "json")
-	if o.exit != 4 || !strings.Contains(o.stderr, "for 1h0m0s") {
+	if o.exit != 4 || !strings.Contains(o.stderr, "for 1 hour;") {
 		t.Errorf("%+v", o)
 	}
 	s.wantRequests(2)

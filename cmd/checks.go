@@ -407,7 +407,7 @@ func (r *run) profileFindings(s *profileState) []finding {
 	lockoutAfter := s.ref.definition.Policy.LockoutAfter
 	switch {
 	case s.hold != nil:
-		findings = append(findings, warning("hold", heldHint(s.ref), "%s: %s", s.ref, s.hold.Failure().Message))
+		findings = append(findings, warning("hold", heldHint(s.ref, s.hold), "%s: %s", s.ref, s.hold.Failure().Message))
 	case s.left != nil && *s.left < lockoutAfter:
 		findings = append(findings, warning("hold", "make sure of the credentials before the next run", "%s: %s locks the account after %d refusals in a row, and %d are left",
 			s.ref, s.ref.definition.Title, lockoutAfter, *s.left))

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -324,6 +325,8 @@ type call struct {
 	values      provider.Values
 	roots       *x509.CertPool // nil for the system's
 	limit       *limit
+	guard       *cache.Guard // nil where nothing is to be remembered
+	held        *cache.Hold  // why it was not made, nil if it was
 }
 
 // fetchEmulated starts an emulator in this process and uses its credentials.
@@ -592,7 +595,9 @@ func (r *run) send(ctx context.Context, c *call, request token.Request) (*token.
 	defer r.console.waiting(c.base.Authority())()
 	ctx, cancel := c.limit.context(ctx)
 	defer cancel()
-	return r.client(c.roots).Post(ctx, request)
+	client := r.client(c.roots)
+	client.Connected = func() { c.guard.Begin(time.Now()) }
+	return client.Post(ctx, request)
 }
 
 // client makes connections that trust roots, or the system's where that is nil.

@@ -169,7 +169,7 @@ func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 	s.cached = i.cached(s, values, allowed)
 	i.findHold(s, values)
 	if s.hold != nil {
-		s.problems = append(s.problems, s.hold.Failure().WithHint("%s", heldHint(f)))
+		s.problems = append(s.problems, s.hold.Failure().WithHint("%s", heldHint(f, s.hold)))
 	}
 	return s
 }
@@ -218,17 +218,15 @@ func (i *inspector) findHold(s *profileState, values provider.Values) {
 		return
 	}
 	all, account := s.plan.Fingerprint(values)
-	guard, err := cache.ReadGuard(cache.UserDirs(i.run.env.lookup).State, cache.Credential{
+	guard := cache.ReadGuard(cache.UserDirs(i.run.env.lookup).State, cache.Credential{
 		Values: all, Account: account, LockoutAfter: s.plan.Definition.Policy.LockoutAfter,
 	})
-	if err != nil {
+	if err := guard.Err(); err != nil {
 		s.holdDoubt = "no refusals are kept here: " + cacheProblem(err)
 		return
 	}
-	if left, limited := guard.Left(s.now); limited {
-		s.left = &left
-	}
-	s.hold = guard.Hold(s.now, time.Time{})
+	state := guard.State(s.now, time.Time{})
+	s.left, s.hold = state.Left, state.Hold
 	if s.hold == nil && !known.All && guard.OthersHeld(s.now) {
 		s.holdDoubt = "credentials of this account were refused, but whether these is not known before they are read"
 	}

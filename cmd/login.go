@@ -33,6 +33,7 @@ type loginOptions struct {
 	replace     bool
 	verify      bool
 	verifyGiven bool
+	tryAnyway   bool
 	fields      map[string]string // the fields' flags that were given
 }
 
@@ -40,7 +41,7 @@ type loginOptions struct {
 // provider that the arguments name.
 func (r *run) newLogin() *cobra.Command {
 	o := loginOptions{store: inKeychain}
-	d := r.definitionBehind("login", "--verify", "--replace")
+	d := r.definitionBehind("login", "--verify", "--replace", "--try-anyway")
 	c := &cobra.Command{
 		Use:   "login PROVIDER[/PROFILE]",
 		Short: "set up a profile and store its secrets",
@@ -76,6 +77,7 @@ and an empty answer keeps one; --replace changes the rest too.`,
 	}
 	flags.Var(&choice{&o.store, []string{inKeychain, inFiles}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
 	flags.BoolVar(&o.verify, "verify", false, "fetch a token first, and store nothing if that fails (=false: do not ask)")
+	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "verify credentials that an earlier refusal holds back")
 	flags.BoolVar(&o.replace, "replace", false, "change the host and the other fields of a profile that exists too")
 	return c
 }
@@ -443,9 +445,6 @@ func (l *login) verify(ctx context.Context) error {
 	err := l.fetch(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		e.Message += "; nothing is stored"
-		if e.Code == failure.HeldBack {
-			e.Hint = "correct the credentials; or store them without a try, with --verify=false, which lets the next fetch send them"
-		}
 	}
 	if err == nil {
 		l.run.console.note("%s gave a token for these credentials", d.Title)
@@ -481,7 +480,10 @@ func (l *login) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, _, err := l.run.login(ctx, plan, c, nil, fetchOptions{})
+	t, _, err := l.run.login(ctx, plan, c, nil, fetchOptions{tryAnyway: l.o.tryAnyway})
+	if e, ok := errors.AsType[*failure.Error](err); ok && c.held != nil && c.held.LockoutAfter == 0 {
+		e.Hint += "; or store them without a try, with --verify=false, which lets the next fetch send them"
+	}
 	if err == nil {
 		l.tried = true
 		l.run.console.hide(t.AccessToken)

@@ -52,17 +52,19 @@ func (r *run) attempt(ctx context.Context, d *provider.Definition, c *call, requ
 	if err != nil {
 		return nil, singleUse(d, err)
 	}
-	return d.Token(reply, sent...)
+	t, err := d.Token(reply, sent...)
+	c.record(err)
+	return t, err
 }
 
 // retryWait says how long to wait before another attempt, and whether there
 // may be one: only after a failure that provably came before the first byte of
 // the request, or if the provider itself names a time (429 and 503). A
-// certificate that is refused once is refused again.
+// certificate that is refused once is refused again, and so is a proxy's password.
 func retryWait(e *failure.Error, attempt int) (time.Duration, bool) {
 	certificate := []failure.Code{failure.TLSUntrusted, failure.TLSExpired, failure.TLSWrongHost, failure.TLSInvalid, failure.TLSClientCert}
 	switch {
-	case e.Class() == failure.Net && e.Sent == failure.SentNo && !slices.Contains(certificate, e.Code):
+	case e.Class() == failure.Net && e.Sent == failure.SentNo && !slices.Contains(certificate, e.Code) && e.HTTPStatus/100 != 4:
 		bound := min(lastBackoff, firstBackoff<<(min(attempt, 10)-1))
 		return rand.N(bound), true
 	case (e.HTTPStatus == 429 || e.HTTPStatus == 503) && e.RetryAfter != nil:

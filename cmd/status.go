@@ -238,9 +238,9 @@ func (s *profileState) describeHold() string {
 	case h == nil:
 		return "none"
 	case h.LockoutAfter > 0:
-		return fmt.Sprintf("for another %v, whatever the password", h.Left)
+		return fmt.Sprintf("for another %s, whatever the password", failure.Span(h.Left))
 	default:
-		return fmt.Sprintf("for another %v, after %s", h.Left, h.Code)
+		return fmt.Sprintf("for another %s, after %s", failure.Span(h.Left), h.Code)
 	}
 }
 
@@ -411,7 +411,7 @@ func (s *profileState) json(r *run) jsonProfile {
 		line.Held = &held
 		if held {
 			seconds, until := int64(h.Left/time.Second), s.now.Add(h.Left).UTC().Format(time.RFC3339)
-			line.HeldFor, line.HeldUntil, line.HeldCode = &seconds, &until, r.orNull(h.Code)
+			line.HeldFor, line.HeldUntil, line.HeldCode = &seconds, &until, r.orNull(string(h.Code))
 		}
 	}
 	for _, err := range s.problems {

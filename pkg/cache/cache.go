@@ -12,6 +12,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // Dirs are the directories that are used; an empty one is not there.
@@ -22,26 +23,45 @@ type Dirs struct {
 
 // UserDirs returns the directories of the user: tokenfetch in $XDG_STATE_HOME
 // or ~/.local/state and in $XDG_CACHE_HOME or ~/.cache, on Windows in
-// %LocalAppData%. Only absolute paths count.
+// %LocalAppData%. Where one of them cannot be used it is tokenfetch in the first
+// path of $STATE_DIRECTORY or $CACHE_DIRECTORY, which systemd sets for a service
+// (systemd.exec(5)). Only absolute paths count.
 func UserDirs(lookup func(string) (string, bool)) Dirs {
-	dir := func(variable string, below ...string) string {
-		if path, _ := lookup(variable); filepath.IsAbs(path) {
-			return filepath.Join(path, "tokenfetch")
+	dir := func(variable, service string, below ...string) string {
+		path, home := lookupPath(lookup, variable), lookupPath(lookup, "HOME")
+		if path == "" && home != "" {
+			path = filepath.Join(append([]string{home}, below...)...)
 		}
-		if home, _ := lookup("HOME"); filepath.IsAbs(home) {
-			return filepath.Join(append([]string{home}, append(below, "tokenfetch")...)...)
+		if path != "" {
+			path = filepath.Join(path, "tokenfetch")
 		}
-		return ""
+		text, _ := lookup(service)
+		first, _, _ := strings.Cut(text, ":")
+		if filepath.IsAbs(first) && !couldUse(path) {
+			return filepath.Join(first, "tokenfetch")
+		}
+		return path
 	}
 	if runtime.GOOS == "windows" {
-		local, _ := lookup("LocalAppData")
-		if !filepath.IsAbs(local) {
+		local := lookupPath(lookup, "LocalAppData")
+		if local == "" {
 			return Dirs{}
 		}
 		local = filepath.Join(local, "tokenfetch")
 		return Dirs{State: filepath.Join(local, "state"), Cache: filepath.Join(local, "cache")}
 	}
-	return Dirs{State: dir("XDG_STATE_HOME", ".local", "state"), Cache: dir("XDG_CACHE_HOME", ".cache")}
+	return Dirs{
+		State: dir("XDG_STATE_HOME", "STATE_DIRECTORY", ".local", "state"),
+		Cache: dir("XDG_CACHE_HOME", "CACHE_DIRECTORY", ".cache"),
+	}
+}
+
+// lookupPath returns the absolute path in a variable, or "".
+func lookupPath(lookup func(string) (string, bool), variable string) string {
+	if path, _ := lookup(variable); filepath.IsAbs(path) {
+		return path
+	}
+	return ""
 }
 
 // ErrUnusable is the reason why a directory, file or key is not used. What wraps

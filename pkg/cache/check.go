@@ -45,3 +45,15 @@ func checkParent(path string) error {
 	}
 	return nil
 }
+
+// couldUse reports whether the directory path is usable, or could be made.
+func couldUse(path string) bool {
+	if path == "" {
+		return false
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return checkParent(path) == nil
+	}
+	_, err := openDir(path, false)
+	return err == nil && writable(path)
+}

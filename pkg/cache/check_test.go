@@ -37,12 +37,12 @@ func files(t *testing.T, dir string) map[string]string {
 
 func reader(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 	t.Helper()
-	g, err := ReadGuard(dir, Credential{
+	g := ReadGuard(dir, Credential{
 		Values:       []string{"enkash", "ops@example.com", password},
 		Account:      []string{"enkash", "ops@example.com"},
 		LockoutAfter: lockoutAfter,
 	})
-	check(t, err)
+	check(t, g.Err())
 	return g
 }
 
@@ -52,34 +52,34 @@ func TestReadGuard(t *testing.T) {
 	dir := filepath.Join(home, "s")
 	before := files(t, home)
 	g := reader(t, dir, "wrong", 3)
-	if left, known := g.Left(start); g.Hold(start, time.Time{}) != nil || g.OthersHeld(start) || left != 3 || !known {
-		t.Errorf("before anything: %+v, %v, %d left", g.Hold(start, time.Time{}), g.OthersHeld(start), left)
+	if s := g.State(start, time.Time{}); s.Hold != nil || g.OthersHeld(start) || *s.Left != 3 {
+		t.Errorf("before anything: %+v, %v", s, g.OthersHeld(start))
 	}
 	if diff := cmp.Diff(before, files(t, home)); diff != "" {
 		t.Errorf("something was made (-before +after):\n%s", diff)
 	}
 
-	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
+	refuse(t, dir, "wrong", 3, start)
 	now := start.Add(time.Minute)
-	want := &Hold{Left: 9 * time.Minute, Since: time.Minute, Refusals: 1, Code: string(failure.ProviderRefused)}
-	if diff := cmp.Diff(want, reader(t, dir, "wrong", 3).Hold(now, time.Time{})); diff != "" {
+	want := &Hold{Left: 9 * time.Minute, Since: time.Minute, Failures: 1, Code: failure.ProviderRefused}
+	if diff := cmp.Diff(want, reader(t, dir, "wrong", 3).State(now, time.Time{}).Hold); diff != "" {
 		t.Errorf("the hold (-want +got):\n%s", diff)
 	}
 	other := reader(t, dir, "other", 3)
-	if left, _ := other.Left(now); other.Hold(now, time.Time{}) != nil || !other.OthersHeld(now) || left != 2 {
-		t.Errorf("another password: %+v, others %v, %d left", other.Hold(now, time.Time{}), other.OthersHeld(now), left)
+	if s := other.State(now, time.Time{}); s.Hold != nil || !other.OthersHeld(now) || *s.Left != 2 {
+		t.Errorf("another password: %+v, others %v", s, other.OthersHeld(now))
 	}
 	if other.OthersHeld(start.Add(10 * time.Minute)) {
 		t.Error("a hold that has ended is still one")
 	}
-	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
-	want = &Hold{Left: 24*time.Hour - time.Minute, Since: time.Minute, Refusals: 2, LockoutAfter: 3}
-	if diff := cmp.Diff(want, reader(t, dir, "other", 3).Hold(now, time.Time{})); diff != "" {
+	refuse(t, dir, "wrong", 3, start)
+	want = &Hold{Left: 24*time.Hour - time.Minute, Since: time.Minute, Failures: 2, LockoutAfter: 3}
+	if diff := cmp.Diff(want, reader(t, dir, "other", 3).State(now, time.Time{}).Hold); diff != "" {
 		t.Errorf("the hold of the account (-want +got):\n%s", diff)
 	}
 	check(t, os.Remove(filepath.Join(dir, keyFile)))
 	before = files(t, home)
-	if g := reader(t, dir, "wrong", 3); g.Hold(now, time.Time{}) != nil || g.OthersHeld(now) {
+	if g := reader(t, dir, "wrong", 3); g.State(now, time.Time{}).Hold != nil || g.OthersHeld(now) {
 		t.Error("records without their key")
 	}
 	if diff := cmp.Diff(before, files(t, home)); diff != "" {
@@ -91,9 +91,9 @@ func TestReadGuardUnusable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	check(t, os.WriteFile(dir, nil, 0o600))
 	for _, path := range []string{"", dir, filepath.Join(dir, "below")} {
-		g, err := ReadGuard(path, Credential{})
-		if !errors.Is(err, ErrUnusable) || g.Hold(start, time.Time{}) != nil || g.OthersHeld(start) {
-			t.Errorf("%q: %v", path, err)
+		g := ReadGuard(path, Credential{})
+		if !errors.Is(g.Err(), ErrUnusable) || g.State(start, time.Time{}).Hold != nil || g.OthersHeld(start) {
+			t.Errorf("%q: %v", path, g.Err())
 		}
 	}
 }

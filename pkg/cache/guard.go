@@ -27,93 +27,110 @@ func hold(refusals int) time.Duration {
 	return 24 * time.Hour
 }
 
-// countFor is how long the refusals of an account are counted.
-const countFor = 24 * time.Hour
+const (
+	countFor      = 24 * time.Hour      // how long the refusals of an account are counted
+	unknownFor    = time.Hour           // how long a login without an answer is counted as one
+	unknownHold   = 10 * time.Minute    // how long such a login holds its credentials back
+	provenFor     = 30 * 24 * time.Hour // how long credentials that gave a token are taken to work
+	provenRefresh = 24 * time.Hour      // how old the record of that may become
+)
 
 // poll is how often a lock that another process has is tried.
 const poll = 20 * time.Millisecond
 
-// Credential is what a guard watches over. Neither part is ever written: files
-// are named by a keyed hash of them.
+// Credential identifies what a guard watches over. Neither part is ever
+// written: files are named by a keyed hash of them.
 type Credential struct {
 	Values  []string // every field and the address
-	Account []string // the same without secrets
+	Account []string // what the provider counts refusals by, see provider.Policy
 	// LockoutAfter is after how many refusals in a row the provider locks the
 	// account, 0 if it is not known to.
 	LockoutAfter int
 }
 
-// Guard knows what became of credentials before, in this and all other
-// processes of the user. A guard without a usable directory knows nothing.
+// Guard records the outcomes of logins with one set of credentials, for this
+// and all other processes of the user. Without a usable directory it records
+// nothing, and Err says why. The methods of a nil Guard do nothing.
 type Guard struct {
 	dir          dir
-	usable       bool
-	account      string
-	record       string // file about these values
+	err          error  // why nothing is recorded, nil if it is
+	account      string // what the names of the account's files begin with
+	values       string // file about these values
 	count        string // file about the account
 	lock         string
 	lockoutAfter int
+	readOnly     bool
+	attempt      *attempt // that was begun, nil once it is settled
 }
 
-// record is what is known of one set of values.
+// record is what is known of one set of values, or of an account.
 type record struct {
-	Refusals int       `json:"refusals"`         // in a row
-	Refused  time.Time `json:"refused,omitzero"` // the last one
-	Proven   time.Time `json:"proven,omitzero"`  // when they last worked
-	Code     string    `json:"code,omitempty"`   // of the last refusal
+	Refusals   int       `json:"refusals"`            // in a row
+	Refused    time.Time `json:"refused,omitzero"`    // the last one
+	Code       string    `json:"code,omitempty"`      // of the last refusal
+	Proven     time.Time `json:"proven,omitzero"`     // when the values last worked
+	Unanswered int       `json:"unanswered,omitzero"` // of an account: logins without an answer
+	Attempted  time.Time `json:"attempted,omitzero"`  // the last login without an answer, which may be under way
 }
+
+// attempt is a login under way: what was known before it.
+type attempt struct{ values, count record }
 
 const (
 	keyFile      = "key"
 	recordSuffix = ".record"
+	countSuffix  = ".count"
 )
 
-// NewGuard returns the guard of credentials, whose records are in the directory
-// path. The error says why there are none; the guard can be used all the same.
-func NewGuard(path string, c Credential) (*Guard, error) {
+// OpenGuard returns the guard of credentials, whose records are in the directory
+// path. It can be used even if it records nothing, see Err.
+func OpenGuard(path string, c Credential) *Guard {
 	g := &Guard{lockoutAfter: c.LockoutAfter}
-	d, err := openDir(path, true)
-	if err != nil {
-		return g, err
+	var key []byte
+	if g.dir, g.err = openDir(path, true); g.err == nil {
+		key, g.err = fingerprintKey(g.dir)
 	}
-	key, err := fingerprintKey(d)
-	if err != nil {
-		return g, err
-	}
-	g.watch(d, key, c)
-	return g, nil
+	g.watch(key, c)
+	return g
 }
 
-// ReadGuard is NewGuard for looking only: it makes nothing, and nothing may be
-// recorded with it. Where no run has left a record there is no error.
-func ReadGuard(path string, c Credential) (*Guard, error) {
-	g := &Guard{lockoutAfter: c.LockoutAfter}
-	if _, err := os.Stat(path); Missing(err) && path != "" {
-		return g, nil
+// ReadGuard is OpenGuard for looking only: it makes and changes nothing.
+func ReadGuard(path string, c Credential) *Guard {
+	g := &Guard{lockoutAfter: c.LockoutAfter, readOnly: true}
+	g.dir = dir{path}
+	if _, err := os.Stat(path); path == "" || !Missing(err) {
+		g.dir, g.err = openDir(path, false)
+	} else {
+		g.err = checkParent(path)
 	}
-	d, err := openDir(path, false)
-	if err != nil {
-		return g, err
+	var key []byte // without it there are no records
+	if g.err == nil {
+		var err error
+		if key, err = g.dir.read(keyFile); err != nil && !Missing(err) {
+			g.err = err
+		}
 	}
-	key, err := d.read(keyFile)
-	switch {
-	case err != nil && !Missing(err):
-		return g, err
-	case len(key) == KeySize:
-		g.watch(d, key, c)
-	}
-	return g, nil // without its key a directory has no records
+	g.watch(key, c)
+	return g
 }
 
-// watch makes the guard one of the credentials c.
-func (g *Guard) watch(d dir, key []byte, c Credential) {
-	account := fileName(key, append([]string{"account"}, c.Account...)...)
-	name := account + "-" + fileName(key, append([]string{"values"}, c.Values...)...)
-	g.dir, g.usable, g.account = d, true, account
-	g.record, g.count, g.lock = name+recordSuffix, account+".count", name+".lock"
+// watch names the files of the credentials c.
+func (g *Guard) watch(key []byte, c Credential) {
+	g.account = fileName(key, append([]string{"account"}, c.Account...)...)
+	name := g.account + "-" + fileName(key, append([]string{"values"}, c.Values...)...)
+	g.values, g.count, g.lock = name+recordSuffix, g.account+countSuffix, name+".lock"
 	if c.LockoutAfter > 0 {
-		g.lock = account + ".lock" // another password counts for the same account
+		g.lock = g.account + ".lock" // another password counts for the same account
 	}
+}
+
+// Err returns why nothing is recorded, nil if everything has been so far. What
+// wraps ErrUnusable may be shown.
+func (g *Guard) Err() error {
+	if g == nil {
+		return nil
+	}
+	return g.err
 }
 
 // fingerprintKey reads the random key of the directory, or makes it. Of two
@@ -140,86 +157,143 @@ func fingerprintKey(d dir) ([]byte, error) {
 	return key, err
 }
 
-// Proven reports whether the credentials have worked, and not been refused since.
-func (g *Guard) Proven() bool {
-	r := g.load()
-	return !r.Proven.IsZero() && r.Refusals == 0
-}
-
 // Alone reports whether runs with these credentials go one at a time even when
 // they are proven, because a refusal may lock the account.
-func (g *Guard) Alone() bool { return g.lockoutAfter > 0 }
+func (g *Guard) Alone() bool { return g != nil && g.lockoutAfter > 0 }
 
-// Left returns how many more refusals the account may have before the provider
-// locks it, and whether that is known.
-func (g *Guard) Left(now time.Time) (int, bool) {
-	if g.lockoutAfter == 0 {
-		return 0, false
-	}
-	c := g.loadCount()
-	if until(c.Refused, countFor, now) == 0 {
-		return g.lockoutAfter, true
-	}
-	return max(0, g.lockoutAfter-c.Refusals), true
+// Proven reports whether the credentials gave a token within the last 30 days,
+// and have not been refused, or sent without an answer, since.
+func (g *Guard) Proven(now time.Time) bool {
+	return g != nil && g.err == nil && g.read(g.values).proven(now)
 }
 
-// HeldFor returns how long the credentials are held back from now on.
-func (g *Guard) HeldFor(now time.Time) time.Duration {
-	return g.load().heldFor(now)
+// State is what holds credentials back at one time.
+type State struct {
+	// Hold is why they are not sent, nil if they may be.
+	Hold *Hold
+	// Left is how many more refusals the account may have before the provider
+	// locks it, nil if that is not known.
+	Left *int
 }
-
-// heldFor returns how long a record holds its values back from now on.
-func (r record) heldFor(now time.Time) time.Duration { return until(r.Refused, hold(r.Refusals), now) }
 
 // Hold is why credentials are not sent.
 type Hold struct {
 	Left         time.Duration // from now on, whole seconds
-	Since        time.Duration // since the last refusal, whole seconds
-	Refusals     int           // in a row
-	Code         string        // of the last refusal
+	Since        time.Duration // since it began, whole seconds
+	Failures     int           // refusals in a row, and logins without an answer
+	Code         failure.Code  // of the last refusal, OutcomeUnknown if there was no answer
 	LockoutAfter int           // not 0 if it is the account that is held, whatever the password: there is no Code
 }
 
-// Failure is the failure of sending credentials that are held back.
+// Failure returns the failure of sending credentials that are held back.
 func (h *Hold) Failure() *failure.Error {
-	if h.LockoutAfter > 0 {
-		return failure.New(failure.HeldBack, "the provider refused this account %d times in a row and locks it after %d; nothing is sent for another %v",
-			h.Refusals, h.LockoutAfter, h.Left)
+	left, since := failure.Span(h.Left), failure.Span(h.Since)
+	switch {
+	case h.LockoutAfter > 0:
+		return failure.New(failure.HeldBack, "%d logins to this account in a row were refused or never answered, and the provider locks it after %d; nothing is sent for another %s",
+			h.Failures, h.LockoutAfter, left)
+	case h.Code == failure.OutcomeUnknown:
+		e := failure.New(failure.OutcomeUnknown, "these credentials were sent %s ago and no answer came, which may count as a failed login; they are held back for another %s",
+			since, left)
+		e.RetryAfter = &h.Left
+		return e
 	}
-	return failure.New(failure.HeldBack, "the provider refused these credentials %v ago (%s); they are held back for another %v",
-		h.Since, h.Code, h.Left)
+	return failure.New(failure.HeldBack, "the provider refused these credentials %s ago (%s); they are held back for another %s", since, h.Code, left)
 }
 
-// Hold returns what holds the credentials back at now, nil if nothing does: a
-// refusal, or that one more could lock the account. With ignoreBefore set,
-// refusals before that time do not count.
-func (g *Guard) Hold(now, ignoreBefore time.Time) *Hold {
-	r := g.load()
-	if left := r.heldFor(now); left > 0 && !r.Refused.Before(ignoreBefore) {
-		return &Hold{Left: left, Since: ago(r.Refused, now), Refusals: r.Refusals, Code: r.Code}
+// State returns what is known at now. With ignoreBefore set, what was recorded
+// before that time holds nothing back, nor does a record of a clock that was ahead.
+func (g *Guard) State(now, ignoreBefore time.Time) State {
+	if g == nil || g.err != nil {
+		return State{}
 	}
-	if g.lockoutAfter == 0 {
+	values, count := g.read(g.values), g.read(g.count)
+	holds := []*Hold{values.hold(now)}
+	if g.lockoutAfter > 0 {
+		holds = append(holds, count.accountHold(g.lockoutAfter, now))
+	}
+	var s State
+	for i, h := range holds {
+		began := []record{values, count}[i].last()
+		lifted := !ignoreBefore.IsZero() && (began.Before(ignoreBefore) || began.After(now))
+		if h != nil && !lifted && (s.Hold == nil || h.Left > s.Hold.Left) {
+			s.Hold = h
+		}
+	}
+	if g.lockoutAfter > 0 {
+		left := max(0, g.lockoutAfter-count.failures(now))
+		s.Left = &left
+	}
+	g.correct(g.values, values, now)
+	g.correct(g.count, count, now)
+	return s
+}
+
+// correct writes a record of a clock that was ahead anew, so that it counts from
+// now on and not for ever.
+func (g *Guard) correct(name string, r record, now time.Time) {
+	if g.readOnly || !r.last().After(now) {
+		return
+	}
+	r.Refused, r.Attempted = earlier(r.Refused, now), earlier(r.Attempted, now)
+	_ = g.save(name, r) // the next run corrects it otherwise
+}
+
+// last returns when the record's last failure was.
+func (r record) last() time.Time {
+	if r.Attempted.After(r.Refused) {
+		return r.Attempted
+	}
+	return r.Refused
+}
+
+// proven reports whether the values may be taken to work.
+func (r record) proven(now time.Time) bool {
+	return r.Refusals == 0 && r.Attempted.IsZero() && !r.Proven.After(now) && now.Before(r.Proven.Add(provenFor))
+}
+
+// hold returns why the values are held back, nil if they are not.
+func (r record) hold(now time.Time) *Hold {
+	if left := until(r.Refused, hold(r.Refusals), now); left > 0 {
+		return &Hold{Left: left, Since: ago(r.Refused, now), Failures: r.Refusals, Code: failure.Code(r.Code)}
+	}
+	// Values that worked before keep no one waiting: they only lose that.
+	if left := until(r.Attempted, unknownHold, now); left > 0 && r.Proven.IsZero() {
+		return &Hold{Left: left, Since: ago(r.Attempted, now), Failures: 1, Code: failure.OutcomeUnknown}
+	}
+	return nil
+}
+
+// failures returns how many logins to an account count as failed.
+func (r record) failures(now time.Time) int {
+	n := 0
+	if until(r.Refused, countFor, now) > 0 {
+		n = r.Refusals
+	}
+	if until(r.Attempted, unknownFor, now) > 0 {
+		n += r.Unanswered
+	}
+	return n
+}
+
+// accountHold returns why an account is held back: one more failed login could
+// lock it. It is nil if that is not so.
+func (r record) accountHold(lockoutAfter int, now time.Time) *Hold {
+	failures := r.failures(now)
+	if failures < lockoutAfter-1 {
 		return nil
 	}
-	c := g.loadCount()
-	if left := until(c.Refused, countFor, now); left > 0 && c.Refusals >= g.lockoutAfter-1 && !c.Refused.Before(ignoreBefore) {
-		return &Hold{Left: left, Since: ago(c.Refused, now), Refusals: c.Refusals, LockoutAfter: g.lockoutAfter}
+	left := until(r.Refused, countFor, now)
+	if unknown := until(r.Attempted, unknownFor, now); r.Refusals < lockoutAfter-1 || left == 0 {
+		left = unknown
 	}
-	return nil
-}
-
-// Check returns the failure of sending the credentials at now, see Hold.
-func (g *Guard) Check(now, ignoreBefore time.Time) error {
-	if h := g.Hold(now, ignoreBefore); h != nil {
-		return h.Failure()
-	}
-	return nil
+	return &Hold{Left: left, Since: ago(r.last(), now), Failures: failures, LockoutAfter: lockoutAfter}
 }
 
 // OthersHeld reports whether any values of the account are held back at now. It
 // needs only the Account of a Credential.
 func (g *Guard) OthersHeld(now time.Time) bool {
-	if !g.usable {
+	if g == nil || g.err != nil {
 		return false
 	}
 	entries, err := os.ReadDir(g.dir.path)
@@ -227,67 +301,127 @@ func (g *Guard) OthersHeld(now time.Time) bool {
 		if !strings.HasPrefix(entry.Name(), g.account+"-") || !strings.HasSuffix(entry.Name(), recordSuffix) {
 			return false
 		}
-		return g.read(entry.Name()).heldFor(now) > 0
+		return g.read(entry.Name()).hold(now) != nil
 	})
 }
 
 // until returns the time left of d since start. A start in the future, of a
 // clock that was set back, counts as now.
 func until(start time.Time, d time.Duration, now time.Time) time.Duration {
-	if start.After(now) {
-		start = now
+	if start.IsZero() {
+		return 0
 	}
-	return max(0, start.Add(d).Sub(now)).Round(time.Second)
+	return max(0, earlier(start, now).Add(d).Sub(now)).Round(time.Second)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.After(b) {
+		return b
+	}
+	return a
 }
 
 func ago(start, now time.Time) time.Duration { return max(0, now.Sub(start)).Round(time.Second) }
 
-// Refused records that the provider said no, at now, with an error's code.
-func (g *Guard) Refused(code failure.Code, now time.Time) error {
-	if !g.usable {
-		return nil // NewGuard has said so
+// Begin records, where a refusal may lock the account, that the credentials are
+// about to be sent: a login that is never answered, whatever ends it, has left
+// its trace. Record settles it.
+func (g *Guard) Begin(now time.Time) {
+	if g == nil || g.err != nil || g.lockoutAfter == 0 {
+		return
 	}
-	r := record{Refusals: g.load().Refusals + 1, Refused: now.UTC(), Code: string(code)}
-	err := g.save(g.record, r)
-	if g.lockoutAfter > 0 {
-		c := g.loadCount()
-		if until(c.Refused, countFor, now) == 0 {
-			c.Refusals = 0
+	before := attempt{g.read(g.values), g.read(g.count)}
+	if g.attempt == nil {
+		g.attempt = &before
+	}
+	values, count := before.values, before.count
+	if !values.proven(now) {
+		if until(count.Attempted, unknownFor, now) == 0 {
+			count.Unanswered = 0
 		}
-		err = errors.Join(err, g.save(g.count, record{Refusals: c.Refusals + 1, Refused: now.UTC()}))
+		values.Proven = time.Time{}
+		count.Unanswered, count.Attempted = count.Unanswered+1, now.UTC()
+		g.write(g.count, count) // first: killed in between, it is counted and not held
 	}
-	return err
+	values.Attempted = now.UTC()
+	g.write(g.values, values)
 }
 
-// Worked records that the credentials gave a token, at now.
-func (g *Guard) Worked(now time.Time) error {
-	if !g.usable {
-		return nil // NewGuard has said so
+// Outcome is what became of a login.
+type Outcome int
+
+// The outcomes. One that is not recorded is that there was no answer.
+const (
+	Answered Outcome = iota // neither of the others: nothing is known of the credentials
+	Worked                  // there was a token
+	Refused                 // the provider has, or may have, counted a failed login
+)
+
+// Record records what became of a login, at now; code is why it was refused.
+func (g *Guard) Record(outcome Outcome, code failure.Code, now time.Time) {
+	if g == nil || g.err != nil {
+		return
 	}
-	var err error
-	if !g.Proven() {
-		err = g.save(g.record, record{Proven: now.UTC()})
+	begun := g.attempt
+	g.attempt = nil
+	if begun == nil {
+		begun = &attempt{values: g.read(g.values)}
+		if g.lockoutAfter > 0 {
+			begun.count = g.read(g.count)
+		}
 	}
-	if g.lockoutAfter > 0 {
-		err = errors.Join(err, g.dir.remove(g.count))
+	values, count := begun.values, begun.count
+	switch outcome {
+	case Worked:
+		if g.lockoutAfter > 0 {
+			g.fail(g.dir.remove(g.count))
+		} else if values.proven(now) && now.Sub(values.Proven) < provenRefresh {
+			return // that is known
+		}
+		g.write(g.values, record{Proven: now.UTC()})
+	case Refused:
+		if g.lockoutAfter > 0 {
+			if until(count.Refused, countFor, now) == 0 {
+				count.Refusals = 0
+			}
+			count.Refusals, count.Refused = count.Refusals+1, now.UTC()
+			g.write(g.count, count)
+		}
+		g.write(g.values, record{Refusals: values.Refusals + 1, Refused: now.UTC(), Code: string(code)})
+	case Answered:
+		if g.lockoutAfter > 0 {
+			g.write(g.count, count)
+			g.write(g.values, values)
+		}
 	}
-	return err
 }
 
-func (g *Guard) load() record      { return g.read(g.record) }
-func (g *Guard) loadCount() record { return g.read(g.count) }
+func (g *Guard) read(name string) record { return g.dir.record(name) }
 
-// read returns a record; one that is missing or damaged says nothing.
-func (g *Guard) read(name string) record {
+// record returns a record; one that is missing or damaged says nothing.
+func (d dir) record(name string) record {
 	var r record
-	if !g.usable {
-		return r
-	}
-	data, err := g.dir.read(name)
-	if err != nil || json.Unmarshal(data, &r) != nil || r.Refusals < 0 {
+	data, err := d.read(name)
+	if err != nil || json.Unmarshal(data, &r) != nil || r.Refusals < 0 || r.Unanswered < 0 {
 		return record{}
 	}
 	return r
+}
+
+// write saves a record, or removes the file of one that says nothing.
+func (g *Guard) write(name string, r record) {
+	if r == (record{}) {
+		g.fail(g.dir.remove(name))
+		return
+	}
+	g.fail(g.save(name, r))
+}
+
+// fail remembers the first error of recording. It ends the recording.
+func (g *Guard) fail(err error) {
+	if g.err == nil {
+		g.err = err
+	}
 }
 
 func (g *Guard) save(name string, r record) error {
@@ -301,8 +435,8 @@ func (g *Guard) save(name string, r record) error {
 // ClearHolds lifts the holds of every password of the account, and returns how
 // many records there were. The count of refusals that may lock the account stays.
 func (g *Guard) ClearHolds() (int, error) {
-	if !g.usable {
-		return 0, nil
+	if g.err != nil {
+		return 0, g.err
 	}
 	return clearFiles(g.dir.path, g.account+"-", recordSuffix)
 }
@@ -310,13 +444,26 @@ func (g *Guard) ClearHolds() (int, error) {
 // ClearHolds lifts all holds in the directory path.
 func ClearHolds(path string) (int, error) { return clearFiles(path, "", recordSuffix) }
 
+// AnyCount reports whether failed logins of any account are counted in the
+// directory path at now.
+func AnyCount(path string, now time.Time) bool {
+	d, err := openDir(path, false)
+	if err != nil {
+		return false
+	}
+	entries, err := os.ReadDir(path)
+	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return strings.HasSuffix(entry.Name(), countSuffix) && d.record(entry.Name()).failures(now) > 0
+	})
+}
+
 // Lock waits until no other process sends these credentials, or enough says
 // that there is no need to wait any more. It returns ctx's error if that ends
 // first. Where there are no locks it returns at once. The kernel frees the lock
 // of a process that dies.
 func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), err error) {
-	if !g.usable {
-		return func() {}, nil
+	if g.Err() != nil || g == nil {
+		return func() {}, nil //nolint:nilerr // where nothing is recorded the run goes on
 	}
 	return g.dir.lock(ctx, g.lock, enough)
 }

@@ -14,20 +14,53 @@ import (
 
 func guardIn(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 	t.Helper()
-	g, err := NewGuard(dir, Credential{
+	g := OpenGuard(dir, Credential{
 		Values:       []string{"enkash", "ops@example.com", password},
 		Account:      []string{"enkash", "ops@example.com"},
 		LockoutAfter: lockoutAfter,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, g.Err())
 	return g
 }
 
-func held(err error) bool {
-	e, ok := errors.AsType[*failure.Error](err)
-	return ok && e.Code == failure.HeldBack && e.Exit() == 4 && (e.Sent == "" || e.Sent == failure.SentNo)
+// refuse, work and hang are runs with a password that end so at now.
+func refuse(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
+	t.Helper()
+	g := guardIn(t, dir, password, lockoutAfter)
+	g.Begin(now)
+	g.Record(Refused, failure.ProviderRefused, now)
+	check(t, g.Err())
+}
+
+func work(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
+	t.Helper()
+	g := guardIn(t, dir, password, lockoutAfter)
+	g.Begin(now)
+	g.Record(Worked, "", now)
+	check(t, g.Err())
+}
+
+func hang(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
+	t.Helper()
+	g := guardIn(t, dir, password, lockoutAfter)
+	g.Begin(now)
+	check(t, g.Err())
+}
+
+func state(t *testing.T, dir, password string, lockoutAfter int, now time.Time) State {
+	t.Helper()
+	return guardIn(t, dir, password, lockoutAfter).State(now, time.Time{})
+}
+
+// wantHold checks why and for how long credentials are held back; an empty code
+// is the account's own hold, no time no hold at all.
+func wantHold(t *testing.T, s State, code failure.Code, left time.Duration) {
+	t.Helper()
+	switch {
+	case left == 0 && s.Hold == nil:
+	case s.Hold == nil || s.Hold.Code != code || s.Hold.Left != left || (s.Hold.LockoutAfter > 0) != (code == ""):
+		t.Errorf("hold %+v, want %q for %v", s.Hold, code, left)
+	}
 }
 
 func check(t *testing.T, err error) {
@@ -40,74 +73,163 @@ func check(t *testing.T, err error) {
 func TestHoldsGrow(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	now := start
-	if err := guardIn(t, dir, "wrong", 0).Check(now, time.Time{}); err != nil {
-		t.Fatalf("held before any refusal: %v", err)
-	}
+	wantHold(t, state(t, dir, "wrong", 0, now), "", 0)
 	for _, d := range []time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour, 24 * time.Hour} {
-		check(t, guardIn(t, dir, "wrong", 0).Refused(failure.ProviderRefused, now))
-		g := guardIn(t, dir, "wrong", 0)
-		if g.Proven() {
+		refuse(t, dir, "wrong", 0, now)
+		if guardIn(t, dir, "wrong", 0).Proven(now) {
 			t.Error("proven after a refusal")
 		}
-		if err := g.Check(now.Add(d-time.Second), time.Time{}); !held(err) {
-			t.Errorf("after %v - 1 s: %v, want held", d, err)
-		}
-		if err := g.Check(now.Add(d), time.Time{}); err != nil {
-			t.Errorf("after %v: %v", d, err)
-		}
-		// A clock that was set back does not lift it, nor make it endless.
-		if err := g.Check(now.Add(-time.Hour), time.Time{}); !held(err) || g.HeldFor(now.Add(-time.Hour)) != d {
-			t.Errorf("clock set back: %v, %v", err, g.HeldFor(now.Add(-time.Hour)))
-		}
-		if err := guardIn(t, dir, "other", 0).Check(now, time.Time{}); err != nil {
-			t.Errorf("another password is held: %v", err)
-		}
+		wantHold(t, state(t, dir, "wrong", 0, now.Add(d-time.Second)), failure.ProviderRefused, time.Second)
+		wantHold(t, state(t, dir, "wrong", 0, now.Add(d)), "", 0)
+		wantHold(t, state(t, dir, "other", 0, now), "", 0)
 		now = now.Add(d)
 	}
-	check(t, guardIn(t, dir, "wrong", 0).Worked(now))
-	g := guardIn(t, dir, "wrong", 0)
-	if err := g.Check(now, time.Time{}); err != nil || !g.Proven() {
-		t.Errorf("after a success: %v, proven %v", err, g.Proven())
+	work(t, dir, "wrong", 0, now)
+	s := state(t, dir, "wrong", 0, now)
+	wantHold(t, s, "", 0)
+	if !guardIn(t, dir, "wrong", 0).Proven(now) {
+		t.Error("not proven after a success")
+	}
+}
+
+// A record of a clock that was ahead counts from when it is first seen.
+func TestClockWasAhead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	year := start.Add(365 * 24 * time.Hour)
+	refuse(t, dir, "a", 3, year)
+	refuse(t, dir, "b", 3, year)
+	looker := ReadGuard(dir, Credential{Values: []string{"enkash", "ops@example.com", "c"}, Account: []string{"enkash", "ops@example.com"}, LockoutAfter: 3})
+	wantHold(t, looker.State(start, time.Time{}), "", 24*time.Hour)
+	wantHold(t, looker.State(start, start), "", 0) // --try-anyway lifts it
+	wantHold(t, state(t, dir, "a", 3, start), "", 24*time.Hour)
+	wantHold(t, state(t, dir, "a", 3, start.Add(5*time.Minute)), "", 24*time.Hour-5*time.Minute)
+	wantHold(t, state(t, dir, "b", 3, start.Add(24*time.Hour)), failure.ProviderRefused, 10*time.Minute) // only now seen
+	wantHold(t, state(t, dir, "c", 3, start.Add(24*time.Hour)), "", 0)
+	wantHold(t, state(t, dir, "b", 3, start.Add(24*time.Hour+10*time.Minute)), "", 0)
+
+	work(t, dir, "d", 3, year)
+	if guardIn(t, dir, "d", 3).Proven(start) {
+		t.Error("proven in the future")
 	}
 }
 
 // --try-anyway lifts only refusals from before its own process.
 func TestIgnoreBefore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
-	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
-	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
+	refuse(t, dir, "wrong", 3, start)
+	refuse(t, dir, "wrong", 3, start)
 	g := guardIn(t, dir, "wrong", 3)
-	if err := g.Check(start.Add(time.Minute), start.Add(time.Second)); err != nil {
-		t.Errorf("an older refusal: %v", err)
-	}
-	if err := g.Check(start.Add(time.Minute), start); !held(err) {
-		t.Errorf("a newer refusal: %v, want held", err)
-	}
+	wantHold(t, g.State(start.Add(time.Minute), start.Add(time.Second)), "", 0)
+	wantHold(t, g.State(start.Add(time.Minute), start), "", 24*time.Hour-time.Minute)
+	hang(t, dir, "other", 3, start)
+	wantHold(t, state(t, dir, "other", 3, start.Add(25*time.Hour)), "", 0)
 }
 
 // lockout_after counts the account's refusals, whatever the password.
 func TestStopsShortOfLockout(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	for i, password := range []string{"a", "b"} {
+		wantHold(t, state(t, dir, password, 3, start), "", 0)
+		refuse(t, dir, password, 3, start)
+		if left := state(t, dir, password, 3, start).Left; left == nil || *left != 2-i {
+			t.Errorf("left %v, want %d", left, 2-i)
+		}
+	}
+	wantHold(t, state(t, dir, "c", 3, start.Add(23*time.Hour)), "", time.Hour)
+	wantHold(t, state(t, dir, "c", 3, start.Add(24*time.Hour)), "", 0)
+	work(t, dir, "c", 3, start)
+	wantHold(t, state(t, dir, "d", 3, start), "", 0)
+}
+
+// A login that is never answered counts, for an hour, unless the credentials
+// are proven: then it ends that.
+func TestNoAnswer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	hang(t, dir, "a", 3, start)
+	s := state(t, dir, "a", 3, start.Add(time.Minute))
+	wantHold(t, s, failure.OutcomeUnknown, 9*time.Minute)
+	if *s.Left != 2 {
+		t.Errorf("left %d, want 2", *s.Left)
+	}
+	if e := s.Hold.Failure(); e.Exit() != 5 || e.RetryAfter == nil || *e.RetryAfter != 9*time.Minute || !e.Retryable() {
+		t.Errorf("%+v", e)
+	}
+	wantHold(t, state(t, dir, "b", 3, start), "", 0)
+	hang(t, dir, "b", 3, start)
+	wantHold(t, state(t, dir, "c", 3, start), "", time.Hour)
+	wantHold(t, state(t, dir, "c", 3, start.Add(time.Hour)), "", 0)
+
+	// One of each kind: the hour ends first.
+	dir = filepath.Join(t.TempDir(), "s")
+	refuse(t, dir, "a", 3, start)
+	hang(t, dir, "b", 3, start)
+	wantHold(t, state(t, dir, "c", 3, start), "", time.Hour)
+	wantHold(t, state(t, dir, "c", 3, start.Add(time.Hour)), "", 0)
+
+	// The same values, sent again after their ten minutes.
+	dir = filepath.Join(t.TempDir(), "s")
+	hang(t, dir, "a", 3, start)
+	wantHold(t, state(t, dir, "a", 3, start.Add(10*time.Minute)), "", 0)
+	hang(t, dir, "a", 3, start.Add(10*time.Minute))
+	wantHold(t, state(t, dir, "a", 3, start.Add(20*time.Minute)), "", 50*time.Minute)
+
+	// Proven credentials.
+	dir = filepath.Join(t.TempDir(), "s")
+	work(t, dir, "a", 3, start)
+	hang(t, dir, "a", 3, start)
+	s = state(t, dir, "a", 3, start)
+	wantHold(t, s, "", 0)
+	if guardIn(t, dir, "a", 3).Proven(start) || *s.Left != 3 {
+		t.Errorf("%+v, left %d", s, *s.Left)
+	}
+	hang(t, dir, "a", 3, start)
+	wantHold(t, state(t, dir, "a", 3, start), failure.OutcomeUnknown, 10*time.Minute)
+	work(t, dir, "a", 3, start)
+	if s := state(t, dir, "a", 3, start); !guardIn(t, dir, "a", 3).Proven(start) || s.Hold != nil || *s.Left != 3 {
+		t.Errorf("%+v", s)
+	}
+
+	// Where no account is locked nothing is recorded of it.
+	dir = filepath.Join(t.TempDir(), "s")
+	hang(t, dir, "a", 0, start)
+	wantHold(t, state(t, dir, "a", 0, start), "", 0)
+}
+
+// An answer that says nothing of the credentials leaves what was known.
+func TestAnswerWithoutJudgement(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	answer := func(password string) {
 		g := guardIn(t, dir, password, 3)
-		if err := g.Check(start, time.Time{}); err != nil {
-			t.Fatalf("password %d: %v", i, err)
-		}
-		check(t, g.Refused(failure.ProviderRefused, start))
-		if left, _ := g.Left(start); left != 2-i {
-			t.Errorf("left %d, want %d", left, 2-i)
-		}
+		g.Begin(start)
+		g.Begin(start) // a second attempt of the same run
+		g.Record(Answered, "", start)
+		check(t, g.Err())
 	}
-	c := guardIn(t, dir, "c", 3)
-	if err := c.Check(start.Add(23*time.Hour), time.Time{}); !held(err) {
-		t.Errorf("a third password: %v, want held", err)
+	answer("a")
+	if s := state(t, dir, "a", 3, start); s.Hold != nil || guardIn(t, dir, "a", 3).Proven(start) || *s.Left != 3 {
+		t.Errorf("%+v", s)
 	}
-	if err := c.Check(start.Add(24*time.Hour), time.Time{}); err != nil {
-		t.Errorf("a day later: %v", err)
+	work(t, dir, "a", 3, start)
+	answer("a")
+	if !guardIn(t, dir, "a", 3).Proven(start) {
+		t.Error("no longer proven")
 	}
-	check(t, c.Worked(start))
-	if err := guardIn(t, dir, "d", 3).Check(start, time.Time{}); err != nil {
-		t.Errorf("after a success: %v", err)
+	hang(t, dir, "b", 3, start)
+	answer("b")
+	wantHold(t, state(t, dir, "b", 3, start), failure.OutcomeUnknown, 10*time.Minute)
+}
+
+// Credentials are proven for 30 days after they last worked.
+func TestProvenEnds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	day := 24 * time.Hour
+	work(t, dir, "a", 0, start)
+	work(t, dir, "a", 0, start.Add(20*day))
+	if !guardIn(t, dir, "a", 0).Proven(start.Add(49 * day)) {
+		t.Error("29 days after the last success: not proven")
+	}
+	if guardIn(t, dir, "a", 0).Proven(start.Add(50 * day)) {
+		t.Error("30 days after the last success: proven")
 	}
 }
 
@@ -115,37 +237,47 @@ func TestStopsShortOfLockout(t *testing.T) {
 func TestClearHolds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	for _, password := range []string{"a", "b"} {
-		check(t, guardIn(t, dir, password, 3).Refused(failure.ProviderRefused, start))
+		refuse(t, dir, password, 3, start)
 	}
 	if n, err := guardIn(t, dir, "a", 0).ClearHolds(); n != 2 || err != nil {
 		t.Errorf("cleared %d, %v; want 2", n, err)
 	}
-	if err := guardIn(t, dir, "a", 0).Check(start, time.Time{}); err != nil {
-		t.Errorf("still held: %v", err)
-	}
-	if err := guardIn(t, dir, "a", 3).Check(start, time.Time{}); !held(err) {
-		t.Errorf("the count is gone: %v", err)
+	wantHold(t, state(t, dir, "a", 0, start), "", 0)
+	wantHold(t, state(t, dir, "a", 3, start), "", 24*time.Hour)
+	if !AnyCount(dir, start) || AnyCount(dir, start.Add(24*time.Hour)) {
+		t.Error("the count is gone, or never ends")
 	}
 }
 
 // Damaged records say nothing and are healed.
 func TestDamagedRecords(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
+	refuse(t, dir, "wrong", 3, start)
 	g := guardIn(t, dir, "wrong", 3)
-	check(t, g.Refused(failure.ProviderRefused, start))
-	for _, text := range []string{"", "{", `{"refusals":-1}`, `{"refusals":"x"}`} {
-		check(t, os.WriteFile(filepath.Join(dir, g.record), []byte(text), 0o600))
+	for _, text := range []string{"", "{", `{"refusals":-1}`, `{"refusals":"x"}`, `{"unanswered":-1}`} {
+		check(t, os.WriteFile(filepath.Join(dir, g.values), []byte(text), 0o600))
 		check(t, os.WriteFile(filepath.Join(dir, g.count), []byte(text), 0o600))
-		if err := g.Check(start, time.Time{}); err != nil {
-			t.Errorf("%q: %v", text, err)
+		wantHold(t, state(t, dir, "wrong", 3, start), "", 0)
+	}
+	refuse(t, dir, "wrong", 3, start)
+	wantHold(t, state(t, dir, "wrong", 3, start), failure.ProviderRefused, 10*time.Minute)
+	check(t, os.WriteFile(filepath.Join(dir, keyFile), []byte("short"), 0o600))
+	refuse(t, dir, "wrong", 3, start)
+}
+
+// Looking makes nothing, in the working directory neither.
+func TestReadGuardMakesNothing(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir := filepath.Join(t.TempDir(), "s")
+	for _, path := range []string{dir, ""} {
+		g := ReadGuard(path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
+		if s := g.State(start, time.Time{}); s.Hold != nil || (path != "") != (s.Left != nil) || (path != "") != (g.Err() == nil) {
+			t.Errorf("%q: %+v, %v", path, s, g.Err())
 		}
 	}
-	check(t, g.Refused(failure.ProviderRefused, start))
-	if err := g.Check(start, time.Time{}); !held(err) {
-		t.Errorf("not healed: %v", err)
+	if _, err := os.Stat(dir); !Missing(err) {
+		t.Errorf("made: %v", err)
 	}
-	check(t, os.WriteFile(filepath.Join(dir, keyFile), []byte("short"), 0o600))
-	check(t, guardIn(t, dir, "wrong", 3).Refused(failure.ProviderRefused, start))
 }
 
 // Many processes that start with nothing agree on one key.
@@ -155,12 +287,12 @@ func TestKeyIsMadeOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range names {
 		all.Go(func() {
-			g, err := NewGuard(dir, Credential{Values: []string{"a"}, Account: []string{"b"}})
-			if err != nil {
-				t.Error(err)
+			g := OpenGuard(dir, Credential{Values: []string{"a"}, Account: []string{"b"}})
+			if g.Err() != nil {
+				t.Error(g.Err())
 				return
 			}
-			names[i] = g.record
+			names[i] = g.values
 		})
 	}
 	all.Wait()
@@ -203,15 +335,15 @@ func TestLockIsExclusive(t *testing.T) {
 	}
 }
 
-// A guard without a directory knows nothing and stops nobody.
+// A guard without a directory knows nothing, says so, and stops nobody.
 func TestNoDirectory(t *testing.T) {
 	for _, path := range []string{"", "/dev/null/tokenfetch"} {
-		g, err := NewGuard(path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
-		if err == nil {
-			t.Errorf("%q: no error", path)
-		}
-		if g.Proven() || g.Check(start, time.Time{}) != nil || g.Refused("x", start) != nil || g.Worked(start) != nil || g.HeldFor(start) != 0 {
-			t.Errorf("%q: it knows something", path)
+		g := OpenGuard(path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
+		g.Begin(start)
+		g.Record(Refused, "x", start)
+		g.Record(Worked, "", start)
+		if s := g.State(start, time.Time{}); s != (State{}) || !errors.Is(g.Err(), ErrUnusable) {
+			t.Errorf("%q: it knows %+v, %v", path, s, g.Err())
 		}
 		unlock, err := g.Lock(t.Context(), func() bool { return false })
 		check(t, err)

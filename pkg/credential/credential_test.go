@@ -1117,8 +1117,8 @@ func TestGiven(t *testing.T) {
 // TestReadAccount: the account is the same whether everything was read or only
 // what is not secret, with a default and a helper.
 func TestReadAccount(t *testing.T) {
-	w := setup{provider: "enkash", file: `[enkash.default]
-environment = "uat"
+	w := setup{provider: "zeepay", file: `[zeepay.default]
+environment = "test"
 client_id = { command = ["who"] }
 username = "u"
 client_secret = "cs"
@@ -1131,7 +1131,7 @@ client_secret = "cs"
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.keychain = &store{items: map[string]string{"enkash/default/password@ekpayout-uat.enkash.in": "pw"}}
+	w.keychain = &store{items: map[string]string{"zeepay/default/password@test.digitaltermination.com": "pw"}}
 	all, err := readAll(t.Context(), plan, w.access())
 	if err != nil {
 		t.Fatal(err)
@@ -1140,5 +1140,28 @@ client_secret = "cs"
 	_, want := plan.Fingerprint(all)
 	if diff := cmp.Diff(want, account); diff != "" || !slices.Contains(account, "who") {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestCountedAccount: where the provider counts refusals, neither another
+// spelling nor another field makes another account.
+func TestCountedAccount(t *testing.T) {
+	for _, file := range []string{
+		"base_url = \"https://[2001:db8::1]\"\nusername = \"ops@example.com\"\nclient_id = \"a\"",
+		"base_url = \"https://[2001:0DB8:0:0::1]:443/path\"\nusername = \"OPS@example.com\"\nclient_id = \"b\"\ncompany_id = \"c\"",
+	} {
+		w := setup{provider: "enkash", file: "[enkash.default]\n" + file + "\nclient_secret = { command = [\"no\"] }\n"}.build(t)
+		plan, err := w.find()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := plan.ReadAccount(t.Context(), w.access())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, account := plan.Fingerprint(values)
+		if diff := cmp.Diff([]string{"enkash", "https://[2001:db8::1]:443", "username", "ops@example.com"}, account); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", file, diff)
+		}
 	}
 }

@@ -67,7 +67,7 @@ func (place Place) checkFile(ctx context.Context, a Access) (source.Stat, error)
 // Knowledge is how much of a plan is known.
 type Knowledge struct {
 	All     bool // every value: what Fingerprint needs
-	Account bool // every value that is no secret: what its account needs
+	Account bool // every value that its account needs
 	Near    bool // every value that ReadNear reads: what Identity needs
 }
 
@@ -79,7 +79,7 @@ func (p *Plan) Knows(values provider.Values) Knowledge {
 			continue
 		}
 		k.All = false
-		k.Account = k.Account && place.Field.Secret
+		k.Account = k.Account && !p.inAccount(place.Field)
 		k.Near = k.Near && place.far()
 	}
 	return k

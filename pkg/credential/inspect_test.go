@@ -201,7 +201,7 @@ password = "pw"
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("the account before and after the defaults (-before +after):\n%s", diff)
 	}
-	want := []string{"enkash", "https://ekpayout-uat.enkash.in", "client_id", "CEK1", "client_secret", "cs", "username", "u", "password", "pw", "company_id", "CEK1"}
+	want := []string{"enkash", "https://ekpayout-uat.enkash.in:443", "", "client_id", "CEK1", "client_secret", "cs", "username", "u", "password", "pw", "company_id", "CEK1"}
 	if diff := cmp.Diff(want, all); diff != "" {
 		t.Errorf("the values (-want +got):\n%s", diff)
 	}

@@ -49,11 +49,21 @@ func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error
 	return nil
 }
 
-// ReadAccount reads the fields that are not secret: what tells one account of a
-// provider from another, see Fingerprint.
+// ReadAccount reads the fields that tell one account of a provider from another,
+// see Fingerprint.
 func (p *Plan) ReadAccount(ctx context.Context, a Access) (provider.Values, error) {
 	values := provider.Values{}
-	return values, p.readInto(ctx, a, values, func(place Place) bool { return !place.Field.Secret })
+	return values, p.readInto(ctx, a, values, func(place Place) bool { return p.inAccount(place.Field) })
+}
+
+// inAccount reports whether the field is a part of what the provider counts
+// refusals by: one that the definition names, or where it names none, one that is
+// not secret.
+func (p *Plan) inAccount(f provider.Field) bool {
+	if counted := p.Definition.Policy.Account; len(counted) > 0 {
+		return slices.Contains(counted, f.Name)
+	}
+	return !f.Secret
 }
 
 func (p *Plan) readInto(ctx context.Context, a Access, values provider.Values, wanted func(Place) bool) error {
@@ -93,20 +103,30 @@ func (p *Plan) Identity(near provider.Values) []string {
 }
 
 // Fingerprint is what a refusal belongs to: the provider, the address and every
-// value, those of defaults included. Account is the same without the secrets.
+// value, those of defaults included. Account is what the provider counts refusals
+// by: its origin and the fields that the definition names, in lower case; where
+// it names none, the address and every value that is not secret.
 func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
-	all = []string{p.Definition.Name, p.Base.String()}
+	counted := len(p.Definition.Policy.Account) > 0
+	all = []string{p.Definition.Name, p.Base.Origin(), p.Base.Path}
 	account = slices.Clone(all)
+	if counted {
+		account = account[:2]
+	}
 	for _, place := range p.Places {
 		value, ok := values[place.Field.Name]
 		if !ok && place.Kind == Default {
 			value = place.Field.DefaultValue(values)
 		}
-		pair := []string{place.Field.Name, value.Reveal()}
-		all = append(all, pair...)
-		if !place.Field.Secret {
-			account = append(account, pair...)
+		text := value.Reveal()
+		all = append(all, place.Field.Name, text)
+		if !p.inAccount(place.Field) {
+			continue
 		}
+		if counted {
+			text = strings.ToLower(strings.TrimSpace(text))
+		}
+		account = append(account, place.Field.Name, text)
 	}
 	return all, account
 }

@@ -72,6 +72,7 @@ const (
 	RateLimited     Code = "rate_limited"
 	ProviderBusy    Code = "provider_busy"
 	ProviderBroken  Code = "provider_error"
+	OutcomeUnknown  Code = "outcome_unknown"
 	LoginInProgress Code = "login_in_progress"
 
 	DNSNotFound    Code = "dns_not_found"
@@ -193,6 +194,7 @@ func Codes() []Meaning {
 		{ProviderBusy, Later, "the provider asks for a later try"},
 		{ProviderBroken, Later, "the provider reports a fault of its own"},
 		{LoginInProgress, Later, "another run is trying the same credentials"},
+		{OutcomeUnknown, Later, "the credentials were sent and never answered; they are held back for a while"},
 
 		{DNSNotFound, Net, "the host's name does not exist"},
 		{DNSFailed, Net, "the host's name could not be looked up"},

@@ -55,6 +55,7 @@ type Error struct {
 	Sent       Sent           // empty means SentNo
 	Attempts   int            // requests begun
 	HTTPStatus int            // status of the reply, 0 without one
+	Counted    bool           // the provider has counted, or may have counted, a failed login
 	RetryAfter *time.Duration // what the provider asked for, nil if nothing usable
 	Provider   *ProviderError // the provider's own words, nil if none
 	ExitCode   int            // if not the class's number: 128 plus that of a signal, or one of exec

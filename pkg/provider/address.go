@@ -54,6 +54,9 @@ func ParseAddress(text string) (Address, error) {
 	if !validHost(host) {
 		return bad("must name an ASCII host or an IP address")
 	}
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.Is6() {
+		host = "[" + ip.String() + "]" // one spelling of several
+	}
 	path = strings.TrimSuffix(path, "/")
 	if path != "" && !plainPath(path) {
 		return bad("must have a plain path: letters, digits, dots, hyphens, underscores and tildes between single slashes")

@@ -115,10 +115,12 @@ type Status struct {
 
 // Policy says what may be done with a token.
 type Policy struct {
-	SingleUse    bool   `toml:"single_use"`    // good for one call
-	Seconds      int    `toml:"lifetime"`      // documented lifetime where the reply states none
-	LockoutAfter int    `toml:"lockout_after"` // consecutive refusals that lock the account
-	BodyMember   string `toml:"body_member"`   // the token travels as this JSON member, not in a header
+	SingleUse    bool `toml:"single_use"`    // good for one call
+	Seconds      int  `toml:"lifetime"`      // documented lifetime where the reply states none
+	LockoutAfter int  `toml:"lockout_after"` // consecutive refusals that lock the account
+	// Account names the fields by which the provider counts them, in any case.
+	Account    []string `toml:"account"`
+	BodyMember string   `toml:"body_member"` // the token travels as this JSON member, not in a header
 }
 
 // Lifetime returns the documented lifetime of a token, 0 if there is none.
@@ -163,6 +165,12 @@ func (d *Definition) CheckEnvironment(name string) (Environment, error) {
 		return Environment{}, err.WithHint("its environments are: %s", strings.Join(names, ", "))
 	}
 	return Environment{}, err.WithHint("it has none: give its address with --base-url https://HOST")
+}
+
+// AllowListed reports whether any of the provider's hosts accepts only source
+// addresses that it has listed.
+func (d *Definition) AllowListed() bool {
+	return slices.ContainsFunc(d.Environments, func(e Environment) bool { return e.AllowListed })
 }
 
 // EnvironmentNames returns the names of the environments in their order.
@@ -460,6 +468,21 @@ func (d *Definition) replyProblem() string {
 	}
 	if p := d.Policy; p.Seconds < 0 || p.LockoutAfter < 0 || p.LockoutAfter == 1 {
 		return "token: lifetime must not be negative, lockout_after must be 2 or more"
+	}
+	return d.accountProblem()
+}
+
+// accountProblem checks what refusals are counted by.
+func (d *Definition) accountProblem() string {
+	p := d.Policy
+	if (p.LockoutAfter == 0) != (len(p.Account) == 0) {
+		return "token: lockout_after and account belong together"
+	}
+	for _, name := range p.Account {
+		f, ok := d.Field(name)
+		if _, isReference := f.reference(); !ok || isReference || f.Secret || f.Optional {
+			return fmt.Sprintf("token.account: %q is not the name of a field that must be given and is not secret", name)
+		}
 	}
 	return ""
 }

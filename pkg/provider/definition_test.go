@@ -72,6 +72,7 @@ means = "conflict"
 single_use = true
 lifetime = 120
 lockout_after = 3
+account = ["client_id"]
 body_member = "token"
 
 [[example]]
@@ -183,6 +184,10 @@ func TestRules(t *testing.T) {
 		{`status = 409`, `status = 600`, `status 600: means must be closed or conflict, of an error status`},
 		{`lifetime = 120`, `lifetime = -1`, `token: lifetime must not be negative, lockout_after must be 2 or more`},
 		{`lockout_after = 3`, `lockout_after = 1`, `token: lifetime must not be negative, lockout_after must be 2 or more`},
+		{`lockout_after = 3`, ``, `token: lockout_after and account belong together`},
+		{`account = ["client_id"]`, ``, `token: lockout_after and account belong together`},
+		{`account = ["client_id"]`, `account = ["client_secret"]`, `token.account: "client_secret" is not the name of a field that must be given and is not secret`},
+		{`account = ["client_id"]`, `account = ["nobody"]`, `token.account: "nobody" is not the name of a field that must be given and is not secret`},
 		{`lockout_after = 3`, `lockout_after = -3`, `token: lifetime must not be negative, lockout_after must be 2 or more`},
 
 		{`name = "refused"`, `name = ""`, `example "" needs a name of its own and an outcome: token or the code of a failure`},

@@ -33,6 +33,7 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 		return nil, err // the run was interrupted while the body was read
 	}
 	e.HTTPStatus, e.Sent, e.Attempts = reply.Status, failure.SentYes, 1
+	e.Counted = d.counted(reply, e.Class())
 	switch e.Class() {
 	case failure.Refused, failure.Later:
 		e.Provider = d.providerError(object)
@@ -94,6 +95,23 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 	}
 	return failure.New(failure.UnexpectedStatus, "the reply has the unexpected status %d", status).
 		WithHint("check the base address")
+}
+
+// counted reports whether the provider has counted, or may have counted, a reply
+// as a failed login. A provider that locks accounts is given no benefit of the
+// doubt: there any answer in JSON counts that holds no token and does not only
+// ask for a later try. A page of HTML is a gateway's.
+func (d *Definition) counted(reply *token.Reply, class failure.Class) bool {
+	switch status := reply.Status; {
+	case class == failure.Refused:
+		return true
+	case slices.Contains([]int{400, 401, 403, 409, 422, 423}, status):
+		return true
+	case d.Policy.LockoutAfter == 0 || !reply.IsJSON():
+		return false
+	default:
+		return status/100 == 2 || status/100 == 4 && status != 408 && status != 429
+	}
 }
 
 func refused(code failure.Code, format string, args ...any) *failure.Error {

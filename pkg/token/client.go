@@ -73,6 +73,7 @@ type Client struct {
 	Roots     *x509.CertPool       // trust these and only these, nil for the system's
 	Getenv    func(string) string  // to check the variables that net/http and crypto/x509 read; without it they are left to them
 	Trace     func(string, ...any) // told of each phase, may be nil
+	Connected func()               // called when a connection stands, before the first byte of a request; may be nil
 }
 
 // ParseCertificates returns a pool of the PEM certificates in data. The error
@@ -212,6 +213,9 @@ func (x *exchange) hooks() *httptrace.ClientTrace {
 			}
 		},
 		GotConn: func(httptrace.GotConnInfo) {
+			if x.client.Connected != nil {
+				x.client.Connected()
+			}
 			x.mu.Lock()
 			x.phase, x.sent = phaseSend, failure.SentUnknown
 			x.mu.Unlock()

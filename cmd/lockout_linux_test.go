@@ -1,0 +1,500 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// enkash is a computer with one user whose EnKash account is locked after three
+// failed logins, and a server that answers as EnKash and counts them. Whatever
+// is tried, it must not see a third one.
+type enkash struct {
+	t       *testing.T
+	home    string
+	environ []string
+	seen    atomic.Int32
+}
+
+// newEnkash starts the server; answer is nil for the usual refusal.
+func newEnkash(t *testing.T, answer http.HandlerFunc) *enkash {
+	t.Helper()
+	if answer == nil {
+		answer = answering(400, `{"error":"invalid_grant","error_description":"Bad credentials"}`)
+	}
+	e := &enkash{t: t, home: t.TempDir()}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.seen.Add(1)
+		answer(w, r)
+	}))
+	t.Cleanup(server.Close)
+	e.environ = []string{
+		"HOME=" + e.home, "PATH=" + os.Getenv("PATH"),
+		"TOKENFETCH_ENKASH_BASE_URL=" + server.URL, "TOKENFETCH_ENKASH_CLIENT_ID=CEK1", "TOKENFETCH_ENKASH_USERNAME=ops@example.com",
+		"TOKENFETCH_ENKASH_CLIENT_SECRET=s3cr3t-one", "TOKENFETCH_ENKASH_PASSWORD=wrong",
+	}
+	return e
+}
+
+func answering(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
+// slowly answers after d, or when the client is gone.
+func slowly(d time.Duration, answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = r.Body.Read(make([]byte, 1<<10)) // net/http sees a client go only then
+		select {
+		case <-time.After(d):
+			answer(w, r)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+// command is a run of the program; words of the form NAME=VALUE in front of its
+// arguments are added to its environment.
+func (e *enkash) command(words ...string) *exec.Cmd {
+	environ := e.environ
+	for strings.Contains(words[0], "=") {
+		environ, words = append(environ[:len(environ):len(environ)], words[0]), words[1:]
+	}
+	c := exec.Command(filepath.Join(builtProgram(e.t), "tokenfetch"), words...)
+	c.Env, c.Dir = environ, e.t.TempDir()
+	c.Stdout, c.Stderr = new(bytes.Buffer), new(bytes.Buffer)
+	return c
+}
+
+func (e *enkash) run(words ...string) outcome {
+	e.t.Helper()
+	c := e.command(words...)
+	_ = c.Run()
+	return outcome{fmt.Sprint(c.Stdout), fmt.Sprint(c.Stderr), c.ProcessState.ExitCode()}
+}
+
+// fails runs the program, which must end with the code and print no token.
+func (e *enkash) fails(code string, words ...string) outcome {
+	e.t.Helper()
+	o := e.run(words...)
+	if o.exit == 0 || o.stdout != "" || !strings.Contains(o.stderr, "("+code+")") {
+		e.t.Errorf("%v: %+v, want %s", words, o, code)
+	}
+	return o
+}
+
+func (e *enkash) wantSeen(want int32) {
+	e.t.Helper()
+	if got := e.seen.Load(); got != want {
+		e.t.Errorf("the provider has seen %d logins, want %d", got, want)
+	}
+}
+
+// left is how many refusals status says are left.
+func (e *enkash) left() string {
+	e.t.Helper()
+	o := e.run("status", "enkash")
+	found := regexp.MustCompile(`refusals left +(.*), then`).FindStringSubmatch(o.stdout)
+	if found == nil {
+		return "not said"
+	}
+	return found[1]
+}
+
+// records returns the files that remember logins, by their suffix.
+func (e *enkash) records(suffix string) []string {
+	e.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(e.home, ".local/state/tokenfetch", "*"+suffix))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return paths
+}
+
+// A proxy's answer says nothing of the account, and its password is sent once.
+func TestProxyRefusalIsNotTheProviders(t *testing.T) {
+	for _, status := range []int{400, 401, 403, 407, 409, 422, 423} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			e := newEnkash(t, nil)
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			var asked atomic.Int32
+			go func() {
+				_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					asked.Add(1)
+					answering(status, `{"error":"no"}`)(w, nil)
+				}))
+			}()
+			for range 3 {
+				e.fails("proxy_failed", "HTTPS_PROXY=http://user:pw@"+listener.Addr().String(), "TOKENFETCH_ENKASH_BASE_URL=https://192.0.2.1",
+					"enkash", "--retry", "2", "--timeout", "20s")
+			}
+			if asked.Load() != 3 {
+				t.Errorf("the proxy was asked %d times", asked.Load())
+			}
+			if kept := append(e.records(".record"), e.records(".count")...); len(kept) > 0 {
+				t.Errorf("recorded: %v", kept)
+			}
+			if o := e.run("TOKENFETCH_ENKASH_BASE_URL=https://192.0.2.1", "status", "enkash"); !strings.Contains(squeeze(o.stdout), "refusals left 3,") {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+// A login whose answer nobody waited for may have failed.
+func TestLoginsWithoutAnAnswerCount(t *testing.T) {
+	refusal := answering(400, `{"error":"invalid_grant"}`)
+	for _, test := range []struct {
+		name string
+		end  syscall.Signal // 0 for the time limit
+	}{{"the time limit", 0}, {"Ctrl-C", syscall.SIGINT}, {"kill", syscall.SIGKILL}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnkash(t, slowly(5*time.Second, refusal))
+			send := func(words ...string) {
+				t.Helper()
+				before := e.seen.Load()
+				words = append(words, "enkash")
+				if test.end == 0 {
+					words = append(words, "--timeout", "1s")
+				}
+				c := e.command(words...)
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- c.Wait() }()
+				for test.end != 0 && e.seen.Load() == before {
+					select {
+					case err := <-ended:
+						t.Errorf("not sent: %v %s", err, c.Stderr)
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+				if test.end != 0 {
+					_ = c.Process.Signal(test.end)
+				}
+				<-ended
+			}
+			send()
+			e.wantSeen(1)
+			if left := e.left(); left != "2" {
+				t.Errorf("refusals left: %s", left)
+			}
+			o := e.fails("outcome_unknown", "enkash")
+			if o.exit != 5 || !strings.Contains(o.stderr, "--try-anyway") {
+				t.Errorf("%+v", o)
+			}
+			if o := e.run("enkash", "--errors", "json"); !regexp.MustCompile(`"exit":5,"class":"later","code":"outcome_unknown".*"sent":"no","attempts":0,"retryable":true,"retry_after_s":(600|5[89]\d)`).MatchString(o.stderr) {
+				t.Errorf("%+v", o)
+			}
+			e.wantSeen(1)
+			send("TOKENFETCH_ENKASH_PASSWORD=wrong-2") // another password is another try
+			e.wantSeen(2)
+			for i := range 4 {
+				e.fails("held_back", fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i+3), "enkash")
+			}
+			e.wantSeen(2)
+			if o := e.run("status", "enkash"); o.exit != 4 {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+// Credentials that have worked lose only that when an answer fails to come.
+func TestProvenCredentialsWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	var slow atomic.Bool
+	token := answering(200, `{"access_token":"tok-1","token_type":"bearer","expires_in":300}`)
+	e := newEnkash(t, func(w http.ResponseWriter, r *http.Request) {
+		if slow.Load() {
+			slowly(5*time.Second, token)(w, r)
+			return
+		}
+		token(w, r)
+	})
+	fetch := func() {
+		t.Helper()
+		if o := e.run("enkash"); o.exit != 0 || o.stdout != "tok-1\n" {
+			t.Errorf("%+v", o)
+		}
+	}
+	fetch()
+	slow.Store(true)
+	e.fails("timeout", "enkash", "--timeout", "1s")
+	if left := e.left(); left != "3" {
+		t.Errorf("refusals left: %s", left)
+	}
+	slow.Store(false)
+	fetch()
+	slow.Store(true)
+	e.fails("timeout", "enkash", "--timeout", "1s")
+	e.fails("timeout", "enkash", "--timeout", "1s") // no longer proven
+	e.fails("outcome_unknown", "enkash")
+	slow.Store(false)
+	if o := e.run("enkash", "--try-anyway"); o.exit != 0 {
+		t.Errorf("%+v", o)
+	}
+	fetch()
+	e.wantSeen(7)
+}
+
+// Neither another spelling of the account nor another company starts a new count.
+func TestOtherSpellingsAreTheSameAccount(t *testing.T) {
+	t.Parallel()
+	e := newEnkash(t, nil)
+	for i, change := range [][]string{
+		nil,
+		{"TOKENFETCH_ENKASH_USERNAME=OPS@example.com"},
+		{"TOKENFETCH_ENKASH_CLIENT_ID=CEK2"},
+		{"TOKENFETCH_ENKASH_COMPANY_ID=CEK3"},
+		{"TOKENFETCH_ENKASH_USERNAME=Ops@Example.com", "TOKENFETCH_ENKASH_PASSWORD=other"},
+		{"TOKENFETCH_ENKASH_CLIENT_SECRET=s3cr3t-two"},
+	} {
+		code := "provider_refused"
+		if i > 1 {
+			code = "held_back"
+		}
+		e.fails(code, append(change, "enkash")...)
+	}
+	e.wantSeen(2)
+	e.fails("provider_refused", "TOKENFETCH_ENKASH_USERNAME=somebody@else.example", "enkash")
+	e.wantSeen(3)
+}
+
+// What a clock that was ahead has recorded ends, and can be lifted.
+func TestRecordsOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	e := newEnkash(t, nil)
+	e.fails("provider_refused", "enkash")
+	e.fails("provider_refused", "TOKENFETCH_ENKASH_PASSWORD=other", "enkash")
+	ahead := func() {
+		t.Helper()
+		for _, path := range append(e.records(".record"), e.records(".count")...) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var kept map[string]any
+			if err := json.Unmarshal(data, &kept); err != nil {
+				t.Fatal(err)
+			}
+			kept["refused"] = time.Now().AddDate(5, 0, 0).UTC()
+			if data, err = json.Marshal(kept); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ahead()
+	if o := e.fails("held_back", "enkash"); !strings.Contains(o.stderr, "for another 24 hours") {
+		t.Errorf("%+v", o)
+	}
+	ahead()
+	e.fails("provider_refused", "enkash", "--try-anyway")
+	e.wantSeen(3)
+}
+
+// Where an account may be locked, any answer without a token counts, unless it
+// only asks to come later or is a gateway's page.
+func TestEveryAnswerWithoutATokenCounts(t *testing.T) {
+	for _, test := range []struct {
+		name, body string
+		status     int
+		code       string
+		seen       int32 // of six runs
+	}{
+		{"412", `{"message":"precondition"}`, 412, "not_a_token_endpoint", 2},
+		{"an unknown envelope", `{"code":1}`, 200, "no_token", 2},
+		{"404 in JSON", `{"path":"/oauth/token"}`, 404, "not_a_token_endpoint", 2},
+		{"202", `{}`, 202, "unexpected_status", 2},
+		{"a page", `<html>not found</html>`, 404, "not_a_token_endpoint", 6},
+		{"too many requests", `{}`, 429, "rate_limited", 6},
+		{"closed", `{}`, 503, "provider_error", 6},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnkash(t, answering(test.status, test.body))
+			for i := range 6 {
+				code := test.code
+				if int32(i) >= test.seen {
+					code = "held_back"
+				}
+				e.fails(code, fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash")
+			}
+			e.wantSeen(test.seen)
+			if test.seen == 6 {
+				e.fails(test.code, "enkash")
+				if left := e.left(); left != "3" {
+					t.Errorf("refusals left: %s", left)
+				}
+			}
+		})
+	}
+}
+
+// Nothing can be remembered: that is said, with a way out, and no number.
+func TestNowhereToRecordRefusals(t *testing.T) {
+	foreign := t.TempDir()
+	if os.Getuid() == 0 {
+		if err := os.Chown(foreign, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		foreign = "/"
+	}
+	full := t.TempDir()
+	for name, environ := range map[string][]string{
+		"no home":                    {"HOME="},
+		"a foreign home":             {"HOME=" + foreign},
+		"a directory open to others": {"XDG_STATE_HOME=" + openState(t)},
+		"a full disk":                {"HOME=" + full},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnkash(t, nil)
+			c := e.command(append(environ, "enkash")...)
+			if name == "a full disk" {
+				c.Path, c.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -f 0; exec "$@"`, "sh", c.Path}, c.Args[1:]...)
+			}
+			_ = c.Run()
+			said := fmt.Sprint(c.Stderr)
+			if !strings.Contains(said, "this could not be recorded: ") || !strings.Contains(said, "StateDirectory=tokenfetch") ||
+				!strings.Contains(said, "locks the account after 3 refusals in a row") || strings.Contains(said, "left, as far as") {
+				t.Errorf("%s", said)
+			}
+			o := e.run(append(environ, "status", "enkash")...)
+			if strings.Contains(o.stdout, "refusals left") && name != "a full disk" {
+				t.Errorf("%s", o.stdout)
+			}
+		})
+	}
+	t.Run("a service of systemd", func(t *testing.T) {
+		t.Parallel()
+		e := newEnkash(t, nil)
+		state := t.TempDir()
+		if err := os.Chmod(state, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		service := []string{"HOME=" + foreign, "STATE_DIRECTORY=" + state + ":/var/lib/other", "CACHE_DIRECTORY=" + state}
+		e.fails("provider_refused", append(service, "enkash")...)
+		e.fails("held_back", append(service, "enkash")...)
+		e.wantSeen(1)
+		if info, err := os.Stat(filepath.Join(state, "tokenfetch")); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info, err)
+		}
+	})
+}
+
+// openState is a state directory whose part for us others may use.
+func openState(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "tokenfetch")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(dir)
+}
+
+// Each way out that a hint names works.
+func TestWaysOutOfAnAccountThatIsHeld(t *testing.T) {
+	t.Parallel()
+	var works atomic.Bool
+	e := newEnkash(t, func(w http.ResponseWriter, r *http.Request) {
+		if works.Load() {
+			answering(200, `{"access_token":"tok-2","token_type":"bearer"}`)(w, r)
+			return
+		}
+		answering(400, `{"error":"invalid_grant"}`)(w, r)
+	})
+	e.fails("provider_refused", "enkash")
+	o := e.fails("provider_refused", "TOKENFETCH_ENKASH_PASSWORD=wrong-2", "enkash")
+	if !strings.Contains(o.stderr, "nothing more is sent to this account from this computer for 24 hours, except with --try-anyway") {
+		t.Errorf("%+v", o)
+	}
+	o = e.fails("held_back", "enkash")
+	const hint = "tokenfetch: hint: make sure that the account of enkash/default works at EnKash, and reset it there if need be; then send with --try-anyway, which can be repeated\n"
+	if !strings.HasSuffix(o.stderr, hint) {
+		t.Errorf("%+v", o)
+	}
+
+	// Clearing the holds works without a keychain, and says that the count stays.
+	o = e.run("cache", "clear", "enkash", "--holds")
+	if o.exit != 0 || o.stdout != "" || !strings.Contains(o.stderr, "note: the count of failed logins to this account (2; EnKash locks it after 3) stays") || !strings.Contains(o.stderr, "--try-anyway") {
+		t.Errorf("%+v", o)
+	}
+	if len(e.records(".record")) > 0 {
+		t.Error("the holds are still there")
+	}
+	if o := e.run("cache", "clear", "--holds"); o.exit != 0 || !strings.Contains(o.stderr, "--try-anyway") {
+		t.Errorf("%+v", o)
+	}
+	e.fails("held_back", "enkash")
+	e.wantSeen(2)
+
+	// login meets the count too.
+	secrets := t.TempDir()
+	for _, name := range []string{"cs", "pw"} {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte("right\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base := strings.TrimPrefix(e.environ[2], "TOKENFETCH_ENKASH_BASE_URL=")
+	login := []string{
+		"login", "enkash/new", "--base-url", base, "--client-id", "CEK1", "--username", "ops@example.com",
+		"--client-secret-file", filepath.Join(secrets, "cs"), "--password-file", filepath.Join(secrets, "pw"), "--store", "files", "--verify",
+	}
+	e.environ = e.environ[:2]
+	o = e.fails("held_back", login...)
+	if strings.Contains(o.stderr, "--verify=false") || !strings.Contains(o.stderr, "--try-anyway") {
+		t.Errorf("%+v", o)
+	}
+	works.Store(true)
+	if o := e.run(append(login, "--try-anyway")...); o.exit != 0 {
+		t.Errorf("%+v", o)
+	}
+	e.wantSeen(3)
+	if o := e.run("enkash/new"); o.exit != 0 || o.stdout != "tok-2\n" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// Many at once, each with another wrong password, while the answers are slow.
+func TestManyWrongPasswordsAtOnce(t *testing.T) {
+	t.Parallel()
+	e := newEnkash(t, slowly(200*time.Millisecond, answering(412, `{"message":"no"}`)))
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() { e.run(fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash", "--timeout", "20s") })
+	}
+	all.Wait()
+	e.wantSeen(2)
+}
