@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -116,29 +115,8 @@ func (g *Guard) watch(d dir, key []byte, c Credential) {
 	}
 }
 
-// fingerprintKey reads the random key of the directory, or makes it. Of two
-// processes that make it at once, one wins.
-func fingerprintKey(d dir) ([]byte, error) {
-	key, err := d.read(keyFile)
-	if err == nil && len(key) == KeySize {
-		return key, nil
-	}
-	if err == nil || !Missing(err) {
-		if err := d.remove(keyFile); err != nil {
-			return nil, err // damaged, and it cannot be replaced
-		}
-	}
-	key = make([]byte, KeySize)
-	_, _ = rand.Read(key) // never fails
-	if err := d.create(keyFile, key); err != nil && !errors.Is(err, errExists) {
-		return nil, err
-	}
-	key, err = d.read(keyFile)
-	if err == nil && len(key) != KeySize {
-		err = ErrUnusable
-	}
-	return key, err
-}
+// fingerprintKey reads the random key of the directory, or makes it.
+func fingerprintKey(d dir) ([]byte, error) { return d.random(keyFile, KeySize) }
 
 // Proven reports whether the credentials have worked, and not been refused since.
 func (g *Guard) Proven() bool {
