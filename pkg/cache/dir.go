@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -65,64 +67,151 @@ func makeDirs(path string) error {
 	return nil
 }
 
-// read returns the content of a file of ours. A link, or a file that others
-// may use, is not read.
+// open opens a file of ours without waiting, whatever stands there: only a
+// regular file that belongs to the user is one.
+func (d dir) open(name string, flag int) (*os.File, fs.FileInfo, error) {
+	path := filepath.Join(d.path, name)
+	file, err := os.OpenFile(path, flag|noFollow|nonblock, 0o600)
+	if errors.Is(err, fs.ErrPermission) {
+		if info, statErr := os.Lstat(path); statErr == nil && info.Mode().IsRegular() && os.Chmod(path, 0o600) == nil {
+			file, err = os.OpenFile(path, flag|noFollow|nonblock, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && (!info.Mode().IsRegular() || !ours(info)) {
+		err = ErrUnusable
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, nil, err
+	}
+	return file, info, nil
+}
+
+// read returns the content of a file of ours. One that others can write is not
+// read; one that they can only read is made the user's alone again.
 func (d dir) read(name string) ([]byte, error) {
-	file, err := os.OpenFile(filepath.Join(d.path, name), os.O_RDONLY|noFollow, 0)
+	file, info, err := d.open(name, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || !ours(info) || foreign(info) || info.Size() > maxFile {
+	if shared(info) || info.Size() > maxFile {
 		return nil, ErrUnusable
+	}
+	if foreign(info) {
+		_ = file.Chmod(0o600) // it fails where nothing can be changed, by others either
 	}
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
 
 // write replaces a file whole, or not at all.
 func (d dir) write(name string, data []byte) error {
+	d.makeRoom(name)
+	d.sweep()
 	return source.Replace(filepath.Join(d.path, name), data)
 }
 
-// create writes a new file; it fails with errExists if there is one.
-func (d dir) create(name string, data []byte) error {
+// random returns the content of a file that holds size random bytes. One that is
+// missing or damaged is made, by one process for all.
+func (d dir) random(name string, size int) ([]byte, error) {
+	if data, err := d.read(name); err == nil && len(data) == size {
+		return data, nil
+	}
+	defer lockDir(d.path)()
+	data, err := d.read(name)
+	if err == nil && len(data) == size {
+		return data, nil
+	}
 	path := filepath.Join(d.path, name)
+	if !Missing(err) {
+		if err := d.remove(name); err != nil {
+			return nil, err
+		}
+	}
+	data = make([]byte, size)
+	_, _ = rand.Read(data) // never fails
 	temp, err := source.WriteTemp(path, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = os.Remove(temp) }()
-	// A link appears whole or not at all, and never replaces a file.
-	return os.Link(temp, path)
-}
-
-func (d dir) remove(name string) error {
-	err := os.Remove(filepath.Join(d.path, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	// A link never replaces a file: where there are no locks, one process wins.
+	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
 	}
-	return err
+	return d.read(name)
 }
 
-var errExists = fs.ErrExist
+// makeRoom removes what stands in the place of a file of ours and is none: a
+// directory, link or FIFO, or another user's file. Two processes that do so
+// never remove what the other has made since.
+func (d dir) makeRoom(name string) {
+	path := filepath.Join(d.path, name)
+	occupied := func() bool {
+		info, err := os.Lstat(path)
+		return err == nil && (!info.Mode().IsRegular() || !ours(info))
+	}
+	if !occupied() {
+		return
+	}
+	defer lockDir(d.path)()
+	if occupied() {
+		_ = d.remove(name) // what comes next fails where this does
+	}
+}
+
+func (d dir) remove(name string) error { return os.RemoveAll(filepath.Join(d.path, name)) }
 
 // openLock prepares the lock of that name: a file of ours, whatever the umask.
+// Where none can be made, the key that every run reads is locked instead.
 func (d dir) openLock(name string) (*flock.Flock, error) {
-	path := filepath.Join(d.path, name)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	d.makeRoom(name)
+	flag := os.O_RDWR | os.O_CREATE
+	file, info, err := d.open(name, flag)
+	if err != nil {
+		name, flag = keyFile, os.O_RDONLY
+		file, info, err = d.open(name, flag)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if err := file.Chmod(0o600); err != nil {
-		return nil, err
+	if info.Mode().Perm() != 0o600 {
+		_ = file.Chmod(0o600) // a lock works with any mode
 	}
-	return flock.New(path), nil
+	return flock.New(filepath.Join(d.path, name), flock.SetFlag(flag|noFollow|nonblock), flock.SetPermissions(0o600)), nil
 }
+
+// staleAfter is the age from which a temporary file is one that a killed run has
+// left: writing takes milliseconds.
+const staleAfter = time.Hour
+
+// sweep removes the temporary files that killed runs have left.
+func (d dir) sweep() {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && temporary(entry.Name()) && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
+			_ = d.remove(entry.Name())
+		}
+	}
+}
+
+// temporary reports whether name is one that source.WriteTemp gives.
+func temporary(name string) bool {
+	name, ok := strings.CutSuffix(name, ".tmp")
+	_, random, _ := strings.Cut(filepath.Ext(name), ".")
+	return ok && len(random) == 16 && strings.Trim(random, hexDigits) == ""
+}
+
+const hexDigits = "0123456789abcdef"
 
 // clearFiles removes the files of ours in the directory path whose names begin
 // with prefix and end with suffix, and what writes of them left behind.
@@ -138,24 +227,25 @@ func clearFiles(path, prefix, suffix string) (int, error) {
 	removed := 0
 	for _, entry := range entries {
 		name := entry.Name()
-		temporary := strings.HasSuffix(name, ".tmp") && strings.Contains(name, suffix+".")
-		if !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || !ownName(name) || !strings.HasSuffix(name, suffix) && !temporary {
+		leftover := temporary(name) && strings.Contains(name, suffix+".")
+		if !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || !ownName(name) || !strings.HasSuffix(name, suffix) && !leftover {
 			continue
 		}
 		if err := d.remove(name); err != nil {
 			return removed, err
 		}
-		if !temporary {
+		if !leftover {
 			removed++
 		}
 	}
+	d.sweep()
 	return removed, nil
 }
 
 // ownName reports whether name begins like the names we give: two keyed hashes.
 func ownName(name string) bool {
 	for i := range 65 {
-		if i >= len(name) || (name[i] == '-') != (i == 32) || i != 32 && !strings.ContainsRune("0123456789abcdef", rune(name[i])) {
+		if i >= len(name) || (name[i] == '-') != (i == 32) || i != 32 && !strings.ContainsRune(hexDigits, rune(name[i])) {
 			return false
 		}
 	}

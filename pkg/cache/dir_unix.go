@@ -3,14 +3,19 @@
 package cache
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const noFollow = syscall.O_NOFOLLOW
+const (
+	noFollow = syscall.O_NOFOLLOW
+	nonblock = syscall.O_NONBLOCK
+)
 
 // ours reports whether the file belongs to the user.
 func ours(info fs.FileInfo) bool {
@@ -20,6 +25,23 @@ func ours(info fs.FileInfo) bool {
 
 // foreign reports whether others may use the file.
 func foreign(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+
+// shared reports whether others may write the file.
+func shared(info fs.FileInfo) bool { return info.Mode().Perm()&0o022 != 0 }
+
+// lockDir waits until no other process changes the directory path, for a second
+// at most: a change takes milliseconds, and a process that is stopped in one
+// must not stop the others.
+func lockDir(path string) (unlock func()) {
+	file, err := os.Open(path)
+	if err != nil {
+		return func() {}
+	}
+	for end := time.Now().Add(time.Second); errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return func() { _ = file.Close() }
+}
 
 // writable reports whether files can be made in the directory path.
 func writable(path string) bool { return unix.Access(path, unix.W_OK|unix.X_OK) == nil }

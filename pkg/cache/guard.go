@@ -2,9 +2,7 @@ package cache
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"io/fs"
 	"os"
 	"slices"
@@ -133,29 +131,8 @@ func (g *Guard) Err() error {
 	return g.err
 }
 
-// fingerprintKey reads the random key of the directory, or makes it. Of two
-// processes that make it at once, one wins.
-func fingerprintKey(d dir) ([]byte, error) {
-	key, err := d.read(keyFile)
-	if err == nil && len(key) == KeySize {
-		return key, nil
-	}
-	if err == nil || !Missing(err) {
-		if err := d.remove(keyFile); err != nil {
-			return nil, err // damaged, and it cannot be replaced
-		}
-	}
-	key = make([]byte, KeySize)
-	_, _ = rand.Read(key) // never fails
-	if err := d.create(keyFile, key); err != nil && !errors.Is(err, errExists) {
-		return nil, err
-	}
-	key, err = d.read(keyFile)
-	if err == nil && len(key) != KeySize {
-		err = ErrUnusable
-	}
-	return key, err
-}
+// fingerprintKey reads the random key of the directory, or makes it.
+func fingerprintKey(d dir) ([]byte, error) { return d.random(keyFile, KeySize) }
 
 // Alone reports whether runs with these credentials go one at a time even when
 // they are proven, because a refusal may lock the account.

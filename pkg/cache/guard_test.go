@@ -350,15 +350,3 @@ func TestNoDirectory(t *testing.T) {
 		unlock()
 	}
 }
-
-// CCH-25: where there are no locks, runs go on without.
-func TestNoLocks(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "s")
-	g := guardIn(t, dir, "a", 0)
-	check(t, os.Mkdir(filepath.Join(dir, g.lock), 0o700)) // cannot be opened as a lock
-	for range 2 {
-		unlock, err := guardIn(t, dir, "a", 0).Lock(t.Context(), func() bool { return false })
-		check(t, err)
-		defer unlock()
-	}
-}

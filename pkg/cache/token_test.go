@@ -300,7 +300,7 @@ func TestNotOurs(t *testing.T) {
 	}
 	t.Run("file mode", func(t *testing.T) {
 		dir, path := setUp(t)
-		if err := os.Chmod(path, 0o644); err != nil {
+		if err := os.Chmod(path, 0o622); err != nil {
 			t.Fatal(err)
 		}
 		refused(t, dir)
