@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +19,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/http/httpproxy"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
@@ -71,7 +74,7 @@ func (r *Reply) IsJSON() bool { return r.bodyErr == nil && r.Encoding == "" && v
 type Client struct {
 	UserAgent string
 	Roots     *x509.CertPool       // trust these and only these, nil for the system's
-	Getenv    func(string) string  // to check the variables that net/http and crypto/x509 read; without it they are left to them
+	Getenv    func(string) string  // gives the variables that name a proxy and the system's certificates; nil for none
 	Trace     func(string, ...any) // told of each phase, may be nil
 	Connected func()               // called when a connection stands, before the first byte of a request; may be nil
 }
@@ -259,10 +262,7 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 			return conn, err
 		},
 		Proxy: func(r *http.Request) (*url.URL, error) {
-			if x.target.Scheme == "http" {
-				return nil, nil // a proxy would carry it on in the clear
-			}
-			proxy, err := http.ProxyFromEnvironment(r)
+			proxy, err := x.client.proxy(r.URL)
 			if err != nil {
 				return nil, errBadProxy // its text quotes the variable's value
 			}
@@ -303,6 +303,19 @@ func loopback(address string) bool {
 	return err == nil && ip.Addr().IsLoopback()
 }
 
+// proxy returns the proxy to target, nil for none. Calls of http have none: they
+// go to loopback addresses, and a proxy would carry them on in the clear.
+func (c *Client) proxy(target *url.URL) (*url.URL, error) {
+	if c.Getenv == nil || target.Scheme == "http" {
+		return nil, nil
+	}
+	config := httpproxy.Config{
+		HTTPSProxy: cmp.Or(c.Getenv("HTTPS_PROXY"), c.Getenv("https_proxy")),
+		NoProxy:    cmp.Or(c.Getenv("NO_PROXY"), c.Getenv("no_proxy")),
+	}
+	return config.ProxyFunc()(target)
+}
+
 // checkProxy refuses a proxy variable whose form is not clear before anything
 // else uses it: the standard library guesses, and its error texts quote the
 // value. A variable that is not used for target is not looked at, unless that
@@ -311,7 +324,7 @@ func (c *Client) checkProxy(target *url.URL) error {
 	if c.Getenv == nil || target.Scheme == "http" {
 		return nil
 	}
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: target})
+	proxy, err := c.proxy(target)
 	used := err != nil || proxy != nil
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		if value := c.Getenv(name); value != "" && !proxyForm(value) && (used || dropped(value)) {
@@ -322,7 +335,7 @@ func (c *Client) checkProxy(target *url.URL) error {
 	return nil
 }
 
-// dropped reports whether net/http takes value for no proxy at all.
+// dropped reports whether httpproxy takes value for no proxy at all.
 func dropped(value string) bool {
 	_, err := url.Parse(value)
 	_, hostErr := url.Parse("http://" + value)
