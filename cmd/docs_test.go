@@ -198,7 +198,10 @@ func providerTable(definitions []*provider.Definition) string {
 }
 
 func formatTable() string {
-	result := output.Result{Provider: "zeepay", Profile: profile.Default, Token: &token.Token{AccessToken: secret.New("abc")}}
+	result := output.Result{
+		Provider: "zeepay", Profile: profile.Default, Token: &token.Token{AccessToken: secret.New("abc")},
+		Use: token.Use{Header: "Authorization", Scheme: "Bearer"},
+	}
 	var rows [][]string
 	for _, format := range output.Formats() {
 		data, err := output.Format(result, format, "NAME")

@@ -16,6 +16,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // Definition describes one provider. It is read from a TOML file whose keys are
@@ -119,6 +120,15 @@ type Policy struct {
 	Seconds      int    `toml:"lifetime"`      // documented lifetime where the reply states none
 	LockoutAfter int    `toml:"lockout_after"` // consecutive refusals that lock the account
 	BodyMember   string `toml:"body_member"`   // the token travels as this JSON member, not in a header
+}
+
+// Use says how calls carry the provider's token: as a bearer token (RFC 6750
+// section 2.1), unless the definition names a member of the body.
+func (d *Definition) Use() token.Use {
+	if member := d.Policy.BodyMember; member != "" {
+		return token.Use{Member: member}
+	}
+	return token.Use{Header: "Authorization", Scheme: "Bearer"}
 }
 
 // Lifetime returns the documented lifetime of a token, 0 if there is none.
