@@ -171,11 +171,8 @@ func providerTable(definitions []*provider.Definition) string {
 		}
 		var fields []string
 		for _, f := range d.Fields {
-			text := named(f, f.Name)
-			switch {
-			case f.Optional || f.Default != "":
-				text += " (optional)"
-			case !d.Needs(f.Name, nil):
+			text := named(f, f.Name) + inParentheses(ifMissing(f))
+			if !d.Needs(f.Name, nil) {
 				var some []string
 				for _, e := range d.Environments {
 					if d.Needs(f.Name, &e) {

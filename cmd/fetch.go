@@ -113,7 +113,7 @@ func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
 		if f.Secret {
 			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
 		} else {
-			flags.String(f.Flag(), "", f.Help+", a `VALUE`")
+			flags.String(f.Flag(), "", f.Help+", a `VALUE`"+inParentheses(ifMissing(f)))
 		}
 	}
 }
@@ -617,14 +617,23 @@ func singleUse(d *provider.Definition, err error) error {
 	return err
 }
 
-// adviseAllowList adds a hint where a host that accepts only listed source
-// addresses gives no proper answer.
+// adviseAllowList adds a hint where the source address may be the reason: a host
+// that accepts only listed ones gives no proper answer, or any host of a provider
+// that keeps such a list says that the request is not allowed.
 func adviseAllowList(d *provider.Definition, c *call, err error) error {
-	e, ok := errors.AsType[*failure.Error](err)
-	environment, _ := d.Environment(c.environment)
 	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}
-	if ok && environment.AllowListed && slices.Contains(suspects, e.Code) {
-		e.Hint = "this host accepts only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok || !slices.Contains(suspects, e.Code) {
+		return err
+	}
+	accepts := ""
+	if environment, _ := d.Environment(c.environment); environment.AllowListed {
+		accepts = "accepts"
+	} else if e.Code == failure.NotAllowed && slices.ContainsFunc(d.Environments, func(e provider.Environment) bool { return e.AllowListed }) {
+		accepts = "may accept"
+	}
+	if accepts != "" {
+		e.Hint = "this host " + accepts + " only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
 		e.Hint = strings.TrimSuffix(e.Hint, "; otherwise ")
 	}
 	return err

@@ -471,7 +471,7 @@ func (p *Plan) place(name string) Place {
 		return p.keychainPlace(f, q.Profile)
 	}
 	if f.Default != "" {
-		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default"}
+		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default, " + f.DefaultText()}
 	}
 	return Place{Field: f}
 }

@@ -220,10 +220,13 @@ func (d *Definition) checkType(object token.Object) error {
 	return nil
 }
 
+// maxScope is the length of the longest scope that is kept, in bytes.
+const maxScope = 8 << 10
+
 // validScope reports whether text is a scope (RFC 6749 section 3.3) of a
 // reasonable length that echoes no secret.
 func validScope(text string, sent []secret.Value) bool {
-	if len(text) > 1024 || secret.Redact(text, sent...) != text {
+	if len(text) > maxScope || secret.Redact(text, sent...) != text {
 		return false
 	}
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })

@@ -104,6 +104,10 @@ func TestFincodeReplies(t *testing.T) {
 		{"ERROR with a token", 200, `{"status":"ERROR","access_token":"tok"}`, refusal("", "")},
 		{"ERROR without more", 200, `{"status":"ERROR"}`, refusal("", "")},
 		{"ERROR of a locked account", 200, `{"status":"ERROR","message":"Account is locked"}`, verdict{Code: failure.AccountLocked, Text: "Account is locked"}},
+		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","access_token":"tok"}`, refusal("invalid_grant", "Bad credentials")},
+		{"error beside SUCCESS", 200, `{"status":"SUCCESS","error":{},"access_token":"tok"}`, refusal("", "")},
+		{"null error in 200", 200, `{"error":null,"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"error in 202", 202, `{"error":"e","message":"m"}`, verdict{Code: failure.UnexpectedStatus, ErrCode: "e", Text: "m"}},
 		{"SUCCESS without token", 200, `{"status":"SUCCESS","message":"string","errorCode":0,"data":{"accountNumber":"string"}}`, verdict{Code: failure.NoToken, ErrCode: "0", Text: "string"}},
 		{"data is null", 200, `{"status":"SUCCESS","data":null}`, verdict{Code: failure.NoToken}},
 		{"data is a list", 200, `{"status":"SUCCESS","data":[{"access_token":"tok"}]}`, verdict{Code: failure.NoToken}},
@@ -257,6 +261,11 @@ func TestEnkashReplies(t *testing.T) {
 		{"response_code 412", 200, `{"response_code":"412","response_message":"m"}`, refusal("412", "m")},
 		{"response_code true", 200, `{"response_code":true,"accessToken":"tok"}`, refusal("", "")},
 		{"response_code null", 200, `{"response_code":null,"accessToken":"tok"}`, verdict{Token: "tok"}},
+		{"message", 412, `{"response_code":1,"message":"m"}`, verdict{Code: failure.NotATokenEndpoint, ErrCode: "1", Text: "m"}},
+		{"errorMessage", 400, `{"errorMessage":"m"}`, refusal("", "m")},
+		{"errorResponse", 400, `{"errorResponse":{"errorMessage":"m"}}`, refusal("", "m")},
+		{"the standard's text comes first", 400, `{"errorMessage":"n","error_description":"m","message":"o"}`, refusal("", "m")},
+		{"errorMessage in 200 without token", 200, `{"errorMessage":"m"}`, verdict{Code: failure.NoToken, Text: "m"}},
 		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","accessToken":"tok"}`, refusal("invalid_grant", "Bad credentials")},
 		{
 			"locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
@@ -417,7 +426,7 @@ func TestScopes(t *testing.T) {
 	var tests []replyTest
 	for text, want := range map[string]string{
 		`"read write"`: "read write", `"*"`: "*", `""`: "", `null`: "", `["read"]`: "", `1`: "", `"a\u001b"`: "", `"ä"`: "", `"a\"b"`: "", `"a\\b"`: "",
-		`"` + strings.Repeat("s", 1024) + `"`: strings.Repeat("s", 1024), `"` + strings.Repeat("s", 1025) + `"`: "",
+		`"` + strings.Repeat("s", 8192) + `"`: strings.Repeat("s", 8192), `"` + strings.Repeat("s", 8193) + `"`: "",
 	} {
 		tests = append(tests, replyTest{text[:min(len(text), 20)], 200, `{"access_token":"tok","scope":` + text + `}`, verdict{Token: "tok", Scope: want}})
 	}
