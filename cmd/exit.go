@@ -42,7 +42,7 @@ func (r *run) exit(err error) int {
 		_, _ = r.env.Stderr.Write(r.errorJSON(e))
 		return e.Exit()
 	}
-	text := r.console.safe(e.Message, 500) + r.replyHolds(e.Reply) + r.providerSays(e.Provider)
+	text := r.console.safe(e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)
 	code := fmt.Sprintf(" (%s)", e.Code)
 	r.console.error(r.console.safe(text, maxLine-len(code)) + code)
 	for line := range strings.Lines(e.Hint) {
@@ -64,20 +64,21 @@ func (r *run) explain(err error) *failure.Error {
 		WithHint("please report this, with the command (without secrets) and tokenfetch version")
 }
 
-// replyHolds lists the names of the members of a reply that cannot be trusted.
-func (r *run) replyHolds(reply *failure.ReplyOutline) string {
-	if reply == nil || reply.Members == nil {
+// replyHolds lists the names of the members of a reply in which the token was looked
+// for among them.
+func (r *run) replyHolds(e *failure.Error) string {
+	if e.Code != failure.NoToken || e.Reply == nil {
 		return ""
 	}
-	names := slices.Sorted(maps.Keys(reply.Members))
+	names := slices.Sorted(maps.Keys(e.Reply.Members))
+	if len(names) == 0 {
+		return "; the reply has no members"
+	}
 	more := ""
 	if len(names) > maxNames {
 		names, more = names[:maxNames], ", ..."
 	}
-	if len(names) == 0 {
-		return "; the reply has no members"
-	}
-	return "; the members of the reply are " + r.words(strings.Join(names, ", ")+more)
+	return "; members of the reply: " + r.words(strings.Join(names, ", ")+more)
 }
 
 // providerSays quotes the provider's words, harmless and cut.

@@ -223,6 +223,9 @@ type prepared struct {
 // instead.
 func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, error) {
 	r.about(f)
+	if lifetime, fixed := f.definition.FixedLifetime(); fixed && lifetime < o.minTTL {
+		return nil, shortLifetime()
+	}
 	p := &prepared{run: r, ref: f, options: o}
 	if o.emulator {
 		return p, nil
@@ -296,12 +299,18 @@ func (p *prepared) fetch(ctx context.Context) (output.Result, error) {
 	}
 	r.console.hide(result.Token.AccessToken)
 	result.Origin, result.BaseURL, result.Now = base.Origin(), base.String(), time.Now()
-	left := result.Token.Obtained.Add(result.Token.Lifetime).Sub(result.Now)
-	if minTTL := p.options.minTTL; minTTL > 0 && left < minTTL {
-		return result, failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
-			WithHint("ask for less, or do without --min-ttl")
+	// Of a cached token the time that is left has been looked at.
+	if !result.Cached && result.Token.Lifetime < p.options.minTTL {
+		e := shortLifetime()
+		e.Sent, e.Attempts = failure.SentYes, 1
+		return result, e
 	}
 	return result, nil
+}
+
+func shortLifetime() *failure.Error {
+	return failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
+		WithHint("ask for less, or do without --min-ttl")
 }
 
 // request builds the request of a call. From then on the console hides the

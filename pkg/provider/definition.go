@@ -134,6 +134,12 @@ func (d *Definition) Use() token.Use {
 // Lifetime returns the documented lifetime of a token, 0 if there is none.
 func (p Policy) Lifetime() time.Duration { return time.Duration(p.Seconds) * time.Second }
 
+// FixedLifetime returns the lifetime of every token of the provider, 0 if it is
+// never known. ok is false if each reply states it.
+func (d *Definition) FixedLifetime() (lifetime time.Duration, ok bool) {
+	return d.Policy.Lifetime(), len(d.Reply.ExpiresIn) == 0
+}
+
 // Example is a documented reply. The emulator serves it and a test judges it.
 type Example struct {
 	Name   string `toml:"name"`
