@@ -64,8 +64,7 @@ func (r *run) explain(err error) *failure.Error {
 		WithHint("please report this, with the command (without secrets) and tokenfetch version")
 }
 
-// replyHolds lists the names of the members of a reply in which the token was looked
-// for among them.
+// replyHolds lists the names of the members of a reply without a token.
 func (r *run) replyHolds(e *failure.Error) string {
 	if e.Code != failure.NoToken || e.Reply == nil {
 		return ""
