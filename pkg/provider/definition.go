@@ -311,11 +311,17 @@ var reserved = []string{
 	"store", "token", "tokenfetch", "whoami",
 }
 
-// settings are the names a field may not have: other keys of a profile and
-// flags of every provider command.
+// settings are the names a field may not have, because its flag, variable or
+// profile key would be one of ours.
 var settings = []string{
-	"environment", "base_url", "ca_file", "timeout", "cache", "profile", "output", "var", "retry", "no_cache", "refresh",
-	"min_ttl", "emulator", "dry_run", "try_anyway", "mask", "config", "errors", "verbose", "help",
+	// Keys of a profile and of the table [tokenfetch].
+	"environment", "base_url", "ca_file", "client_cert", "client_key", "timeout", "cache", "cache_key",
+	// The variable that takes the token.
+	"access_token",
+	// Flags of all commands: fields have flags in several. A test walks the commands.
+	"config", "delay", "dry_run", "emulator", "errors", "fault", "from", "help", "holds", "journal", "listen", "lock_after", "mask",
+	"min_ttl", "network", "no_cache", "output", "profile", "purge", "refresh", "replace", "retry", "store", "token_ttl", "try_anyway",
+	"var", "verbose", "verify", "version", "with",
 }
 
 const (
@@ -354,7 +360,8 @@ func (d *Definition) fieldProblem() string {
 			return fmt.Sprintf("field %q does not match %s", f.Name, fieldPattern)
 		case strings.HasSuffix(f.Name, "_file"):
 			return fmt.Sprintf("field %q ends in _file, which names the file of another field", f.Name)
-		case slices.Contains(settings, f.Name), slices.Contains(settings, strings.ReplaceAll(f.Flag(), "-", "_")):
+		// Every field has a variable that ends in _FILE, every secret such a flag.
+		case slices.Contains(settings, f.Name), slices.Contains(settings, f.Name+"_file"):
 			return fmt.Sprintf("field %q is the name of a setting", f.Name)
 		case seen[f.Name]:
 			return fmt.Sprintf("field %q stands twice", f.Name)
