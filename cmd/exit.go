@@ -13,11 +13,11 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 )
 
-// How much is shown of what a provider answers: characters of its words and of
-// the names in a reply, and how many names.
+// How much is shown of what a provider answers.
 const (
-	maxProviderText = 300
-	maxNames        = 20
+	maxProviderText = 300 // characters of its words
+	maxNames        = 20  // members of a reply, in text
+	maxName         = 100 // characters of a member's path, in JSON
 )
 
 // exit tells the user how the run ended and returns the exit code. It is the
@@ -164,7 +164,7 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 			line.Reply.Members = map[string]string{}
 		}
 		for name, kind := range reply.Members {
-			line.Reply.Members[r.words(name)] = kind
+			line.Reply.Members[r.console.safe(name, maxName)] = kind
 		}
 	}
 	return output.JSONLine(line)

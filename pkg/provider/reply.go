@@ -32,8 +32,8 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	if !ok {
 		return nil, err // the run was interrupted while the body was read
 	}
-	e.HTTPStatus, e.Sent, e.Attempts = reply.Status, failure.SentYes, 1
 	e.Provider = d.providerError(object)
+	e.HTTPStatus, e.Sent, e.Attempts = reply.Status, failure.SentYes, 1
 	switch e.Class() {
 	case failure.Reply:
 		e.Reply = &failure.ReplyOutline{ContentType: reply.ContentType, Members: outline(object)}
