@@ -171,11 +171,8 @@ func providerTable(definitions []*provider.Definition) string {
 		}
 		var fields []string
 		for _, f := range d.Fields {
-			text := named(f, f.Name)
-			switch {
-			case f.Optional || f.Default != "":
-				text += " (optional)"
-			case !d.Needs(f.Name, nil):
+			text := named(f, f.Name) + inParentheses(ifMissing(f))
+			if !d.Needs(f.Name, nil) {
 				var some []string
 				for _, e := range d.Environments {
 					if d.Needs(f.Name, &e) {
@@ -198,7 +195,10 @@ func providerTable(definitions []*provider.Definition) string {
 }
 
 func formatTable() string {
-	result := output.Result{Provider: "zeepay", Profile: profile.Default, Token: &token.Token{AccessToken: secret.New("abc")}}
+	result := output.Result{
+		Provider: "zeepay", Profile: profile.Default, Token: &token.Token{AccessToken: secret.New("abc")},
+		Use: token.Use{Header: "Authorization", Scheme: "Bearer"},
+	}
 	var rows [][]string
 	for _, format := range output.Formats() {
 		data, err := output.Format(result, format, "NAME")

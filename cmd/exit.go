@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,8 +13,12 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 )
 
-// maxProviderText is how much of a provider's words is shown, in characters.
-const maxProviderText = 300
+// How much is shown of what a provider answers.
+const (
+	maxProviderText = 300 // characters of its words
+	maxNames        = 20  // members of a reply, in text
+	maxName         = 100 // characters of a member's path, in JSON
+)
 
 // exit tells the user how the run ended and returns the exit code. It is the
 // only place that does either.
@@ -36,7 +42,9 @@ func (r *run) exit(err error) int {
 		_, _ = r.env.Stderr.Write(r.errorJSON(e))
 		return e.Exit()
 	}
-	r.console.error(fmt.Sprintf("%s%s (%s)", r.console.safe(e.Message, 500), r.providerSays(e.Provider), e.Code))
+	text := r.console.safe(e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)
+	code := fmt.Sprintf(" (%s)", e.Code)
+	r.console.error(r.console.safe(text, maxLine-len(code)) + code)
 	for line := range strings.Lines(e.Hint) {
 		r.console.hint(strings.TrimSuffix(line, "\n"))
 	}
@@ -54,6 +62,22 @@ func (r *run) explain(err error) *failure.Error {
 	// Not one of ours: its text may hold anything, so only its type is told.
 	return failure.New(failure.Internal, "tokenfetch met an unexpected error of type %T", err).
 		WithHint("please report this, with the command (without secrets) and tokenfetch version")
+}
+
+// replyHolds lists the names of the members of a reply without a token.
+func (r *run) replyHolds(e *failure.Error) string {
+	if e.Code != failure.NoToken || e.Reply == nil {
+		return ""
+	}
+	names := slices.Sorted(maps.Keys(e.Reply.Members))
+	if len(names) == 0 {
+		return "; the reply has no members"
+	}
+	more := ""
+	if len(names) > maxNames {
+		names, more = names[:maxNames], ", ..."
+	}
+	return "; members of the reply: " + r.words(strings.Join(names, ", ")+more)
 }
 
 // providerSays quotes the provider's words, harmless and cut.
@@ -83,6 +107,11 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Text *string `json:"text"`
 		ID   *string `json:"id"`
 	}
+	type replyOutline struct {
+		Status      int               `json:"status"`
+		ContentType *string           `json:"content_type"`
+		Members     map[string]string `json:"members"`
+	}
 	line := struct {
 		Schema        string         `json:"schema"`
 		Exit          int            `json:"exit"`
@@ -99,6 +128,7 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		RetryAfter    *int64         `json:"retry_after_s"`
 		HTTPStatus    *int           `json:"http_status"`
 		ProviderError *providerError `json:"provider_error"`
+		Reply         *replyOutline  `json:"reply"`
 		Version       string         `json:"version"`
 	}{
 		Schema:    "tokenfetch.error/1",
@@ -127,6 +157,15 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 	}
 	if p := e.Provider; p != nil {
 		line.ProviderError = &providerError{r.orNull(p.Code), r.orNull(p.Text), r.orNull(p.ID)}
+	}
+	if reply := e.Reply; reply != nil {
+		line.Reply = &replyOutline{Status: e.HTTPStatus, ContentType: r.orNull(reply.ContentType)}
+		if reply.Members != nil {
+			line.Reply.Members = map[string]string{}
+		}
+		for name, kind := range reply.Members {
+			line.Reply.Members[r.console.safe(name, maxName)] = kind
+		}
 	}
 	return output.JSONLine(line)
 }

@@ -114,7 +114,7 @@ func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
 		if f.Secret {
 			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
 		} else {
-			flags.String(f.Flag(), "", f.Help+", a `VALUE`")
+			flags.String(f.Flag(), "", f.Help+", a `VALUE`"+inParentheses(ifMissing(f)))
 		}
 	}
 }
@@ -177,9 +177,9 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 	if rule := output.CheckVariable(o.variable); rule != "" {
 		return failure.New(failure.BadVariableName, "the name given to --var %s", rule).WithHint("choose another name, such as %s", provider.TokenVariable(d.Name))
 	}
-	if member := d.Policy.BodyMember; member != "" && output.NeedsHeader(o.format) {
-		return failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", d.Title, member).
-			WithHint(`put it into the body: TOKEN=$(tokenfetch %s) && printf %%s "$TOKEN" | jq -R '{%s: .}' (and add the members of your call)`, d.Name, member)
+	if use := d.Use(); use.Header == "" && output.NeedsHeader(o.format) {
+		return failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", d.Title, use.Member).
+			WithHint(`put it into the body: TOKEN=$(tokenfetch %s) && printf %%s "$TOKEN" | jq -R '{%s: .}' (and add the members of your call)`, d.Name, use.Member)
 	}
 	return nil
 }
@@ -224,6 +224,9 @@ type prepared struct {
 // instead.
 func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, error) {
 	r.about(f)
+	if lifetime, fixed := f.definition.FixedLifetime(); fixed && lifetime < o.minTTL {
+		return nil, shortLifetime()
+	}
 	p := &prepared{run: r, ref: f, options: o}
 	if o.emulator {
 		return p, nil
@@ -279,14 +282,16 @@ func (r *run) newCall(ctx context.Context, limit *limit, plan *credential.Plan, 
 func (p *prepared) fetch(ctx context.Context) (output.Result, error) {
 	r, d := p.run, p.ref.definition
 	r.about(p.ref)
-	result := output.Result{Token: p.cached, Cached: p.cached != nil, Provider: d.Name, Profile: p.ref.profile}
+	result := output.Result{Token: p.cached, Cached: p.cached != nil, Provider: d.Name, Profile: p.ref.profile, Use: d.Use()}
+	var base provider.Address
 	var err error
 	if p.plan != nil {
-		r.origin, result.Environment = p.plan.Base.Origin(), p.plan.Environment
+		base, result.Environment = p.plan.Base, p.plan.Environment
+		r.origin = base.Origin()
 	}
 	switch {
 	case p.options.emulator:
-		result.Token, err = r.fetchEmulated(ctx, d, p.options)
+		result.Token, base, err = r.fetchEmulated(ctx, d, p.options)
 	case p.cached == nil:
 		result.Token, result.Cached, err = r.login(ctx, p.plan, p.call, p.tokens, p.options)
 	}
@@ -294,13 +299,19 @@ func (p *prepared) fetch(ctx context.Context) (output.Result, error) {
 		return result, err
 	}
 	r.console.hide(result.Token.AccessToken)
-	result.Origin, result.Now = r.origin, time.Now()
-	left := result.Token.Obtained.Add(result.Token.Lifetime).Sub(result.Now)
-	if minTTL := p.options.minTTL; minTTL > 0 && left < minTTL {
-		return result, failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
-			WithHint("ask for less, or do without --min-ttl")
+	result.Origin, result.BaseURL, result.Now = base.Origin(), base.String(), time.Now()
+	// Of a cached token the time that is left has been looked at.
+	if !result.Cached && result.Token.Lifetime < p.options.minTTL {
+		e := shortLifetime()
+		e.Sent, e.Attempts = failure.SentYes, 1
+		return result, e
 	}
 	return result, nil
+}
+
+func shortLifetime() *failure.Error {
+	return failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
+		WithHint("ask for less, or do without --min-ttl")
 }
 
 // request builds the request of a call. From then on the console hides the
@@ -329,30 +340,31 @@ type call struct {
 	held        *cache.Hold  // why it was not made, nil if it was
 }
 
-// fetchEmulated starts an emulator in this process and uses its credentials.
-// Nothing of it is remembered.
-func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetchOptions) (*token.Token, error) {
+// fetchEmulated starts an emulator in this process and uses its credentials. It
+// returns its base address too. Nothing of it is remembered.
+func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetchOptions) (*token.Token, provider.Address, error) {
 	e, err := emulator.New([]*provider.Definition{d}, emulator.Options{})
 	if err != nil {
-		return nil, err
+		return nil, provider.Address{}, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
+		return nil, provider.Address{}, failure.New(failure.EmulatorUnavailable, "the emulator cannot listen on 127.0.0.1")
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = e.Serve(ctx, listener) }() // a failure shows as a lost connection
 	c := &call{values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout)}
 	if c.base, err = provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name)); err != nil {
-		return nil, err
+		return nil, c.base, err
 	}
 	r.origin = c.base.Origin()
 	request, secrets, err := r.request(d, c)
 	if err != nil {
-		return nil, err
+		return nil, c.base, err
 	}
-	return r.exchange(ctx, d, c, request, o.retries, secrets)
+	t, err := r.exchange(ctx, d, c, request, o.retries, secrets)
+	return t, c.base, err
 }
 
 // findCredentials decides where each field comes from.
@@ -619,14 +631,23 @@ func singleUse(d *provider.Definition, err error) error {
 	return err
 }
 
-// adviseAllowList adds a hint where a host that accepts only listed source
-// addresses gives no proper answer.
+// adviseAllowList adds a hint where the source address may be the reason: a host
+// that accepts only listed ones gives no proper answer, or any host of a provider
+// that keeps such a list says that the request is not allowed.
 func adviseAllowList(d *provider.Definition, c *call, err error) error {
-	e, ok := errors.AsType[*failure.Error](err)
-	environment, _ := d.Environment(c.environment)
 	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}
-	if ok && environment.AllowListed && slices.Contains(suspects, e.Code) {
-		e.Hint = "this host accepts only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok || !slices.Contains(suspects, e.Code) {
+		return err
+	}
+	accepts := ""
+	if environment, _ := d.Environment(c.environment); environment.AllowListed {
+		accepts = "accepts"
+	} else if e.Code == failure.NotAllowed && slices.ContainsFunc(d.Environments, func(e provider.Environment) bool { return e.AllowListed }) {
+		accepts = "may accept"
+	}
+	if accepts != "" {
+		e.Hint = "this host " + accepts + " only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
 		e.Hint = strings.TrimSuffix(e.Hint, "; otherwise ")
 	}
 	return err

@@ -184,12 +184,9 @@ func providerText(d *provider.Definition) string {
 	}
 	b.WriteString("\nFields, their variables, and keys of a profile:\n")
 	for _, f := range d.Fields {
-		note := ""
-		switch {
-		case f.Secret:
-			note = " (secret)"
-		case f.Optional || f.Default != "":
-			note = " (optional)"
+		note := inParentheses(ifMissing(f))
+		if f.Secret {
+			note = " (secret)" + note
 		}
 		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s%s\n", f.Name, d.Variable(f.Name), "", f.Help, note)
 	}
@@ -205,6 +202,25 @@ Documentation: %s`, d.Name, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "
 	return b.String()
 }
 
+// ifMissing says what becomes of a field that nothing gives, "" if it is required.
+func ifMissing(f provider.Field) string {
+	switch {
+	case f.Default != "":
+		return "default: " + f.DefaultText()
+	case f.Optional:
+		return "optional"
+	}
+	return ""
+}
+
+// inParentheses returns text in parentheses behind a blank, "" for none.
+func inParentheses(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
+}
+
 // ExampleProfile is a profile of the provider with example values. Secrets are
 // left to the keychain.
 func ExampleProfile(d *provider.Definition, name string) string {
@@ -214,10 +230,12 @@ func ExampleProfile(d *provider.Definition, name string) string {
 		environment = &d.Environments[0]
 		lines = [][2]string{{"environment", environment.Name}}
 	}
-	var fromKeychain []string
+	var fromKeychain, comments []string
 	for _, f := range d.Fields {
 		switch {
-		case !d.Needs(f.Name, environment) || f.Optional || f.Default != "":
+		case !d.Needs(f.Name, environment) || f.Secret && f.Optional:
+		case ifMissing(f) != "":
+			comments = append(comments, fmt.Sprintf("# %s = %q  # %s\n", f.Name, f.Example, ifMissing(f)))
 		case f.Secret:
 			fromKeychain = append(fromKeychain, f.Name)
 		default:
@@ -229,6 +247,7 @@ func ExampleProfile(d *provider.Definition, name string) string {
 	for _, line := range lines {
 		fmt.Fprintf(&b, "%-11s = %q\n", line[0], line[1])
 	}
+	b.WriteString(strings.Join(comments, ""))
 	fmt.Fprintf(&b, "# %s: from the keychain, as nothing else is said\n", strings.Join(fromKeychain, " and "))
 	return b.String()
 }

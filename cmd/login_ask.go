@@ -182,10 +182,8 @@ func (l *login) askField(ctx context.Context, f provider.Field) (string, error) 
 	case !needed, stays && l.person == nil, !stays && l.cannotAsk(f.Flag()):
 		return "", nil
 	case strings.HasSuffix(question, "]"):
-	case strings.HasPrefix(f.Default, "{"):
-		question += "; empty takes that of " + strings.Trim(f.Default, "{}") + ")"
 	case f.Default != "":
-		question += ") [" + f.Default + "]"
+		question += "; default: " + f.DefaultText() + ")"
 	case f.Optional:
 		question += "; may be empty)"
 	default:

@@ -246,7 +246,7 @@ func TestLoginDefault(t *testing.T) {
 	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
 	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile)
 	tt.start(t)
-	tt.answer(t, "company_id (company id of the partner, sent as clientId; empty takes that of client_id): ", "")
+	tt.answer(t, "company_id (company id of the partner, sent as clientId; default: the client id): ", "")
 	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "no")
 	tt.ended(t, stderr)
 	want := "[enkash.default]\n# client_secret and password: from the keychain, as nothing else is said\n" +

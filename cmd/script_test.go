@@ -242,7 +242,7 @@ func badStreams(stdout, stderr string, token bool) string {
 		return fmt.Sprintf("%d bytes on standard error", len(stderr))
 	}
 	for line := range strings.Lines(stderr) {
-		if len(line) > 1000 {
+		if len(line) > 1000 && !strings.HasPrefix(line, "{") { // but for a JSON error
 			return fmt.Sprintf("a line of %d characters on standard error", len(line))
 		}
 	}

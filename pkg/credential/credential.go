@@ -471,7 +471,7 @@ func (p *Plan) place(name string) Place {
 		return p.keychainPlace(f, q.Profile)
 	}
 	if f.Default != "" {
-		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default"}
+		return Place{Field: f, level: byDefinition, Kind: Default, Where: "its default, " + f.DefaultText()}
 	}
 	return Place{Field: f}
 }
@@ -546,15 +546,32 @@ func (p *Plan) missing(places []Place) error {
 		verb = "are"
 	}
 	e := failure.New(failure.FieldMissing, "%s %s missing: not given by a flag, %s%s", strings.Join(names, ", "), verb, q.places(variables), near)
-	if q.named() {
-		for _, variable := range variables {
-			if _, set := q.lookup(variable); set {
-				return e.WithHint("%s is set, but a named profile is read alone: write %s = { env = %q } into %s", variable, first.Name, variable, q.table())
-			}
+	for _, place := range places {
+		if unread := q.unread(place.Field); unread != "" {
+			return e.WithHint("%s", unread)
 		}
+	}
+	if q.named() {
 		return e.WithHint("add --%s VALUE, or write %s = \"…\" into %s", first.Flag(), first.Name, q.table())
 	}
 	return e.WithHint("add --%s VALUE, set %s, or write %s = \"...\" into %s", first.Flag(), variables[0], first.Name, q.table())
+}
+
+// unread is what to do where a variable of the field is set that the profile, being
+// named, does not read; "" if none is.
+func (q *Query) unread(f provider.Field) string {
+	if !q.named() {
+		return ""
+	}
+	variable := q.Definition.Variable(f.Name)
+	const hint = "%s is set, but a named profile is read alone: write %s = { %s } into %s"
+	if _, set := q.lookup(variable); set {
+		return fmt.Sprintf(hint, variable, f.Name, fmt.Sprintf("env = %q", variable), q.table())
+	}
+	if _, set := q.lookup(variable + "_FILE"); set {
+		return fmt.Sprintf(hint, variable+"_FILE", f.Name, `file = "PATH"`, q.table())
+	}
+	return ""
 }
 
 // places says where a field was looked for beside the flags.

@@ -855,7 +855,7 @@ func TestKeychain(t *testing.T) {
 			store{},
 			failure.KeychainNotFound,
 			"password is missing: the keychain item zeepay/ci/password@test.digitaltermination.com does not exist, and nothing else gives it",
-			`TOKENFETCH_ZEEPAY_PASSWORD is set, but a named profile is read alone: write password = { env = "TOKENFETCH_ZEEPAY_PASSWORD" } into [zeepay.ci]`,
+			`TOKENFETCH_ZEEPAY_PASSWORD is set, but a named profile is read alone: write password = { env = "TOKENFETCH_ZEEPAY_PASSWORD" } into [zeepay.ci]; or store it with: tokenfetch login zeepay/ci`,
 		},
 		"missing, another's item": {
 			setup{profile: "ci", file: ci.file + "password = { keychain = \"shared\" }\n"},

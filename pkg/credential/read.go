@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -183,29 +184,32 @@ func (place Place) trusted(a Access) bool { return a.Trusted && place.level > by
 // explain turns the errors of a secret.Store into what a user can do. Other
 // errors say that already.
 func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) error {
-	d := p.Definition
-	variable := d.Variable(place.Field.Name)
+	variable := p.Definition.Variable(place.Field.Name)
+	unread := p.query.unread(place.Field)
 	without := "set " + variable + " or give --" + place.Field.Flag() + " FILE"
 	if p.query.named() {
 		without = "write " + place.Field.Name + " = { env = \"NAME\" } or { file = \"PATH\" } into " + p.query.table() + ", or give --" + place.Field.Flag() + " FILE"
 	}
+	or := func(remedy string) string {
+		if unread != "" {
+			return unread + "; or " + remedy
+		}
+		return remedy + "; or " + without
+	}
 	switch {
 	case errors.Is(err, secret.ErrNotFound):
-		e := failure.New(failure.KeychainNotFound, "%s is missing: %s does not exist%s, and nothing else gives it%s",
-			place.Field.Name, place.Where, p.elsewhere(ctx, a, place), p.query.similar(variable))
-		if _, set := p.query.lookup(variable); set && p.query.named() {
-			return e.WithHint("%s is set, but a named profile is read alone: write %s = { env = %q } into %s", variable, place.Field.Name, variable, p.query.table())
-		}
-		return e.WithHint("store it with: %s; or %s", p.loginCommand(place), without)
+		return failure.New(failure.KeychainNotFound, "%s is missing: %s does not exist%s, and nothing else gives it%s",
+			place.Field.Name, place.Where, p.elsewhere(ctx, a, place), p.query.similar(variable)).
+			WithHint("%s", or("store it with: "+p.loginCommand(place)))
 	case errors.Is(err, secret.ErrUnavailable):
 		return failure.New(failure.KeychainUnavailable, "%s is missing: nothing gives it, and there is no keychain here", place.Field.Name).
-			WithHint("%s", without)
+			WithHint("%s", cmp.Or(unread, without))
 	case errors.Is(err, secret.ErrLocked):
 		return failure.New(failure.KeychainLocked, "the keychain is locked, and %s is stored in it", place.Field.Name).
-			WithHint("unlock it in your desktop session and run this again; or %s", without)
+			WithHint("%s", or("unlock it in your desktop session and run this again"))
 	case errors.Is(err, secret.ErrTimeout):
 		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked for %s", place.Field.Name).
-			WithHint("check your keychain service, or allow more time with --timeout 60s; or %s", without)
+			WithHint("%s", or("check your keychain service, or allow more time with --timeout 60s"))
 	}
 	return err
 }

@@ -58,6 +58,7 @@ type Error struct {
 	Counted    bool           // the provider has counted, or may have counted, a failed login
 	RetryAfter *time.Duration // what the provider asked for, nil if nothing usable
 	Provider   *ProviderError // the provider's own words, nil if none
+	Reply      *ReplyOutline  // what the reply looked like, nil if it was understood or there was none
 	ExitCode   int            // if not the class's number: 128 plus that of a signal, or one of exec
 }
 
@@ -65,6 +66,15 @@ type Error struct {
 // redacted and made harmless before it is shown.
 type ProviderError struct {
 	Code, Text, ID string
+}
+
+// ReplyOutline is what is told of a reply that cannot be trusted: no value of it.
+// The names are the provider's: they must be redacted and made harmless.
+type ReplyOutline struct {
+	ContentType string // the media type, empty if none was named
+	// Members are the JSON types of its members by their names, joined by dots
+	// where objects are nested; nil if it is not a JSON object.
+	Members map[string]string
 }
 
 // New returns an Error with a formatted message and no hint.

@@ -4,6 +4,7 @@ package output
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ type Result struct {
 	Profile     string
 	Environment string // empty if a base address was given
 	Origin      string // scheme://host:port
+	BaseURL     string // the address below which the token endpoint stands, with its path
+	Use         token.Use
 	Cached      bool
 	Now         time.Time // when the result is printed
 }
@@ -28,8 +31,8 @@ func Formats() []string {
 	return []string{"text", "json", "export", "fish", "powershell", "header", "curl", "dotenv", "github-env", "github-output"}
 }
 
-// NeedsHeader reports whether the format presents the token as an
-// Authorization header (RFC 6750 section 2.1).
+// NeedsHeader reports whether the format presents the token as a header, which
+// takes a token that travels in one.
 func NeedsHeader(format string) bool { return format == "header" || format == "curl" }
 
 // Format returns the result in a format, with its line end. name is the
@@ -37,6 +40,9 @@ func NeedsHeader(format string) bool { return format == "header" || format == "c
 // error says why the format has no way to write this token.
 func Format(r Result, format, name string) ([]byte, error) {
 	text := r.Token.AccessToken.Reveal()
+	if r.Use.Header == "" && NeedsHeader(format) {
+		return nil, errors.New("the token does not travel in a header")
+	}
 	switch format {
 	case "json":
 		return jsonLine(r), nil
@@ -47,9 +53,9 @@ func Format(r Result, format, name string) ([]byte, error) {
 	case "powershell":
 		return fmt.Appendf(nil, "$env:%s = %s\n", name, quotePowerShell(text)), nil
 	case "header":
-		return fmt.Appendf(nil, "Authorization: Bearer %s\n", text), nil
+		return []byte(r.Use.HeaderLine(text) + "\n"), nil
 	case "curl":
-		return fmt.Appendf(nil, "header = %s\n", quoteCurl("Authorization: Bearer "+text)), nil
+		return fmt.Appendf(nil, "header = %s\n", quoteCurl(r.Use.HeaderLine(text))), nil
 	case "dotenv":
 		quoted, err := quoteDotenv(text)
 		return fmt.Appendf(nil, "%s=%s\n", name, quoted), err
@@ -81,30 +87,46 @@ func FailingLine(format, name string) string {
 }
 
 func jsonLine(r Result) []byte {
+	type use struct {
+		Header  *string            `json:"header"`
+		Scheme  *string            `json:"scheme"`
+		Member  *string            `json:"member"`
+		Headers map[string]*string `json:"headers"`
+	}
 	line := struct {
-		Schema      string  `json:"schema"`
-		Provider    string  `json:"provider"`
-		Profile     string  `json:"profile"`
-		Environment *string `json:"environment"`
-		Origin      string  `json:"origin"`
-		AccessToken string  `json:"access_token"`
-		TokenType   string  `json:"token_type"`
-		ExpiresIn   *int64  `json:"expires_in"`
-		ExpiresAt   *string `json:"expires_at"`
-		Scope       *string `json:"scope"`
-		SingleUse   bool    `json:"single_use"`
-		Cached      bool    `json:"cached"`
+		Schema      string   `json:"schema"`
+		Provider    string   `json:"provider"`
+		Profile     string   `json:"profile"`
+		Environment *string  `json:"environment"`
+		Origin      string   `json:"origin"`
+		BaseURL     string   `json:"base_url"`
+		AccessToken string   `json:"access_token"`
+		TokenType   *string  `json:"token_type"`
+		Use         use      `json:"use"`
+		ExpiresIn   *int64   `json:"expires_in"`
+		ExpiresAt   *string  `json:"expires_at"`
+		Scope       *string  `json:"scope"`
+		SingleUse   bool     `json:"single_use"`
+		Cached      bool     `json:"cached"`
+		Extra       struct{} `json:"extra"` // no definition keeps a member of the reply
 	}{
 		Schema:      "tokenfetch.token/1",
 		Provider:    r.Provider,
 		Profile:     r.Profile,
 		Environment: orNull(r.Environment),
 		Origin:      r.Origin,
+		BaseURL:     r.BaseURL,
 		AccessToken: r.Token.AccessToken.Reveal(),
-		TokenType:   "Bearer",
+		Use:         use{orNull(r.Use.Header), orNull(r.Use.Scheme), orNull(r.Use.Member), r.Use.Headers},
 		Scope:       orNull(r.Token.Scope),
 		SingleUse:   r.Token.SingleUse,
 		Cached:      r.Cached,
+	}
+	if r.Use.Header != "" {
+		line.TokenType = orNull("Bearer")
+	}
+	if line.Use.Headers == nil {
+		line.Use.Headers = map[string]*string{} // an object, not null
 	}
 	if life := r.Token.Lifetime; life > 0 {
 		expires := r.Token.Obtained.Add(life).UTC()

@@ -14,6 +14,7 @@ import (
 // The expected bytes are written by hand, so that they say what users are
 // promised and not what the code does.
 func TestFormat(t *testing.T) {
+	target := "sandbox"
 	tests := []struct {
 		name   string
 		result Result
@@ -29,13 +30,15 @@ func TestFormat(t *testing.T) {
 					Obtained: time.Date(2026, 11, 9, 10, 30, 0, 999_000_000, time.FixedZone("EET", 2*60*60)),
 					Scope:    "read write",
 				},
-				Provider: "abbeycross", Profile: "prod", Environment: "live", Origin: "https://api.example.com:443",
+				Provider: "abbeycross", Profile: "prod", Environment: "live", Origin: "https://api.example.com:443", BaseURL: "https://api.example.com/v2",
+				Use: token.Use{Header: "Authorization", Scheme: "Bearer", Headers: map[string]*string{"X-Key": nil, "X-Target": &target}},
 			},
 			want: map[string]string{
 				"text": `a'b"c\d$(e)` + "`f`\n",
 				"json": `{"schema":"tokenfetch.token/1","provider":"abbeycross","profile":"prod","environment":"live",` +
-					`"origin":"https://api.example.com:443","access_token":"a'b\"c\\d$(e)` + "`f`" + `","token_type":"Bearer",` +
-					`"expires_in":3600,"expires_at":"2026-11-09T09:30:00Z","scope":"read write","single_use":false,"cached":false}` + "\n",
+					`"origin":"https://api.example.com:443","base_url":"https://api.example.com/v2","access_token":"a'b\"c\\d$(e)` + "`f`" + `","token_type":"Bearer",` +
+					`"use":{"header":"Authorization","scheme":"Bearer","member":null,"headers":{"X-Key":null,"X-Target":"sandbox"}},` +
+					`"expires_in":3600,"expires_at":"2026-11-09T09:30:00Z","scope":"read write","single_use":false,"cached":false,"extra":{}}` + "\n",
 				"export":     `export ACME_TOKEN='a'\''b"c\d$(e)` + "`f`'\n",
 				"fish":       `set -gx ACME_TOKEN 'a\'b"c\\d$(e)` + "`f`'\n",
 				"powershell": `$env:ACME_TOKEN = 'a''b"c\d$(e)` + "`f`'\n",
@@ -48,24 +51,26 @@ func TestFormat(t *testing.T) {
 			},
 		},
 		{
-			name: "of unknown lifetime, from the cache",
+			name: "of unknown lifetime, from the cache, in a header of its own",
 			result: Result{
 				Token: &token.Token{
 					AccessToken: secret.New("eyJh.bGci-Oi_JI"),
 					Obtained:    time.Date(2026, 11, 9, 8, 30, 0, 0, time.UTC),
 				},
-				Provider: "mpay", Profile: "default", Origin: "http://127.0.0.1:8080", Cached: true,
+				Provider: "mpay", Profile: "default", Origin: "http://127.0.0.1:8080", BaseURL: "http://127.0.0.1:8080", Cached: true,
+				Use: token.Use{Header: "X-Auth-Token"},
 			},
 			want: map[string]string{
 				"text": "eyJh.bGci-Oi_JI\n",
 				"json": `{"schema":"tokenfetch.token/1","provider":"mpay","profile":"default","environment":null,` +
-					`"origin":"http://127.0.0.1:8080","access_token":"eyJh.bGci-Oi_JI","token_type":"Bearer",` +
-					`"expires_in":null,"expires_at":null,"scope":null,"single_use":false,"cached":true}` + "\n",
+					`"origin":"http://127.0.0.1:8080","base_url":"http://127.0.0.1:8080","access_token":"eyJh.bGci-Oi_JI","token_type":"Bearer",` +
+					`"use":{"header":"X-Auth-Token","scheme":null,"member":null,"headers":{}},` +
+					`"expires_in":null,"expires_at":null,"scope":null,"single_use":false,"cached":true,"extra":{}}` + "\n",
 				"export":     "export ACME_TOKEN='eyJh.bGci-Oi_JI'\n",
 				"fish":       "set -gx ACME_TOKEN 'eyJh.bGci-Oi_JI'\n",
 				"powershell": "$env:ACME_TOKEN = 'eyJh.bGci-Oi_JI'\n",
-				"header":     "Authorization: Bearer eyJh.bGci-Oi_JI\n",
-				"curl":       "header = \"Authorization: Bearer eyJh.bGci-Oi_JI\"\n",
+				"header":     "X-Auth-Token: eyJh.bGci-Oi_JI\n",
+				"curl":       "header = \"X-Auth-Token: eyJh.bGci-Oi_JI\"\n",
 				"dotenv":     "ACME_TOKEN=eyJh.bGci-Oi_JI\n",
 
 				"github-env":    "ACME_TOKEN<<END\neyJh.bGci-Oi_JI\nEND\n",
@@ -73,7 +78,7 @@ func TestFormat(t *testing.T) {
 			},
 		},
 		{
-			name: "single-use, looking like a flag",
+			name: "single-use, as a member of the body, looking like a flag",
 			result: Result{
 				Token: &token.Token{
 					AccessToken: secret.New("-n=@<&>"),
@@ -81,18 +86,20 @@ func TestFormat(t *testing.T) {
 					Obtained:    time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC),
 					SingleUse:   true,
 				},
-				Provider: "abbeycross", Profile: "prod", Environment: "test", Origin: "https://api.example.com:443",
+				Provider: "abbeycross", Profile: "prod", Environment: "test", Origin: "https://api.example.com:443", BaseURL: "https://api.example.com",
+				Use: token.Use{Member: "token"},
 			},
 			want: map[string]string{
 				"text": "-n=@<&>\n",
 				"json": `{"schema":"tokenfetch.token/1","provider":"abbeycross","profile":"prod","environment":"test",` +
-					`"origin":"https://api.example.com:443","access_token":"-n=@<&>","token_type":"Bearer",` +
-					`"expires_in":1,"expires_at":"2027-01-01T00:00:00Z","scope":null,"single_use":true,"cached":false}` + "\n",
+					`"origin":"https://api.example.com:443","base_url":"https://api.example.com","access_token":"-n=@<&>","token_type":null,` +
+					`"use":{"header":null,"scheme":null,"member":"token","headers":{}},` +
+					`"expires_in":1,"expires_at":"2027-01-01T00:00:00Z","scope":null,"single_use":true,"cached":false,"extra":{}}` + "\n",
 				"export":     "export ACME_TOKEN='-n=@<&>'\n",
 				"fish":       "set -gx ACME_TOKEN '-n=@<&>'\n",
 				"powershell": "$env:ACME_TOKEN = '-n=@<&>'\n",
-				"header":     "Authorization: Bearer -n=@<&>\n",
-				"curl":       "header = \"Authorization: Bearer -n=@<&>\"\n",
+				"header":     "error: the token does not travel in a header",
+				"curl":       "error: the token does not travel in a header",
 				"dotenv":     "ACME_TOKEN='-n=@<&>'\n",
 
 				"github-env":    "ACME_TOKEN<<END\n-n=@<&>\nEND\n",

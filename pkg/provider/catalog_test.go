@@ -43,12 +43,6 @@ func (c claims) claim(t *testing.T, name, owner string) {
 	c[name] = owner
 }
 
-// ownFlags are the flags that a provider's command has beside its fields'.
-var ownFlags = []string{
-	"profile", "environment", "base-url", "output", "var", "retry", "no-cache", "refresh", "min-ttl", "ca-file",
-	"emulator", "dry-run", "try-anyway", "mask", "config", "timeout", "errors", "verbose", "help",
-}
-
 // TestCatalog walks the whole catalogue.
 func TestCatalog(t *testing.T) {
 	names := provider.Names()
@@ -138,9 +132,6 @@ func checkEnvironments(t *testing.T, d *provider.Definition) {
 func checkFlags(t *testing.T, d *provider.Definition) {
 	t.Helper()
 	flags := claims{}
-	for _, name := range ownFlags {
-		flags.claim(t, name, "tokenfetch")
-	}
 	for _, f := range d.Fields {
 		flags.claim(t, f.Flag(), f.Name)
 		if f.Secret != strings.HasSuffix(f.Flag(), "-file") {

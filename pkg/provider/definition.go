@@ -16,6 +16,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // Definition describes one provider. It is read from a TOML file whose keys are
@@ -123,8 +124,23 @@ type Policy struct {
 	BodyMember string   `toml:"body_member"` // the token travels as this JSON member, not in a header
 }
 
+// Use says how calls carry the provider's token: as a bearer token (RFC 6750
+// section 2.1), unless the definition names a member of the body.
+func (d *Definition) Use() token.Use {
+	if member := d.Policy.BodyMember; member != "" {
+		return token.Use{Member: member}
+	}
+	return token.Use{Header: "Authorization", Scheme: "Bearer"}
+}
+
 // Lifetime returns the documented lifetime of a token, 0 if there is none.
 func (p Policy) Lifetime() time.Duration { return time.Duration(p.Seconds) * time.Second }
+
+// FixedLifetime returns the lifetime of every token of the provider, 0 if it is
+// never known. ok is false if each reply states it.
+func (d *Definition) FixedLifetime() (lifetime time.Duration, ok bool) {
+	return d.Policy.Lifetime(), len(d.Reply.ExpiresIn) == 0
+}
 
 // Example is a documented reply. The emulator serves it and a test judges it.
 type Example struct {
@@ -303,11 +319,17 @@ var reserved = []string{
 	"store", "token", "tokenfetch", "whoami",
 }
 
-// settings are the names a field may not have: other keys of a profile and
-// flags of every provider command.
+// settings are the names a field may not have, because its flag, variable or
+// profile key would be one of ours.
 var settings = []string{
-	"environment", "base_url", "ca_file", "timeout", "cache", "profile", "output", "var", "retry", "no_cache", "refresh",
-	"min_ttl", "emulator", "dry_run", "try_anyway", "mask", "config", "errors", "verbose", "help",
+	// Keys of a profile and of the table [tokenfetch].
+	"environment", "base_url", "ca_file", "client_cert", "client_key", "timeout", "cache", "cache_key",
+	// The variable that takes the token.
+	"access_token",
+	// Flags of all commands: fields have flags in several. A test walks the commands.
+	"config", "delay", "dry_run", "emulator", "errors", "fault", "from", "help", "holds", "journal", "listen", "lock_after", "mask",
+	"min_ttl", "network", "no_cache", "output", "profile", "purge", "refresh", "replace", "retry", "store", "token_ttl", "try_anyway",
+	"var", "verbose", "verify", "version", "with",
 }
 
 const (
@@ -346,7 +368,8 @@ func (d *Definition) fieldProblem() string {
 			return fmt.Sprintf("field %q does not match %s", f.Name, fieldPattern)
 		case strings.HasSuffix(f.Name, "_file"):
 			return fmt.Sprintf("field %q ends in _file, which names the file of another field", f.Name)
-		case slices.Contains(settings, f.Name), slices.Contains(settings, strings.ReplaceAll(f.Flag(), "-", "_")):
+		// Every field has a variable that ends in _FILE, every secret such a flag.
+		case slices.Contains(settings, f.Name), slices.Contains(settings, f.Name+"_file"):
 			return fmt.Sprintf("field %q is the name of a setting", f.Name)
 		case seen[f.Name]:
 			return fmt.Sprintf("field %q stands twice", f.Name)

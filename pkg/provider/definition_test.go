@@ -127,8 +127,12 @@ func TestRules(t *testing.T) {
 		{tenant, field("client_id"), `field "client_id" stands twice`},
 		// The same name, but with another flag: --company-file.
 		{tenant, field("company") + "\nsecret = true", `field "company" stands twice`},
-		// The flag of a secret ends in -file: --ca-file is ours.
+		// The flag of a secret ends in -file, and one variable of every field in _FILE: ca_file is ours.
 		{tenant, field("ca") + "\nsecret = true", `field "ca"` + settingsRule},
+		{tenant, field("ca"), `field "ca"` + settingsRule},
+		{tenant, field("verify"), `field "verify"` + settingsRule},
+		// The variable ACME_ACCESS_TOKEN takes the token.
+		{tenant, field("access_token"), `field "access_token"` + settingsRule},
 		{`help = "subdomain"`, ``, `field "tenant" has no help`},
 		{`secret = true`, "secret = true\nexample = \"x\"", `field "client_secret" is secret and has an example or default`},
 		{`secret = true`, "secret = true\ndefault = \"x\"", `field "client_secret" is secret and has an example or default`},
@@ -225,14 +229,10 @@ func TestReservedNames(t *testing.T) {
 	}
 }
 
-// TestSettingNames: no field is named like a flag of every provider's command
-// or another key of a profile.
+// TestSettingNames: no field is named like another key of a profile or of the
+// table [tokenfetch]. That none has a flag of ours is tested with the commands.
 func TestSettingNames(t *testing.T) {
-	names := []string{"environment", "base_url", "ca_file", "timeout", "cache"}
-	for _, flag := range ownFlags {
-		names = append(names, strings.ReplaceAll(flag, "-", "_"))
-	}
-	for _, name := range names {
+	for _, name := range []string{"environment", "base_url", "ca_file", "client_cert", "client_key", "timeout", "cache", "cache_key"} {
 		_, err := provider.ParseAndCheck("acme.toml", edited(t, "name = \"tenant\"\nhelp", "name = \""+name+"\"\nhelp"))
 		if err == nil {
 			t.Errorf("a field may be named %s", name)

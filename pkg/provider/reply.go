@@ -32,11 +32,13 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	if !ok {
 		return nil, err // the run was interrupted while the body was read
 	}
+	e.Provider = d.providerError(object)
 	e.HTTPStatus, e.Sent, e.Attempts = reply.Status, failure.SentYes, 1
 	e.Counted = d.counted(reply, e.Class())
 	switch e.Class() {
+	case failure.Reply:
+		e.Reply = &failure.ReplyOutline{ContentType: reply.ContentType, Members: outline(object)}
 	case failure.Refused, failure.Later:
-		e.Provider = d.providerError(object)
 		e.RetryAfter = reply.RetryAfter
 		if e.Class() == failure.Refused && (e.Code == failure.AccountLocked || saysLocked(e.Provider)) {
 			e.Code = failure.AccountLocked
@@ -74,7 +76,7 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 	case status == 429:
 		return failure.New(failure.RateLimited, "the provider has had too many requests (status 429)%s", wait(reply.RetryAfter)).
 			WithHint("try again later, and less often")
-	case status >= 500:
+	case 500 <= status && status <= 599:
 		return failure.New(failure.ProviderBroken, "the provider reports a fault of its own (status %d)%s", status, wait(reply.RetryAfter)).
 			WithHint("try again later")
 	case status == 400 || status == 403 || status == 409 || status == 422:
@@ -86,10 +88,13 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 			return refused(failure.NotAllowed, "the provider does not allow this (status 403)")
 		}
 		return refused(failure.ProviderRefused, "the provider refused the credentials or the request (status %d)", status)
-	case status >= 400:
+	case 400 <= status && status <= 499 && d.providerError(object) != nil:
+		return failure.New(failure.NotATokenEndpoint, "the request was not accepted (status %d)", status).
+			WithHint("correct what the provider complains about; if that does not help, check the base address")
+	case 400 <= status && status <= 499:
 		return failure.New(failure.NotATokenEndpoint, "the address is not a token endpoint (status %d)", status).
 			WithHint("check the base address")
-	case status >= 300 && status != 300 && status != 304:
+	case 301 <= status && status <= 399 && status != 304:
 		return failure.New(failure.Redirect, "the provider answered with a redirect (status %d), which is not followed", status).
 			WithHint("check the base address")
 	}
@@ -141,7 +146,7 @@ func (d *Definition) read(object token.Object, parseErr error, reply *token.Repl
 		return nil, err
 	}
 	if !found {
-		return nil, failure.New(failure.NoToken, "the reply holds no token at %s; it holds %s", strings.Join(d.Reply.Token, " or "), keys(object)).
+		return nil, failure.New(failure.NoToken, "the reply holds no token at %s", strings.Join(d.Reply.Token, " or ")).
 			WithHint("check the base address; if it is right, report this reply to the provider")
 	}
 	text, ok := value.(string)
@@ -233,41 +238,70 @@ func (d *Definition) checkType(object token.Object) error {
 	return nil
 }
 
+// maxScope is the length of the longest scope that is kept, in bytes.
+const maxScope = 8 << 10
+
 // validScope reports whether text is a scope (RFC 6749 section 3.3) of a
 // reasonable length that echoes no secret.
 func validScope(text string, sent []secret.Value) bool {
-	if len(text) > 1024 || secret.Redact(text, sent...) != text {
+	if len(text) > maxScope || secret.Redact(text, sent...) != text {
 		return false
 	}
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
-// keys lists the names of an object's members, for an error. A name that may
-// hold a secret is never cut: the rest of the secret would not be known as one.
-func keys(object token.Object) string {
-	names := slices.Sorted(maps.Keys(object))
-	if len(names) == 0 {
-		return "nothing"
+// maxMembers is how many members of a reply are told.
+const maxMembers = 50
+
+// outline returns the types of the first members of a reply, in the order of
+// their names, nil for none.
+func outline(object token.Object) map[string]string {
+	if object == nil {
+		return nil
 	}
-	more := ""
-	if len(names) > 20 {
-		names, more = names[:20], ", ..."
+	members := memberTypes(object)
+	names := slices.Sorted(maps.Keys(members))
+	for _, name := range names[min(len(names), maxMembers):] {
+		delete(members, name)
 	}
-	for i, name := range names {
-		if len(name) > 40 {
-			names[i] = fmt.Sprintf("(a name of %d bytes)", len(name))
-		}
-	}
-	return "the members " + strings.Join(names, ", ") + more
+	return members
 }
 
-// providerError collects what the provider said of the failure.
+// memberTypes returns the type of each member by its path. The members of an
+// object stand in its place, unless it has none. A name that may hold a secret is
+// never cut, because the rest of the secret would not be known as one: the length
+// is told of a name that is too long to be one.
+func memberTypes(object token.Object) map[string]string {
+	types := map[string]string{}
+	for name, value := range object {
+		if len(name) > 40 {
+			name = fmt.Sprintf("(a name of %d bytes)", len(name))
+		}
+		inner, _ := value.(token.Object)
+		if len(inner) == 0 {
+			types[name] = token.TypeOf(value)
+		}
+		for path, kind := range memberTypes(inner) {
+			types[name+"."+path] = kind
+		}
+	}
+	return types
+}
+
+// providerError collects what the provider said of the failure, nil if that is
+// nothing. A token that the reply holds all the same is taken out of it.
 func (d *Definition) providerError(object token.Object) *failure.ProviderError {
+	var issued []secret.Value
+	for _, path := range d.Reply.Token {
+		value, _ := object.Get(path)
+		text, _ := value.(string)
+		issued = append(issued, secret.New(text))
+	}
 	first := func(paths []string) string {
 		for _, path := range paths {
 			value, _ := object.Get(path)
 			if text, ok := token.Scalar(value); ok && text != "" {
-				return text
+				return secret.Redact(text, issued...)
 			}
 		}
 		return ""

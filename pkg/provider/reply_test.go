@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +104,11 @@ func TestFincodeReplies(t *testing.T) {
 		{"ERROR with a token", 200, `{"status":"ERROR","access_token":"tok"}`, refusal("", "")},
 		{"ERROR without more", 200, `{"status":"ERROR"}`, refusal("", "")},
 		{"ERROR of a locked account", 200, `{"status":"ERROR","message":"Account is locked"}`, verdict{Code: failure.AccountLocked, Text: "Account is locked"}},
-		{"SUCCESS without token", 200, `{"status":"SUCCESS","message":"string","errorCode":0,"data":{"accountNumber":"string"}}`, verdict{Code: failure.NoToken}},
+		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","access_token":"tok"}`, refusal("invalid_grant", "Bad credentials")},
+		{"error beside SUCCESS", 200, `{"status":"SUCCESS","error":{},"access_token":"tok"}`, refusal("", "")},
+		{"null error in 200", 200, `{"error":null,"access_token":"tok"}`, verdict{Token: "tok"}},
+		{"error in 202", 202, `{"error":"e","message":"m"}`, verdict{Code: failure.UnexpectedStatus, ErrCode: "e", Text: "m"}},
+		{"SUCCESS without token", 200, `{"status":"SUCCESS","message":"string","errorCode":0,"data":{"accountNumber":"string"}}`, verdict{Code: failure.NoToken, ErrCode: "0", Text: "string"}},
 		{"data is null", 200, `{"status":"SUCCESS","data":null}`, verdict{Code: failure.NoToken}},
 		{"data is a list", 200, `{"status":"SUCCESS","data":[{"access_token":"tok"}]}`, verdict{Code: failure.NoToken}},
 		{"another word", 200, `{"status":"PENDING","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
@@ -194,7 +199,7 @@ func TestZeepayReplies(t *testing.T) {
 		{"null error in 200", 200, `{"error":null,"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"camel case is not read", 200, `{"accessToken":"tok"}`, verdict{Code: failure.NoToken}},
 		{"camel case does not disagree", 200, `{"access_token":"tok","accessToken":"other"}`, verdict{Token: "tok"}},
-		{"406", 406, `{"error":"not json"}`, verdict{Code: failure.NotATokenEndpoint}},
+		{"406", 406, `{"error":406,"message":"format that isn't json"}`, verdict{Code: failure.NotATokenEndpoint, ErrCode: "406", Text: "format that isn't json"}},
 	})
 }
 
@@ -209,21 +214,21 @@ func TestMpayReplies(t *testing.T) {
 		{"0 with a token", 200, `{"status":0,"token":"tok"}`, refusal("0", "")},
 		{`"0"`, 200, `{"status":"0","token":"tok"}`, refusal("0", "")},
 		{"0.0", 200, `{"status":0.0,"token":"tok"}`, refusal("0", "")},
-		{"2", 200, `{"status":2,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"1.5", 200, `{"status":1.5,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{`"1.0"`, 200, `{"status":"1.0","token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{`" 1"`, 200, `{"status":" 1","token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
+		{"2", 200, `{"status":2,"description":"Pending","token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: "2", Text: "Pending"}},
+		{"1.5", 200, `{"status":1.5,"token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: "1.5"}},
+		{`"1.0"`, 200, `{"status":"1.0","token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: "1.0"}},
+		{`" 1"`, 200, `{"status":" 1","token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: " 1"}},
 		{"true", 200, `{"status":true,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"list", 200, `{"status":[1],"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"missing", 200, `{"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"null", 200, `{"status":null,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"another case", 200, `{"Status":1,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"no token", 200, `{"status":1,"description":"Success"}`, verdict{Code: failure.NoToken}},
-		{"null token", 200, `{"status":1,"token":null}`, verdict{Code: failure.NoToken}},
+		{"no token", 200, `{"status":1,"description":"Success"}`, verdict{Code: failure.NoToken, ErrCode: "1", Text: "Success"}},
+		{"null token", 200, `{"status":1,"token":null}`, verdict{Code: failure.NoToken, ErrCode: "1"}},
 		// The documented refusal has an empty token.
 		{"empty token", 200, `{"status":1,"token":""}`, refusal("1", "")},
-		{"number as token", 200, `{"status":1,"token":17}`, verdict{Code: failure.TokenNotAString}},
-		{"other spelling", 200, `{"status":1,"access_token":"tok"}`, verdict{Code: failure.NoToken}},
+		{"number as token", 200, `{"status":1,"token":17}`, verdict{Code: failure.TokenNotAString, ErrCode: "1"}},
+		{"other spelling", 200, `{"status":1,"access_token":"tok"}`, verdict{Code: failure.NoToken, ErrCode: "1"}},
 		// No member of the reply changes the documented lifetime.
 		{"expires_in", 200, `{"status":1,"token":"tok","expires_in":86400}`, good},
 		{"400", 400, `{"status":0,"description":"Bad request","token":""}`, refusal("0", "Bad request")},
@@ -256,6 +261,11 @@ func TestEnkashReplies(t *testing.T) {
 		{"response_code 412", 200, `{"response_code":"412","response_message":"m"}`, refusal("412", "m")},
 		{"response_code true", 200, `{"response_code":true,"accessToken":"tok"}`, refusal("", "")},
 		{"response_code null", 200, `{"response_code":null,"accessToken":"tok"}`, verdict{Token: "tok"}},
+		{"message", 412, `{"response_code":1,"message":"m"}`, verdict{Code: failure.NotATokenEndpoint, ErrCode: "1", Text: "m"}},
+		{"errorMessage", 400, `{"errorMessage":"m"}`, refusal("", "m")},
+		{"errorResponse", 400, `{"errorResponse":{"errorMessage":"m"}}`, refusal("", "m")},
+		{"the standard's text comes first", 400, `{"errorMessage":"n","error_description":"m","message":"o"}`, refusal("", "m")},
+		{"errorMessage in 200 without token", 200, `{"errorMessage":"m"}`, verdict{Code: failure.NoToken, Text: "m"}},
 		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","accessToken":"tok"}`, refusal("invalid_grant", "Bad credentials")},
 		{
 			"locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
@@ -274,18 +284,10 @@ func TestStatuses(t *testing.T) {
 	say := func(code failure.Code) verdict { return verdict{Code: code, ErrCode: "e", Text: "m"} }
 	var tests []replyTest
 	for code, statuses := range map[failure.Code][]int{
-		failure.UnexpectedStatus:  {202, 203, 204, 206, 300, 304},
-		failure.Redirect:          {301, 302, 303, 307, 308},
-		failure.NotATokenEndpoint: {402, 404, 405, 406, 410, 411, 415, 451},
-		failure.ProxyFailed:       {407},
-	} {
-		for _, status := range statuses {
-			for _, body := range []string{object, list, html, empty} {
-				tests = append(tests, replyTest{string(code), status, body, verdict{Code: code}})
-			}
-		}
-	}
-	for code, statuses := range map[failure.Code][]int{
+		failure.UnexpectedStatus:    {100, 101, 102, 199, 202, 203, 204, 206, 299, 300, 304, 600, 799, 999},
+		failure.Redirect:            {301, 302, 303, 307, 308},
+		failure.NotATokenEndpoint:   {402, 404, 405, 406, 410, 411, 412, 415, 451, 499},
+		failure.ProxyFailed:         {407},
 		failure.CredentialsRejected: {401},
 		failure.AccountLocked:       {423},
 		failure.ProviderBusy:        {408, 425},
@@ -319,7 +321,7 @@ func TestClasses(t *testing.T) {
 	for status, want := range map[int]failure.Class{
 		400: failure.Refused, 401: failure.Refused, 403: failure.Refused, 409: failure.Refused, 422: failure.Refused, 423: failure.Refused,
 		408: failure.Later, 425: failure.Later, 429: failure.Later, 500: failure.Later, 503: failure.Later,
-		407: failure.Net, 404: failure.Reply, 204: failure.Reply, 302: failure.Reply,
+		407: failure.Net, 404: failure.Reply, 204: failure.Reply, 302: failure.Reply, 600: failure.Reply, 999: failure.Reply, 101: failure.Reply,
 	} {
 		_, err := d.Token(token.NewReply(status, []byte(`{"error":"e"}`)))
 		if got := failed(t, err).Class(); got != want {
@@ -424,7 +426,7 @@ func TestScopes(t *testing.T) {
 	var tests []replyTest
 	for text, want := range map[string]string{
 		`"read write"`: "read write", `"*"`: "*", `""`: "", `null`: "", `["read"]`: "", `1`: "", `"a\u001b"`: "", `"ä"`: "", `"a\"b"`: "", `"a\\b"`: "",
-		`"` + strings.Repeat("s", 1024) + `"`: strings.Repeat("s", 1024), `"` + strings.Repeat("s", 1025) + `"`: "",
+		`"` + strings.Repeat("s", 8192) + `"`: strings.Repeat("s", 8192), `"` + strings.Repeat("s", 8193) + `"`: "",
 	} {
 		tests = append(tests, replyTest{text[:min(len(text), 20)], 200, `{"access_token":"tok","scope":` + text + `}`, verdict{Token: "tok", Scope: want}})
 	}
@@ -455,32 +457,63 @@ func TestRefreshTokenIsNotKept(t *testing.T) {
 	}
 }
 
-// TestNoTokenNamesKeys: the message lists at most 20 names of members and no
-// value. A name too long to be one is not shown in part, for a part of a
-// secret would not be known as one.
-func TestNoTokenNamesKeys(t *testing.T) {
-	d := builtin(t, "fincode")
-	message := func(body string) string {
-		_, err := d.Token(token.NewReply(200, []byte(body)))
-		return failed(t, err).Message
-	}
-	const at = "the reply holds no token at access_token or data.access_token; it holds "
+// TestOutlineOfReply: of a reply that cannot be trusted the names and types of
+// the members are kept, at most 50, and no value. A name too long to be one is
+// not kept in part, for a part of a secret would not be known as one.
+func TestOutlineOfReply(t *testing.T) {
 	long := strings.Repeat("k", 41)
-	for body, want := range map[string]string{
-		`{}`:                          at + "nothing",
-		`{"b":"canary","a":"canary"}`: at + "the members a, b",
-		`{"` + long + `":1,"a":1}`:    at + "the members a, (a name of 41 bytes)",
-	} {
-		if got := message(body); got != want {
-			t.Errorf("%s: message %q, want %q", body, got, want)
+	many, first := []string{}, map[string]string{}
+	for i := range 60 {
+		name := fmt.Sprintf("k%02d", i)
+		many = append(many, `"`+name+`":0`)
+		if i < 50 {
+			first[name] = "number"
 		}
 	}
-	var many strings.Builder
-	for c := 'a'; c < 'a'+21; c++ {
-		many.WriteString(`,"` + string(c) + `":0`)
+	for _, test := range []struct {
+		status int
+		body   string
+		want   map[string]string
+	}{
+		{200, `{}`, map[string]string{}},
+		{200, `[]`, nil},
+		{200, `<html>`, nil},
+		{404, ``, nil},
+		{302, `{"a":"canary"}`, map[string]string{"a": "string"}},
+		{412, `{"a":"canary"}`, map[string]string{"a": "string"}},
+		{200, `{"s":"canary","n":-1.5e9,"b":false,"z":null,"l":[{"x":"canary"}],"o":{}}`, map[string]string{
+			"s": "string", "n": "number", "b": "boolean", "z": "null", "l": "array", "o": "object",
+		}},
+		{200, `{"data":{"account":{"number":"canary","list":[]},"none":{}},"a.b":1}`, map[string]string{
+			"data.account.number": "string", "data.account.list": "array", "data.none": "object", "a.b": "number",
+		}},
+		{200, `{"a.` + long + `":1}`, map[string]string{"(a name of 43 bytes)": "number"}},
+		{200, `{"` + long + `":{"` + long + `k":"canary"},"a":1}`, map[string]string{"(a name of 41 bytes).(a name of 42 bytes)": "string", "a": "number"}},
+		{200, `{` + strings.Join(many, ",") + `}`, first},
+	} {
+		reply := token.NewReply(test.status, []byte(test.body))
+		reply.ContentType = "application/problem+json"
+		_, err := builtin(t, "fincode").Token(reply)
+		want := &failure.ReplyOutline{ContentType: "application/problem+json", Members: test.want}
+		if diff := cmp.Diff(want, failed(t, err).Reply); diff != "" {
+			t.Errorf("status %d, body %s (-want +got):\n%s", test.status, test.body, diff)
+		}
 	}
-	if got, want := message("{"+many.String()[1:]+"}"), at+"the members a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, ..."; got != want {
-		t.Errorf("of 21 members: message %q, want %q", got, want)
+	for _, status := range []int{400, 401, 407, 429, 503} {
+		_, err := builtin(t, "fincode").Token(token.NewReply(status, []byte(`{"a":1}`)))
+		if e := failed(t, err); e.Reply != nil {
+			t.Errorf("status %d: an outline of a reply that is understood: %+v", status, e.Reply)
+		}
+	}
+}
+
+// TestTokenInWords: a token that comes with a reply which is refused is not told
+// where the provider's words repeat it.
+func TestTokenInWords(t *testing.T) {
+	const body = `{"status":2,"description":"session issued-token-5Xq is pending","token":"issued-token-5Xq"}`
+	got := judge(t, builtin(t, "mpay"), token.NewReply(200, []byte(body)))
+	if want := "session [hidden] is pending"; got.Text != want {
+		t.Errorf("the provider's words are %q, want %q", got.Text, want)
 	}
 }
 
@@ -550,6 +583,8 @@ func TestAdvice(t *testing.T) {
 		{400, `{}`, "the provider refused the credentials or the request (status 400)", "check the credentials before you try again; repeated refusals can lock an account"},
 		{403, `<html>`, "the reply of status 403 is not JSON: a gateway may have blocked this", "check the base address, and whether this computer's address is on the provider's list"},
 		{404, ``, "the address is not a token endpoint (status 404)", "check the base address"},
+		{404, `{"path":"/x"}`, "the address is not a token endpoint (status 404)", "check the base address"},
+		{412, `{"error":412}`, "the request was not accepted (status 412)", "correct what the provider complains about; if that does not help, check the base address"},
 		{423, ``, "the provider says the account is locked", "do not try again; have the provider unlock the account"},
 		{307, ``, "the provider answered with a redirect (status 307), which is not followed", "check the base address"},
 	} {

@@ -73,6 +73,16 @@ func quote(text string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// DefaultText says in words what the field is if nothing gives it: its constant
+// default, or "the client id" for one that takes the value of client_id. It is
+// empty for a field without a default.
+func (f Field) DefaultText() string {
+	if name, ok := f.reference(); ok {
+		return "the " + strings.ReplaceAll(name, "_", " ")
+	}
+	return f.Default
+}
+
 // DefaultValue returns the value of a field that nothing gives: its constant
 // default, or the value of the field that its default names.
 func (f Field) DefaultValue(values Values) secret.Value {

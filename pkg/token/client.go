@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -43,10 +44,11 @@ type Basic struct {
 
 // Reply is what a token endpoint answered.
 type Reply struct {
-	Status     int
-	Encoding   string         // Content-Encoding, if the body is encoded
-	RetryAfter *time.Duration // 0 to 24 h, nil if absent or unusable
-	Received   time.Time      // UTC
+	Status      int
+	ContentType string         // the media type alone, empty if none was named
+	Encoding    string         // Content-Encoding, if the body is encoded
+	RetryAfter  *time.Duration // 0 to 24 h, nil if absent or unusable
+	Received    time.Time      // UTC
 
 	body    []byte
 	bodyErr error
@@ -122,6 +124,7 @@ func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
 	x.enter(phaseBody)
 	c.trace("status %d from %s", response.StatusCode, target.Host)
 	reply := &Reply{Status: response.StatusCode, Received: time.Now().UTC().Round(0)}
+	reply.ContentType, _, _ = mime.ParseMediaType(response.Header.Get("Content-Type")) // empty if it is malformed
 	reply.RetryAfter = retryAfter(response.Header.Get("Retry-After"), reply.Received)
 	if e := response.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		reply.Encoding = e

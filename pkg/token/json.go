@@ -38,6 +38,23 @@ func (o Object) Get(path string) (any, bool) {
 	return inner.Get(rest)
 }
 
+// TypeOf returns the JSON type of a value of an [Object].
+func TypeOf(value any) string {
+	switch value.(type) {
+	case string:
+		return "string"
+	case json.Number:
+		return "number"
+	case bool:
+		return "boolean"
+	case Object:
+		return "object"
+	case []any:
+		return "array"
+	}
+	return "null"
+}
+
 // ParseObject reads body as exactly one JSON object, stricter than
 // encoding/json: valid UTF-8 and surrogates, no duplicate keys at any depth,
 // bounded depth, nothing behind the object. A byte order mark is skipped.

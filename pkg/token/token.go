@@ -20,6 +20,25 @@ type Token struct {
 	SingleUse   bool          // the provider accepts it for one call only
 }
 
+// Use says how a call carries a token: in a header, or as a member of its JSON
+// body.
+type Use struct {
+	Header string // such as Authorization, empty if it is a member
+	Scheme string // the word between the header's name and the token, such as Bearer; may be empty
+	Member string // empty if it is a header
+	// Headers are the other headers that calls need. The value of a secret one is
+	// nil.
+	Headers map[string]*string
+}
+
+// HeaderLine returns the header that carries accessToken, without a line end.
+func (u Use) HeaderLine(accessToken string) string {
+	if u.Scheme != "" {
+		accessToken = u.Scheme + " " + accessToken
+	}
+	return u.Header + ": " + accessToken
+}
+
 // MaxLength is the length of the longest token that is accepted, in bytes.
 const MaxLength = 8192
 
