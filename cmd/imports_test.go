@@ -50,7 +50,7 @@ var onlyIn = map[string][]string{
 	"net/http":                        {"pkg/emulator", "pkg/token"},
 	"net/rpc":                         {},
 	"net/smtp":                        {},
-	"golang.org/x/net":                {},
+	"golang.org/x/net":                {"pkg/token"},
 	"flag":                            {},
 	"log/slog":                        {"pkg/secret"}, // to hide a value from it
 	"unsafe":                          {},
@@ -73,6 +73,8 @@ var restricted = []struct {
 	{"log", []string{"SetOutput"}, []string{"cmd"}},
 	{"net/http", []string{"Client", "Transport", "RoundTripper", "NewRequest*", "Get", "Head", "Post*", "DefaultClient", "DefaultTransport"}, []string{"pkg/token"}},
 	{"net/http", []string{"Server", "Serve*", "ListenAndServe*", "Handle*", "HandlerFunc", "NewServeMux"}, []string{"pkg/emulator"}},
+	{"net/http", []string{"ProxyFromEnvironment"}, nil},
+	{"golang.org/x/net/http/httpproxy", []string{"FromEnvironment"}, nil},
 	{"net", []string{"Dial*"}, []string{"pkg/token"}},
 	{"net", []string{"Listen", "ListenConfig", "ListenPacket", "ListenTCP", "ListenUDP", "ListenUnix"}, []string{"cmd"}},
 }
