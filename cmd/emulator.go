@@ -117,6 +117,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	if err := r.print(lines.String()); err != nil {
 		return err
 	}
+	r.limit.pause() // until a signal ends it
 	if err := <-served; err != nil {
 		return failure.New(failure.EmulatorUnavailable, "the emulator stopped listening")
 	}

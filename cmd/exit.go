@@ -28,12 +28,12 @@ func (r *run) exit(err error) int {
 		e.ExitCode = exitBefore
 	}
 	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
-		if _, err := r.env.Stdout.WriteString(line); err != nil {
+		if err := r.print(line); err != nil {
 			r.console.info("the failing line could not be written")
 		}
 	}
 	if r.asked.errorsJSON {
-		_, _ = r.env.Stderr.Write(r.errorJSON(e))
+		r.console.print(string(r.errorJSON(e)))
 		return e.Exit()
 	}
 	r.console.error(fmt.Sprintf("%s%s (%s)", r.console.safe(e.Message, 500), r.providerSays(e.Provider), e.Code))

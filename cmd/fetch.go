@@ -227,19 +227,16 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 	if o.emulator {
 		return p, nil
 	}
-	limit := newLimit(r.env.Start, r.timeout)
-	file, err := r.loadProfiles(ctx, limit)
+	file, err := r.loadProfiles(ctx, r.limit)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := r.findCredentials(ctx, limit, file, f, o)
+	plan, err := r.findCredentials(ctx, r.limit, file, f, o)
 	if err != nil {
 		return nil, err
-	}
-	if plan.Profile != nil && plan.Profile.Timeout > 0 && r.timeout == 0 {
-		limit = newLimit(r.env.Start, plan.Profile.Timeout)
 	}
 	p.plan = plan
+	limit := r.limitOf(plan)
 	if o.dryRun {
 		r.showPlan(plan)
 		return p, nil
@@ -340,7 +337,7 @@ func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetch
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = e.Serve(ctx, listener) }() // a failure shows as a lost connection
-	c := &call{values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout)}
+	c := &call{values: emulator.Credentials(d), limit: r.limit}
 	if c.base, err = provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name)); err != nil {
 		return nil, err
 	}
@@ -439,7 +436,7 @@ func (r *run) loadRoots(ctx context.Context, limit *limit, plan *credential.Plan
 			WithHint("name a PEM file with the certificates of your authority")
 	}
 	file, err := source.ReadRegular(ctx, path, 4<<20)
-	if e, ok := errors.AsType[*failure.Error](err); ok {
+	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code != failure.InputTimeout {
 		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("check --ca-file, or ca_file in the profile")
 	}
 	if err != nil {

@@ -93,6 +93,8 @@ func dieOf(i interrupt) {
 // whyNot says in our words why a write failed.
 func whyNot(err error) string {
 	switch {
+	case errors.Is(err, errNotRead):
+		return "its reader does not read"
 	case errors.Is(err, syscall.EPIPE):
 		return "its reader is gone"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

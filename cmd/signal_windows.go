@@ -1,6 +1,9 @@
 package cmd
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 func endingSignals() []os.Signal { return []os.Signal{os.Interrupt} }
 
@@ -25,7 +28,12 @@ func openTerminal() (in, out *os.File, err error) {
 func dieOf(i interrupt) { os.Exit(128 + i.number()) }
 
 // whyNot says in our words why a write failed.
-func whyNot(error) string { return "the write failed" }
+func whyNot(err error) string {
+	if errors.Is(err, errNotRead) {
+		return "its reader does not read"
+	}
+	return "the write failed"
+}
 
 // fromTerminal is always true: the console sends its events to every process.
 func fromTerminal(os.Signal) bool { return true }
