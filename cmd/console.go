@@ -76,8 +76,9 @@ func (c *console) line(label string, attribute color.Attribute, text string) {
 // that cannot be written.
 func (c *console) print(text string) { _, _ = c.Write([]byte(text)) }
 
-// stuckAfter is how long a write to standard error may take. After one that took
-// longer nothing more is written: no run waits for its reader.
+// stuckAfter is how long a line may take that tells of a failure or of progress.
+// After one that took longer nothing more is written to standard error: no run
+// waits for its reader.
 const stuckAfter = time.Second
 
 // Write writes what is safe already.

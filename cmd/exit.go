@@ -28,7 +28,7 @@ func (r *run) exit(err error) int {
 		e.ExitCode = exitBefore
 	}
 	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
-		if err := r.print(line); err != nil {
+		if _, err := writeWithin(r.env.Stdout, []byte(line), stuckAfter); err != nil {
 			r.console.info("the failing line could not be written")
 		}
 	}

@@ -35,7 +35,7 @@ func (i interrupt) failure(err error) error {
 type signals struct {
 	received chan os.Signal
 	idle     chan struct{} // closed once nothing is watched any more
-	ignored  []os.Signal   // by whoever started the program
+	ending   []os.Signal   // those that whoever started the program does not have ignored
 }
 
 // watch returns a context that ends on one of these signals. cleanUp runs when
@@ -44,8 +44,8 @@ type signals struct {
 func watch(cleanUp func()) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &signals{received: make(chan os.Signal, 2), idle: make(chan struct{})}
-	s.ignored = slices.DeleteFunc(endingSignals(), func(sig os.Signal) bool { return !signal.Ignored(sig) })
-	signal.Notify(s.received, endingSignals()...)
+	s.ending = slices.DeleteFunc(endingSignals(), signal.Ignored)
+	notify(s.received, s.ending)
 	go func() {
 		sig, watched := <-s.received
 		if !watched {
@@ -65,12 +65,19 @@ func watch(cleanUp func()) (context.Context, *signals) {
 	return ctx, s
 }
 
+// notify is signal.Notify, which takes no signal for all of them.
+func notify(received chan os.Signal, signals []os.Signal) {
+	if len(signals) > 0 {
+		signal.Notify(received, signals...)
+	}
+}
+
 // passOn sends the signals to a child instead, until stop is called: the child
 // decides when the run ends.
 func (s *signals) passOn(child *os.Process) (stop func()) {
 	signal.Stop(s.received)
 	received := make(chan os.Signal, 8)
-	signal.Notify(received, endingSignals()...)
+	notify(received, s.ending)
 	go func() {
 		for sig := range received {
 			// A terminal has sent its signals to the child already.

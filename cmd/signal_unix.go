@@ -12,8 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// endingSignals are the signals that end a program. Go answers most of them with a
+// dump of its stacks unless they are asked for; a fault of the program itself is
+// none of these.
 func endingSignals() []os.Signal {
-	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT}
+	return []os.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT,
+		syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS,
+	}
 }
 
 func (i interrupt) number() int {
@@ -77,11 +83,12 @@ func openTerminal() (in, out *os.File, err error) {
 // ending the program. Unlike ignoring the signal, this is not inherited.
 func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
-// dieOf ends the program by the signal itself, so that a shell sees it. Go's
-// own handlers of SIGQUIT and SIGABRT print every goroutine, so these are only
-// imitated; the kernel keeps the first process of a container from killing itself.
+// dieOf ends the program by the signal itself, so that a shell sees it. Go's own
+// handlers of most signals print every goroutine, so these are only imitated; the
+// kernel keeps the first process of a container from killing itself.
 func dieOf(i interrupt) {
-	if i.signal != syscall.SIGQUIT && i.signal != syscall.SIGABRT && os.Getpid() != 1 {
+	quiet := i.signal == syscall.SIGINT || i.signal == syscall.SIGTERM || i.signal == syscall.SIGHUP
+	if quiet && os.Getpid() != 1 {
 		signal.Reset(i.signal)
 		if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(i.signal) == nil {
 			time.Sleep(100 * time.Millisecond)
