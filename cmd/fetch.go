@@ -574,14 +574,17 @@ func (t *typed) Read(p []byte) (int, error) {
 // runHelper runs a helper command. It gets this program's environment without
 // the secrets in it.
 func (r *run) runHelper(ctx context.Context, limit *limit, plan *credential.Plan, argv []string) (secret.Value, error) {
-	defer r.console.waiting("the helper " + filepath.Base(argv[0]))()
-	ctx, cancel := limit.context(ctx)
-	defer cancel()
-	stdin := r.env.Stdin
-	if !isTerminal(stdin) {
-		stdin = nil
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer limit.whenOver(func() { cancel(context.DeadlineExceeded) })()
+	environ := credential.WithoutSecrets(r.env.Environ, plan)
+	if !isTerminal(r.env.Stdin) {
+		defer r.console.waiting("the helper " + filepath.Base(argv[0]))()
+		return source.Command(ctx, argv, environ, nil)
 	}
-	return source.Command(ctx, argv, credential.WithoutSecrets(r.env.Environ, plan), stdin)
+	lent, end := r.lendTerminal(limit)
+	defer end()
+	return source.Command(ctx, argv, environ, lent)
 }
 
 // send makes the request.

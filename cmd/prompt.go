@@ -120,7 +120,7 @@ func (r *run) hideTyping(fd int) (end func(), err error) {
 		return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
 	}
 	goOn := whenStopped(r.terminal.pause)
-	return func() { goOn(); r.terminal.restore() }, nil
+	return func() { goOn(); r.terminal.release() }, nil
 }
 
 // readLine reads up to a line end, byte by byte: what follows is another answer.

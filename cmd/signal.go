@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // interrupt is the cause of a context that a signal ended.
@@ -89,12 +90,31 @@ func (s *signals) passOn(child *os.Process) (stop func()) {
 	return func() { signal.Stop(received); close(received) }
 }
 
+// lendTerminal lends standard input to a helper, until end is called.
+func (r *run) lendTerminal(limit *limit) (lent *source.Terminal, end func()) {
+	fd := int(r.env.Stdin.Fd())
+	if foreground(fd) {
+		_ = r.terminal.keep(fd) // without its settings there is nothing to undo
+	}
+	return &source.Terminal{
+		File:      r.env.Stdin,
+		Interrupt: func(sig os.Signal) { r.signals.received <- sig },
+		Stop: func() {
+			defer limit.pause()()
+			again := r.terminal.pause()
+			stopUntilForeground(fd)
+			again()
+		},
+	}, r.terminal.release
+}
+
 // terminalState undoes what was changed about a terminal, from wherever the
 // program ends, and for as long as it is stopped.
 type terminalState struct {
-	mu     sync.Mutex
-	fd     int
-	before *term.State // nil while nothing is changed
+	mu      sync.Mutex
+	fd      int
+	before  *term.State // nil while nothing is changed
+	undoing bool        // for good: the program ends
 }
 
 // keep remembers how the terminal is before it is changed.
@@ -108,8 +128,18 @@ func (t *terminalState) keep(fd int) error {
 	return err
 }
 
-// restore undoes the changes.
+// restore undoes the changes where the program ends, however often.
 func (t *terminalState) restore() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.undoing = true
+	if t.before != nil {
+		_ = term.Restore(t.fd, t.before)
+	}
+}
+
+// release undoes the changes where whatever made them has ended.
+func (t *terminalState) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.before != nil {
@@ -131,7 +161,7 @@ func (t *terminalState) pause() (again func()) {
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.before != nil && err == nil {
+		if t.before != nil && !t.undoing && err == nil {
 			_ = term.Restore(t.fd, changed)
 		}
 	}

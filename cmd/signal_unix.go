@@ -62,6 +62,26 @@ func stop() {
 	}
 }
 
+// stopUntilForeground stops the program and whatever was started together with
+// it, such as the rest of a pipeline, until it goes on in the foreground. Without
+// a shell that could bring it there it does nothing.
+func stopUntilForeground(fd int) {
+	if !stoppable() {
+		return
+	}
+	signal.Ignore(syscall.SIGTSTP)
+	_ = syscall.Kill(0, syscall.SIGTSTP)
+	signal.Reset(syscall.SIGTSTP)
+	for stop(); !foreground(fd); stop() {
+	}
+}
+
+// foreground reports whether this program is in the foreground of a terminal.
+func foreground(fd int) bool {
+	group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	return err == nil && group == syscall.Getpgrp()
+}
+
 // stoppable reports whether a shell is there that could let the program go on.
 // Otherwise the system takes Ctrl-Z for nothing.
 func stoppable() bool {
@@ -120,8 +140,7 @@ func fromTerminal(sig os.Signal) bool {
 	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
 		return false
 	}
-	group, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
-	return err == nil && group == syscall.Getpgrp()
+	return foreground(int(os.Stdin.Fd()))
 }
 
 // statusOf is the exit code of a process as a shell tells it.

@@ -14,6 +14,12 @@ func catchBrokenPipe() {}
 // whenStopped does nothing: no key stops a program here.
 func whenStopped(func() func()) (end func()) { return func() {} }
 
+// stopUntilForeground is never called: no helper is stopped here.
+func stopUntilForeground(int) {}
+
+// foreground is always true: there are no process groups.
+func foreground(int) bool { return true }
+
 // openTerminal opens the console of the program.
 func openTerminal() (in, out *os.File, err error) {
 	if in, err = os.OpenFile("CONIN$", os.O_RDWR, 0); err != nil {
