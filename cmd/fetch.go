@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -544,21 +545,21 @@ func (r *run) readStdin(ctx context.Context, limit *limit) (secret.Value, error)
 		return secret.Value{}, err
 	}
 	defer end()
-	return source.Reader(ctx, &typed{fd: fd}, "standard input")
+	return source.Reader(ctx, &typed{terminal: r.env.Stdin}, "standard input")
 }
 
 // typed is one line from a terminal, read without echo.
 type typed struct {
-	fd   int
-	line []byte
-	done bool
+	terminal *os.File
+	line     string
+	done     bool
 }
 
 // Read asks for the line at the first call.
 func (t *typed) Read(p []byte) (int, error) {
 	if !t.done {
 		var err error
-		if t.line, err = term.ReadPassword(t.fd); err != nil {
+		if t.line, err = readHidden(t.terminal); err != nil {
 			return 0, err
 		}
 		t.done = true

@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"strings"
 
-	"golang.org/x/term"
-
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
@@ -87,9 +85,9 @@ func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 		}
 		defer end()
 		read = func() (string, error) {
-			text, err := term.ReadPassword(fd)
+			text, err := readHidden(p.in)
 			p.write("\n") // which is not echoed either
-			return string(text), err
+			return text, err
 		}
 	}
 	type result struct {

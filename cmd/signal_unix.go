@@ -93,6 +93,21 @@ func stoppable() bool {
 	return err == nil && parents == ours
 }
 
+// readHidden reads a line that is not shown. Unlike term.ReadPassword it ends at
+// Ctrl-D. Who calls it restores the settings of the terminal.
+func readHidden(terminal *os.File) (string, error) {
+	settings, err := unix.IoctlGetTermios(int(terminal.Fd()), getSettings)
+	if err != nil {
+		return "", err
+	}
+	settings.Lflag = settings.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	settings.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(int(terminal.Fd()), setSettings, settings); err != nil {
+		return "", err
+	}
+	return readLine(terminal)
+}
+
 // openTerminal opens the controlling terminal.
 func openTerminal() (in, out *os.File, err error) {
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)

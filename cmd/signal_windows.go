@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"os"
+
+	"golang.org/x/term"
 )
 
 func endingSignals() []os.Signal { return []os.Signal{os.Interrupt} }
@@ -19,6 +21,12 @@ func stopUntilForeground(int) {}
 
 // foreground is always true: there are no process groups.
 func foreground(int) bool { return true }
+
+// readHidden reads a line that is not shown.
+func readHidden(console *os.File) (string, error) {
+	line, err := term.ReadPassword(int(console.Fd()))
+	return string(line), err
+}
 
 // openTerminal opens the console of the program.
 func openTerminal() (in, out *os.File, err error) {
