@@ -94,6 +94,14 @@ func (r *run) limitOf(plan *credential.Plan) *limit {
 	return l
 }
 
+// useTimeout makes --timeout, once it is parsed, the limit of the run.
+func (r *run) useTimeout() {
+	if r.timeout > 0 && !r.limit.given {
+		r.limit = r.limit.of(r.timeout)
+		r.watch(r.limit)
+	}
+}
+
 // watch makes l the limit of the whole run, unless a longer one was set before.
 func (r *run) watch(l *limit) {
 	if r.longest != nil && r.longest.span >= l.span {

@@ -69,7 +69,8 @@ func Run(env Env) int {
 	select {
 	case err = <-ended:
 	case <-r.overdue:
-		err = r.stuck()
+		r.terminal.restore()
+		return r.exit(r.stuck())
 	}
 	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
@@ -92,10 +93,7 @@ func newRun(env Env) *run {
 // a token. Watching for signals costs what version and help need not pay.
 func (r *run) context() context.Context {
 	if r.ctx == nil {
-		if r.timeout > 0 {
-			r.limit = r.limit.of(r.timeout)
-			r.watch(r.limit)
-		}
+		r.useTimeout()
 		catchBrokenPipe()
 		r.ctx, r.signals = watch(r.terminal.restore)
 	}

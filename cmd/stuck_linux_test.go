@@ -32,6 +32,7 @@ func TestNobodyReadsTheOutput(t *testing.T) {
 		{"the token", "mpay -o json --timeout 1s", true, false, 8, "", unread + fetchNew},
 		{"a line that fails", "mpay -o export --timeout 1s --password hunter2", true, false, 2, "", "tokenfetch: error: there is no flag --password"},
 		{"a report", "status --timeout 1s", true, false, 8, "", "tokenfetch: error: standard output cannot be written: its reader does not read (output_failed)\n"},
+		{"a help text", "mpay --help --timeout 1s", true, false, 8, "", "tokenfetch: error: standard output cannot be written: its reader does not read (output_failed)\n"},
 		{"what --verbose tells", "mpay -v", false, true, 0, canaries["TOKEN"] + "\n", ""},
 		{"an error", "mpay --profile absent --timeout 1s", false, true, 3, "", ""},
 		{"an error as JSON", "mpay --profile absent --errors json", false, true, 3, "", ""},

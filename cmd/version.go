@@ -61,6 +61,7 @@ type stdout struct{ run *run }
 
 // Write writes data, or fails at the deadline with errNotRead.
 func (s stdout) Write(data []byte) (int, error) {
+	s.run.useTimeout() // help and version wait for nothing else
 	l := cmp.Or(s.run.longest, s.run.limit)
 	n, err := writeWithin(s.run.env.Stdout, data, max(l.left(), overtime/2))
 	// What a reader that comes late will find is not known.
