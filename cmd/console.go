@@ -69,12 +69,12 @@ func (c *console) line(label string, attribute color.Attribute, text string) {
 		painted.EnableColor()
 		label = painted.Sprint(label)
 	}
-	c.print("tokenfetch: " + label + ": " + text + "\n")
+	c.write("tokenfetch: " + label + ": " + text + "\n")
 }
 
-// print writes what is safe already. There is nowhere to report a standard error
+// write writes what is safe already. There is nowhere to report a standard error
 // that cannot be written.
-func (c *console) print(text string) { _, _ = c.Write([]byte(text)) }
+func (c *console) write(text string) { _, _ = c.Write([]byte(text)) }
 
 // stuckAfter is how long a line may take that tells of a failure or of progress.
 // After one that took longer nothing more is written to standard error: no run
@@ -153,7 +153,7 @@ func (c *console) waiting(what string) (done func()) {
 		defer mu.Unlock()
 		if !ended {
 			shown = true
-			c.print("tokenfetch: waiting for " + c.safe(what, 60) + " ...")
+			c.write("tokenfetch: waiting for " + c.safe(what, 60) + " ...")
 		}
 	})
 	return func() {
@@ -161,7 +161,7 @@ func (c *console) waiting(what string) (done func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		if ended = true; shown {
-			c.print(c.erase)
+			c.write(c.erase)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (r *run) exit(err error) int {
 		}
 	}
 	if r.asked.errorsJSON {
-		r.console.print(string(r.errorJSON(e)))
+		r.console.write(string(r.errorJSON(e)))
 		return e.Exit()
 	}
 	r.console.error(fmt.Sprintf("%s%s (%s)", r.console.safe(e.Message, 500), r.providerSays(e.Provider), e.Code))

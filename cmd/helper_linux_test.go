@@ -114,6 +114,21 @@ func TestHelperLeavesTheTerminalAsItWas(t *testing.T) {
 	}
 }
 
+// TestHelperTakesTooLong lets a helper that has the terminal run into the limit.
+func TestHelperTakesTooLong(t *testing.T) {
+	t.Parallel()
+	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; (trap '' HUP; sleep 30) & read pin")
+	tt := startOnTerminal(t, []string{"NO_COLOR=1"}, "mpay", "--timeout", "1s", "--config", profiles)
+	start := time.Now()
+	_ = tt.cmd.Wait()
+	tt.until(t, "the error", func() bool {
+		return tt.shown() == "PIN: tokenfetch: error: the helper ask timed out (helper_timeout)\r\n"
+	})
+	if took := time.Since(start); took > 2*time.Second || tt.cmd.ProcessState.ExitCode() != 3 || !tt.echo(t) || len(bodies) > 0 || alive(filepath.Dir(profiles)) {
+		t.Errorf("%v after %v, echo %v, %d requests", tt.cmd.ProcessState, took, tt.echo(t), len(bodies))
+	}
+}
+
 // TestHelperStopped presses Ctrl-Z while a helper has the terminal, in a shell
 // with job control, and brings both back.
 func TestHelperStopped(t *testing.T) {
@@ -126,7 +141,8 @@ func TestHelperStopped(t *testing.T) {
 	for _, c := range []struct{ name, line, back string }{
 		{"alone", "tokenfetch mpay --timeout 5s --config " + profiles, "fg"},
 		{"in a pipeline", "tokenfetch mpay --timeout 5s --config " + profiles + " | cat", "fg"},
-		{"in the background first", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; sleep 0.5; fg"},
+		{"in the background then", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; sleep 0.5; fg"},
+		{"in the background first", "tokenfetch mpay --timeout 5s --config " + profiles + " &", "fg"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tt := newTerminal(t, []string{"PS1=<ready>", "HISTFILE="})
@@ -141,9 +157,15 @@ func TestHelperStopped(t *testing.T) {
 			}
 			prompt("the shell")
 			tt.typeText(t, c.line+"\n")
-			tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
-			tt.typeText(t, "\x1a")
-			prompt("the shell after Ctrl-Z")
+			if strings.HasSuffix(c.line, "&") {
+				time.Sleep(500 * time.Millisecond)
+				tt.typeText(t, "\n") // the shell tells of its jobs before it asks
+				prompt("the shell")
+			} else {
+				tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
+				tt.typeText(t, "\x1a")
+			}
+			prompt("the shell while the job is stopped")
 			if !tt.echo(t) {
 				t.Error("the shell's terminal is without echo")
 			}

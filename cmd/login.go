@@ -213,6 +213,7 @@ type secretField struct {
 // is asked, and nothing is stored before everything is known to be right.
 func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 	limit := r.limit
+	r.watch(limit) // the timeout of the profile is for the try alone
 	l := &login{
 		run: r, ref: f, o: o, limit: limit,
 		store:  &limitedStore{r, r.keychain(limit), limit},
