@@ -99,6 +99,9 @@ var errNotRead = errors.New("not read in time")
 // writeWithin writes data to f. If that takes longer than limit it is errNotRead,
 // and unknown how much is written: a write to a full pipe cannot be broken off.
 func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
+	if !enoughFiles() {
+		return f.Write(data) // the Go runtime opens files for a timer
+	}
 	type result struct {
 		n   int
 		err error

@@ -84,9 +84,10 @@ func Run(env Env) int {
 }
 
 func newRun(env Env) *run {
-	r := &run{env: env, console: newConsole(&env), limit: newLimit(env.Start, 0), overdue: make(chan struct{}, 1)}
-	r.unwatch = r.limit.whenOver(r.expire)
-	return r
+	return &run{
+		env: env, console: newConsole(&env), limit: newLimit(env.Start, 0),
+		overdue: make(chan struct{}, 1), unwatch: func() {},
+	}
 }
 
 // context returns the context of a command that waits for something or prints
@@ -154,6 +155,7 @@ func (r *run) execute() error {
 	if !enoughFiles() {
 		return failure.New(failure.OpenFilesLimit, "fewer than %d files may be open at once", minFiles).WithHint("run: ulimit -n 256")
 	}
+	r.unwatch = r.limit.whenOver(r.expire)
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
 		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
 	}
