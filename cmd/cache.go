@@ -231,7 +231,7 @@ func (r *run) awaitTurn(ctx context.Context, guard *cache.Guard, limit *limit, t
 	defer cancel()
 	if proven && !guard.Alone() {
 		// Whoever has the lock may be stuck; these credentials are safe to send.
-		wait, cancel = context.WithTimeout(wait, time.Until(limit.end)/3)
+		wait, cancel = context.WithTimeout(wait, limit.left()/3)
 		defer cancel()
 	}
 	defer r.console.waiting("another run that fetches the same token")()
@@ -342,11 +342,12 @@ again. The count of refusals that may lock an account stays.`,
 		Example:           "  tokenfetch cache clear\n  tokenfetch cache clear zeepay/ci --holds",
 		ValidArgsFunction: r.completeProfiles,
 		RunE: func(cmd *cobra.Command, refs []string) error {
+			ctx := r.context()
 			if len(refs) == 0 {
 				return r.clearAll(holds)
 			}
 			for _, ref := range refs {
-				if err := r.clearRef(r.context(), ref, holds); err != nil {
+				if err := r.clearRef(ctx, ref, holds); err != nil {
 					return err
 				}
 			}
@@ -384,7 +385,7 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 		return err
 	}
 	r.about(f)
-	limit := newLimit(r.env.Start, r.timeout)
+	limit := r.limit
 	file, err := r.loadProfiles(ctx, limit)
 	if err != nil {
 		return err

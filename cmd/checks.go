@@ -24,12 +24,12 @@ import (
 
 // checkAll makes all checks, in the order in which they are told.
 func (r *run) checkAll(ctx context.Context, network bool) []finding {
-	limit := newLimit(r.env.Start, r.timeout)
+	limit := r.limit
 	ctx, cancel := limit.context(ctx)
 	defer cancel()
 	var all []finding
 	// No check takes all the time that is left from the others.
-	most := func() time.Duration { return min(checkLimit, time.Until(limit.end)/2) }
+	most := func() time.Duration { return min(checkLimit, limit.left()/2) }
 	check := func(name string, run func(context.Context) []finding) {
 		findings, _, _ := inTime(ctx, name, most(), func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
 		all = append(all, findings...)
@@ -365,7 +365,7 @@ func (r *run) checkProfiles(ctx context.Context, i *inspector) ([]finding, []*pr
 	var all []finding
 	var states []*profileState
 	for _, f := range refs {
-		findings, s, known := inTime(ctx, "profile", min(checkLimit, time.Until(i.limit.end)/2), func(ctx context.Context) ([]finding, *profileState) {
+		findings, s, known := inTime(ctx, "profile", min(checkLimit, i.limit.left()/2), func(ctx context.Context) ([]finding, *profileState) {
 			s := i.inspect(ctx, f)
 			return r.profileFindings(s), s
 		})

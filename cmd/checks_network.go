@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
@@ -126,7 +125,7 @@ func (r *run) checkNetwork(ctx context.Context, limit *limit, states []*profileS
 	var all sync.WaitGroup
 	for n, s := range targets {
 		all.Go(func() {
-			results[n], _, _ = inTime(ctx, "network", time.Until(limit.end), func(ctx context.Context) ([]finding, struct{}) {
+			results[n], _, _ = inTime(ctx, "network", limit.left(), func(ctx context.Context) ([]finding, struct{}) {
 				return r.checkHost(ctx, limit, s), struct{}{}
 			})
 		})

@@ -79,7 +79,7 @@ zsh behind compinit. The packages of tokenfetch bring the scripts along.`,
 // needVerb ends a command that lacks an argument: its help goes to standard
 // error.
 func (r *run) needVerb(cmd *cobra.Command, hint string) error {
-	cmd.SetOut(r.env.Stderr)
+	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
 	return failure.New(failure.MissingArgument, "%s needs an argument", cmd.CommandPath()).WithHint("%s", hint)
 }

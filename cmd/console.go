@@ -1,9 +1,11 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fatih/color"
@@ -23,17 +25,25 @@ type console struct {
 	terminal bool
 	colour   bool
 	verbose  bool
+	erase    string // what ends a line that is not to stay
+
+	stuck atomic.Bool // nobody reads it
 
 	mu      sync.Mutex
 	secrets []secret.Value
 }
 
 func newConsole(env *Env) *console {
-	return &console{
+	c := &console{
 		file:     env.Stderr,
 		terminal: isTerminal(env.Stderr),
 		colour:   env.coloured(env.Stderr),
+		erase:    "\r\x1b[K",
 	}
+	if env.getenv("TERM") == "dumb" {
+		c.erase = "\n" // this terminal cannot erase
+	}
+	return c
 }
 
 // hide makes the console replace the secrets in every later line.
@@ -59,8 +69,54 @@ func (c *console) line(label string, attribute color.Attribute, text string) {
 		painted.EnableColor()
 		label = painted.Sprint(label)
 	}
-	// There is nowhere to report a standard error that cannot be written.
-	_, _ = fmt.Fprintf(c.file, "tokenfetch: %s: %s\n", label, text)
+	c.write("tokenfetch: " + label + ": " + text + "\n")
+}
+
+// write writes what is safe already. There is nowhere to report a standard error
+// that cannot be written.
+func (c *console) write(text string) { _, _ = c.Write([]byte(text)) }
+
+// stuckAfter is how long a line may take that tells of a failure or of progress.
+// After one that took longer nothing more is written to standard error: no run
+// waits for its reader.
+const stuckAfter = time.Second
+
+// Write writes what is safe already.
+func (c *console) Write(data []byte) (int, error) {
+	if c.stuck.Load() {
+		return 0, errNotRead
+	}
+	n, err := writeWithin(c.file, data, stuckAfter)
+	if errors.Is(err, errNotRead) {
+		c.stuck.Store(true)
+	}
+	return n, err
+}
+
+// errNotRead says that a write was given up.
+var errNotRead = errors.New("not read in time")
+
+// writeWithin writes data to f. If that takes longer than limit it is errNotRead,
+// and unknown how much is written: a write to a full pipe cannot be broken off.
+func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
+	if !enoughFiles() {
+		return f.Write(data) // the Go runtime opens files for a timer
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := f.Write(data)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-time.After(limit):
+		return 0, errNotRead
+	}
 }
 
 func (c *console) error(text string) { c.line("error", color.FgRed, text) }
@@ -100,7 +156,7 @@ func (c *console) waiting(what string) (done func()) {
 		defer mu.Unlock()
 		if !ended {
 			shown = true
-			_, _ = fmt.Fprintf(c.file, "tokenfetch: waiting for %s ...", c.safe(what, 60))
+			c.write("tokenfetch: waiting for " + c.safe(what, 60) + " ...")
 		}
 	})
 	return func() {
@@ -108,7 +164,7 @@ func (c *console) waiting(what string) (done func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		if ended = true; shown {
-			_, _ = fmt.Fprint(c.file, "\r\x1b[K")
+			c.write(c.erase)
 		}
 	}
 }

@@ -32,8 +32,7 @@ func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, er
 
 // deliver writes the token to standard output, all of it or an error.
 func (r *run) deliver(data []byte) error {
-	n, err := r.env.Stdout.Write(data)
-	r.outputBegun = n > 0
+	_, err := stdout{r}.Write(data)
 	if err == nil {
 		err = r.env.Stdout.Close()
 	}
@@ -166,7 +165,7 @@ func (r *run) mask(accessToken secret.Value, o fetchOptions) error {
 		return undelivered("the token is too short to mask, or a plain word: hiding it would make the log unreadable").
 			WithHint("report this to the provider; without --mask and in another format the token is printed")
 	}
-	if _, err := r.env.Stderr.WriteString(command(text)); err != nil {
+	if _, err := r.console.Write([]byte(command(text))); err != nil {
 		return undelivered("the runner could not be told to hide the token: standard error " + whyNot(err)).
 			WithHint("let standard error go to the runner's log")
 	}

@@ -209,7 +209,7 @@ func inTime[T any](ctx context.Context, check string, limit time.Duration, run f
 		case r := <-done:
 			return r.findings, r.value, r.known
 		case <-late:
-			late, given = nil, time.After(grace) // it may notice the end itself
+			late, given = nil, time.After(min(grace, max(limit, grace/10))) // it may notice the end itself
 		case <-given:
 			f := warning(check, "see what this computer waits for, or allow more time with --timeout 60s", "this check did not end in time")
 			return []finding{f}, value, false

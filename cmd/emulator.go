@@ -74,6 +74,8 @@ only its demo credentials; anything else is a failed login.`,
 
 // emulate runs the emulator, for a command or until a signal.
 func (r *run) emulate(options emulator.Options, listen, journal string, argv []string) error {
+	ctx, stop := context.WithCancel(r.context())
+	defer stop()
 	definitions, err := provider.Builtins()
 	if err != nil {
 		return err
@@ -100,8 +102,6 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(r.context())
-	defer stop()
 	served := make(chan error, 1)
 	variables := demoVariables(definitions, listener.Addr().String())
 	go func() { served <- e.Serve(ctx, listener) }()
@@ -117,6 +117,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	if err := r.print(lines.String()); err != nil {
 		return err
 	}
+	r.limit.pause() // until a signal ends it
 	if err := <-served; err != nil {
 		return failure.New(failure.EmulatorUnavailable, "the emulator stopped listening")
 	}

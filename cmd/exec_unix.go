@@ -34,8 +34,7 @@ func (r *run) become(path string, argv, environ []string) error {
 		WithHint("check the file; a token for one use that was fetched is lost"))
 }
 
-// release ends the watch, and leaves the signals as they were when the program
-// began. It returns the cause of ctx if one has come before that.
+// release ends the watch. It returns the cause of ctx if one has come before that.
 func (s *signals) release(ctx context.Context) error {
 	signal.Stop(s.received) // from here on none is lost: it ends the program
 	close(s.received)
@@ -43,9 +42,6 @@ func (s *signals) release(ctx context.Context) error {
 	case <-s.idle:
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-	for _, sig := range s.ignored {
-		signal.Ignore(sig)
 	}
 	return nil
 }

@@ -34,12 +34,12 @@ func (r *run) exit(err error) int {
 		e.ExitCode = exitBefore
 	}
 	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
-		if _, err := r.env.Stdout.WriteString(line); err != nil {
+		if _, err := writeWithin(r.env.Stdout, []byte(line), stuckAfter); err != nil {
 			r.console.info("the failing line could not be written")
 		}
 	}
 	if r.asked.errorsJSON {
-		_, _ = r.env.Stderr.Write(r.errorJSON(e))
+		r.console.write(string(r.errorJSON(e)))
 		return e.Exit()
 	}
 	text := r.console.safe(e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)

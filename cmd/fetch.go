@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -231,19 +232,16 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 	if o.emulator {
 		return p, nil
 	}
-	limit := newLimit(r.env.Start, r.timeout)
-	file, err := r.loadProfiles(ctx, limit)
+	file, err := r.loadProfiles(ctx, r.limit)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := r.findCredentials(ctx, limit, file, f, o)
+	plan, err := r.findCredentials(ctx, r.limit, file, f, o)
 	if err != nil {
 		return nil, err
-	}
-	if plan.Profile != nil && plan.Profile.Timeout > 0 && r.timeout == 0 {
-		limit = newLimit(r.env.Start, plan.Profile.Timeout)
 	}
 	p.plan = plan
+	limit := r.limitOf(plan)
 	if o.dryRun {
 		r.showPlan(plan)
 		return p, nil
@@ -354,7 +352,7 @@ func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetch
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = e.Serve(ctx, listener) }() // a failure shows as a lost connection
-	c := &call{values: emulator.Credentials(d), limit: newLimit(r.env.Start, r.timeout)}
+	c := &call{values: emulator.Credentials(d), limit: r.limit}
 	if c.base, err = provider.ParseAddress(emulator.BaseURL(listener.Addr().String(), d.Name)); err != nil {
 		return nil, c.base, err
 	}
@@ -454,7 +452,7 @@ func (r *run) loadRoots(ctx context.Context, limit *limit, plan *credential.Plan
 			WithHint("name a PEM file with the certificates of your authority")
 	}
 	file, err := source.ReadRegular(ctx, path, 4<<20)
-	if e, ok := errors.AsType[*failure.Error](err); ok {
+	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code != failure.InputTimeout {
 		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("check --ca-file, or ca_file in the profile")
 	}
 	if err != nil {
@@ -562,21 +560,21 @@ func (r *run) readStdin(ctx context.Context, limit *limit) (secret.Value, error)
 		return secret.Value{}, err
 	}
 	defer end()
-	return source.Reader(ctx, &typed{fd: fd}, "standard input")
+	return source.Reader(ctx, &typed{terminal: r.env.Stdin}, "standard input")
 }
 
 // typed is one line from a terminal, read without echo.
 type typed struct {
-	fd   int
-	line []byte
-	done bool
+	terminal *os.File
+	line     string
+	done     bool
 }
 
 // Read asks for the line at the first call.
 func (t *typed) Read(p []byte) (int, error) {
 	if !t.done {
 		var err error
-		if t.line, err = term.ReadPassword(t.fd); err != nil {
+		if t.line, err = readHidden(t.terminal); err != nil {
 			return 0, err
 		}
 		t.done = true
@@ -592,14 +590,17 @@ func (t *typed) Read(p []byte) (int, error) {
 // runHelper runs a helper command. It gets this program's environment without
 // the secrets in it.
 func (r *run) runHelper(ctx context.Context, limit *limit, plan *credential.Plan, argv []string) (secret.Value, error) {
-	defer r.console.waiting("the helper " + filepath.Base(argv[0]))()
-	ctx, cancel := limit.context(ctx)
-	defer cancel()
-	stdin := r.env.Stdin
-	if !isTerminal(stdin) {
-		stdin = nil
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer limit.whenOver(func() { cancel(context.DeadlineExceeded) })()
+	environ := credential.WithoutSecrets(r.env.Environ, plan)
+	if !isTerminal(r.env.Stdin) {
+		defer r.console.waiting("the helper " + filepath.Base(argv[0]))()
+		return source.Command(ctx, argv, environ, nil)
 	}
-	return source.Command(ctx, argv, credential.WithoutSecrets(r.env.Environ, plan), stdin)
+	lent, end := r.lendTerminal(limit)
+	defer end()
+	return source.Command(ctx, argv, environ, lent)
 }
 
 // send makes the request.

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -215,7 +214,8 @@ type secretField struct {
 // logIn stores the credentials of a profile. The store is tried before anything
 // is asked, and nothing is stored before everything is known to be right.
 func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
-	limit := newLimit(r.env.Start, r.timeout)
+	limit := r.limit
+	r.watch(limit) // the timeout of the profile is for the try alone
 	l := &login{
 		run: r, ref: f, o: o, limit: limit,
 		store:  &limitedStore{r, r.keychain(limit), limit},
@@ -467,10 +467,7 @@ func (l *login) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit := l.limit
-	if p := plan.Profile; p != nil && p.Timeout > 0 && l.run.timeout == 0 {
-		limit = newLimit(time.Now(), p.Timeout)
-	}
+	limit := l.run.limitOf(plan)
 	access := l.run.access(limit, plan)
 	values, err := plan.ReadNear(ctx, access)
 	if err != nil {

@@ -85,7 +85,7 @@ type logout struct {
 // is an error, but what is kept elsewhere is removed all the same; the profile stays
 // then, because it tells where to look next time.
 func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
-	l := &logout{run: r, ref: f, o: o, limit: newLimit(r.env.Start, r.timeout)}
+	l := &logout{run: r, ref: f, o: o, limit: r.limit}
 	if err := l.readFile(ctx); err != nil {
 		return err
 	}

@@ -27,7 +27,9 @@ func startProcess(t *testing.T, c *exec.Cmd) *process {
 	if c.Stdout == nil {
 		c.Stdout = &p.stdout
 	}
-	c.Stderr = &p.stderr
+	if c.Stderr == nil {
+		c.Stderr = &p.stderr
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"strings"
 
-	"golang.org/x/term"
-
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
@@ -87,9 +85,9 @@ func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 		}
 		defer end()
 		read = func() (string, error) {
-			text, err := term.ReadPassword(fd)
+			text, err := readHidden(p.in)
 			p.write("\n") // which is not echoed either
-			return string(text), err
+			return text, err
 		}
 	}
 	type result struct {
@@ -120,7 +118,7 @@ func (r *run) hideTyping(fd int) (end func(), err error) {
 		return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
 	}
 	goOn := whenStopped(r.terminal.pause)
-	return func() { goOn(); r.terminal.restore() }, nil
+	return func() { goOn(); r.terminal.release() }, nil
 }
 
 // readLine reads up to a line end, byte by byte: what follows is another answer.

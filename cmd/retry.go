@@ -23,6 +23,7 @@ const (
 // exchange sends the request and judges the reply. Up to retries more attempts
 // are made, where that cannot count as a second login: see retryWait.
 func (r *run) exchange(ctx context.Context, d *provider.Definition, c *call, request token.Request, retries int, sent []secret.Value) (*token.Token, error) {
+	r.sending.Store(true)
 	for attempt := 1; ; attempt++ {
 		t, err := r.attempt(ctx, d, c, request, sent)
 		e, failed := errors.AsType[*failure.Error](err)
@@ -34,7 +35,7 @@ func (r *run) exchange(ctx context.Context, d *provider.Definition, c *call, req
 		if attempt > retries || !again {
 			return nil, e
 		}
-		if time.Now().Add(wait).After(c.limit.end) {
+		if wait > c.limit.left() {
 			e.Message += "; the wait before another attempt is longer than allowed"
 			e.Hint = "try again later, or allow more time with --timeout"
 			return nil, e

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,11 @@ type run struct {
 	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
+	limit    *limit
+	longest  *limit        // of the profiles in use, nil for limit
+	overdue  chan struct{} // receives when the limit has been over for a while
+	unwatch  func()        // ends the watch on the limit
+	sending  atomic.Bool   // a request may have been sent
 
 	config  string        // --config
 	timeout time.Duration // --timeout, 0 if not given
@@ -55,9 +61,17 @@ func Main(version string) int {
 
 // Run is the program.
 func Run(env Env) int {
-	r := &run{env: env, console: newConsole(&env)}
+	r := newRun(env)
 	log.SetOutput(io.Discard) // where net/http prints bytes that came when it expected none
-	err := r.safely()
+	ended := make(chan error, 1)
+	go func() { ended <- r.safely() }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-r.overdue:
+		r.terminal.restore()
+		return r.exit(r.stuck())
+	}
 	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
 		err = stop.failure(err)
@@ -69,10 +83,18 @@ func Run(env Env) int {
 	return code
 }
 
+func newRun(env Env) *run {
+	return &run{
+		env: env, console: newConsole(&env), limit: newLimit(env.Start, 0),
+		overdue: make(chan struct{}, 1), unwatch: func() {},
+	}
+}
+
 // context returns the context of a command that waits for something or prints
 // a token. Watching for signals costs what version and help need not pay.
 func (r *run) context() context.Context {
 	if r.ctx == nil {
+		r.useTimeout()
 		catchBrokenPipe()
 		r.ctx, r.signals = watch(r.terminal.restore)
 	}
@@ -133,6 +155,7 @@ func (r *run) execute() error {
 	if !enoughFiles() {
 		return failure.New(failure.OpenFilesLimit, "fewer than %d files may be open at once", minFiles).WithHint("run: ulimit -n 256")
 	}
+	r.unwatch = r.limit.whenOver(r.expire)
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
 		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
 	}
@@ -157,8 +180,8 @@ func (r *run) newRoot() (*cobra.Command, error) {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetIn(r.env.Stdin)
-	root.SetOut(r.env.Stdout)
-	root.SetErr(r.env.Stderr)
+	root.SetOut(stdout{r})
+	root.SetErr(r.console)
 	root.SetArgs(r.env.Args)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(r.printHelp)
@@ -248,7 +271,7 @@ func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 		return failure.New(failure.UnknownCommand, "the first word is neither a provider nor a command").
 			WithHint("the providers are %s; run tokenfetch --help for the commands", strings.Join(provider.Names(), ", "))
 	}
-	cmd.SetOut(r.env.Stderr)
+	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
 	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
 }

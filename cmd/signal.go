@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // interrupt is the cause of a context that a signal ended.
@@ -35,7 +36,7 @@ func (i interrupt) failure(err error) error {
 type signals struct {
 	received chan os.Signal
 	idle     chan struct{} // closed once nothing is watched any more
-	ignored  []os.Signal   // by whoever started the program
+	ending   []os.Signal   // those that whoever started the program does not have ignored
 }
 
 // watch returns a context that ends on one of these signals. cleanUp runs when
@@ -44,8 +45,8 @@ type signals struct {
 func watch(cleanUp func()) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &signals{received: make(chan os.Signal, 2), idle: make(chan struct{})}
-	s.ignored = slices.DeleteFunc(endingSignals(), func(sig os.Signal) bool { return !signal.Ignored(sig) })
-	signal.Notify(s.received, endingSignals()...)
+	s.ending = slices.DeleteFunc(endingSignals(), signal.Ignored)
+	notify(s.received, s.ending)
 	go func() {
 		sig, watched := <-s.received
 		if !watched {
@@ -65,12 +66,19 @@ func watch(cleanUp func()) (context.Context, *signals) {
 	return ctx, s
 }
 
+// notify is signal.Notify, which takes no signal for all of them.
+func notify(received chan os.Signal, signals []os.Signal) {
+	if len(signals) > 0 {
+		signal.Notify(received, signals...)
+	}
+}
+
 // passOn sends the signals to a child instead, until stop is called: the child
 // decides when the run ends.
 func (s *signals) passOn(child *os.Process) (stop func()) {
 	signal.Stop(s.received)
 	received := make(chan os.Signal, 8)
-	signal.Notify(received, endingSignals()...)
+	notify(received, s.ending)
 	go func() {
 		for sig := range received {
 			// A terminal has sent its signals to the child already.
@@ -82,12 +90,31 @@ func (s *signals) passOn(child *os.Process) (stop func()) {
 	return func() { signal.Stop(received); close(received) }
 }
 
+// lendTerminal lends standard input to a helper, until end is called.
+func (r *run) lendTerminal(limit *limit) (lent *source.Terminal, end func()) {
+	fd := int(r.env.Stdin.Fd())
+	if foreground(fd) {
+		_ = r.terminal.keep(fd) // without its settings there is nothing to undo
+	}
+	return &source.Terminal{
+		File:      r.env.Stdin,
+		Interrupt: func(sig os.Signal) { r.signals.received <- sig },
+		Stop: func() {
+			defer limit.pause()()
+			again := r.terminal.pause()
+			stopUntilForeground(fd)
+			again()
+		},
+	}, r.terminal.release
+}
+
 // terminalState undoes what was changed about a terminal, from wherever the
 // program ends, and for as long as it is stopped.
 type terminalState struct {
-	mu     sync.Mutex
-	fd     int
-	before *term.State // nil while nothing is changed
+	mu      sync.Mutex
+	fd      int
+	before  *term.State // nil while nothing is changed
+	undoing bool        // for good: the program ends
 }
 
 // keep remembers how the terminal is before it is changed.
@@ -101,8 +128,18 @@ func (t *terminalState) keep(fd int) error {
 	return err
 }
 
-// restore undoes the changes.
+// restore undoes the changes where the program ends, however often.
 func (t *terminalState) restore() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.undoing = true
+	if t.before != nil {
+		_ = term.Restore(t.fd, t.before)
+	}
+}
+
+// release undoes the changes where whatever made them has ended.
+func (t *terminalState) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.before != nil {
@@ -124,7 +161,7 @@ func (t *terminalState) pause() (again func()) {
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.before != nil && err == nil {
+		if t.before != nil && !t.undoing && err == nil {
 			_ = term.Restore(t.fd, changed)
 		}
 	}

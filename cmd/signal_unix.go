@@ -12,8 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// endingSignals are the signals that end a program. Go answers most of them with a
+// dump of its stacks unless they are asked for; a fault of the program itself is
+// none of these.
 func endingSignals() []os.Signal {
-	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT}
+	return []os.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT,
+		syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS,
+	}
 }
 
 func (i interrupt) number() int {
@@ -56,6 +62,26 @@ func stop() {
 	}
 }
 
+// stopUntilForeground stops the program and whatever was started together with
+// it, such as the rest of a pipeline, until it goes on in the foreground. Without
+// a shell that could bring it there it does nothing.
+func stopUntilForeground(fd int) {
+	if !stoppable() {
+		return
+	}
+	signal.Ignore(syscall.SIGTSTP)
+	_ = syscall.Kill(0, syscall.SIGTSTP)
+	signal.Reset(syscall.SIGTSTP)
+	for stop(); !foreground(fd); stop() {
+	}
+}
+
+// foreground reports whether this program is in the foreground of a terminal.
+func foreground(fd int) bool {
+	group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	return err == nil && group == syscall.Getpgrp()
+}
+
 // stoppable reports whether a shell is there that could let the program go on.
 // Otherwise the system takes Ctrl-Z for nothing.
 func stoppable() bool {
@@ -65,6 +91,21 @@ func stoppable() bool {
 	}
 	parents, err := unix.Getsid(os.Getppid())
 	return err == nil && parents == ours
+}
+
+// readHidden reads a line that is not shown. Unlike term.ReadPassword it ends at
+// Ctrl-D. Who calls it restores the settings of the terminal.
+func readHidden(terminal *os.File) (string, error) {
+	settings, err := unix.IoctlGetTermios(int(terminal.Fd()), getSettings)
+	if err != nil {
+		return "", err
+	}
+	settings.Lflag = settings.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	settings.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(int(terminal.Fd()), setSettings, settings); err != nil {
+		return "", err
+	}
+	return readLine(terminal)
 }
 
 // openTerminal opens the controlling terminal.
@@ -77,11 +118,12 @@ func openTerminal() (in, out *os.File, err error) {
 // ending the program. Unlike ignoring the signal, this is not inherited.
 func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
-// dieOf ends the program by the signal itself, so that a shell sees it. Go's
-// own handlers of SIGQUIT and SIGABRT print every goroutine, so these are only
-// imitated; the kernel keeps the first process of a container from killing itself.
+// dieOf ends the program by the signal itself, so that a shell sees it. Go's own
+// handlers of most signals print every goroutine, so these are only imitated; the
+// kernel keeps the first process of a container from killing itself.
 func dieOf(i interrupt) {
-	if i.signal != syscall.SIGQUIT && i.signal != syscall.SIGABRT && os.Getpid() != 1 {
+	quiet := i.signal == syscall.SIGINT || i.signal == syscall.SIGTERM || i.signal == syscall.SIGHUP
+	if quiet && os.Getpid() != 1 {
 		signal.Reset(i.signal)
 		if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(i.signal) == nil {
 			time.Sleep(100 * time.Millisecond)
@@ -93,6 +135,8 @@ func dieOf(i interrupt) {
 // whyNot says in our words why a write failed.
 func whyNot(err error) string {
 	switch {
+	case errors.Is(err, errNotRead):
+		return "its reader does not read"
 	case errors.Is(err, syscall.EPIPE):
 		return "its reader is gone"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -111,8 +155,7 @@ func fromTerminal(sig os.Signal) bool {
 	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
 		return false
 	}
-	group, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
-	return err == nil && group == syscall.Getpgrp()
+	return foreground(int(os.Stdin.Fd()))
 }
 
 // statusOf is the exit code of a process as a shell tells it.

@@ -1,6 +1,11 @@
 package cmd
 
-import "os"
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/term"
+)
 
 func endingSignals() []os.Signal { return []os.Signal{os.Interrupt} }
 
@@ -10,6 +15,18 @@ func catchBrokenPipe() {}
 
 // whenStopped does nothing: no key stops a program here.
 func whenStopped(func() func()) (end func()) { return func() {} }
+
+// stopUntilForeground is never called: no helper is stopped here.
+func stopUntilForeground(int) {}
+
+// foreground is always true: there are no process groups.
+func foreground(int) bool { return true }
+
+// readHidden reads a line that is not shown.
+func readHidden(console *os.File) (string, error) {
+	line, err := term.ReadPassword(int(console.Fd()))
+	return string(line), err
+}
 
 // openTerminal opens the console of the program.
 func openTerminal() (in, out *os.File, err error) {
@@ -25,7 +42,12 @@ func openTerminal() (in, out *os.File, err error) {
 func dieOf(i interrupt) { os.Exit(128 + i.number()) }
 
 // whyNot says in our words why a write failed.
-func whyNot(error) string { return "the write failed" }
+func whyNot(err error) string {
+	if errors.Is(err, errNotRead) {
+		return "its reader does not read"
+	}
+	return "the write failed"
+}
 
 // fromTerminal is always true: the console sends its events to every process.
 func fromTerminal(os.Signal) bool { return true }

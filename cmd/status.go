@@ -75,7 +75,7 @@ nothing is known.`,
 
 // status reports on profiles, on all there are if none is named.
 func (r *run) status(ctx context.Context, named []ref, format string) error {
-	limit := newLimit(r.env.Start, r.timeout)
+	limit := r.limit
 	file, err := r.loadProfiles(ctx, limit)
 	if err != nil {
 		return err

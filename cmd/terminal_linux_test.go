@@ -280,3 +280,43 @@ func TestColourOnATerminalOnly(t *testing.T) {
 		})
 	}
 }
+
+// TestCtrlDInsteadOfAHiddenAnswer ends the input where a secret is asked for.
+func TestCtrlDInsteadOfAHiddenAnswer(t *testing.T) {
+	t.Run("standard input", func(t *testing.T) {
+		environ, bodies := mpayServer(t, 0)
+		tt := startOnTerminal(t, environ, "mpay", "--password-file", "-", "--errors", "json")
+		tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
+		tt.typeText(t, "\x04")
+		_ = tt.cmd.Wait()
+		tt.until(t, "the error", func() bool { return strings.Contains(tt.shown(), "the value from standard input is empty") })
+		if got := tt.cmd.ProcessState.ExitCode(); got != 3 || !tt.echo(t) || len(bodies) > 0 {
+			t.Errorf("exit code %d, echo %v, %d requests", got, tt.echo(t), len(bodies))
+		}
+	})
+	t.Run("login", func(t *testing.T) {
+		dir := t.TempDir()
+		tt := newTerminal(t, nil, "login", "mpay", "--store", "files", "--username", "ops", "-e", "production", "--verify=false", "--config", filepath.Join(dir, "profiles.toml"))
+		tt.start(t)
+		tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "password") && !tt.echo(t) })
+		tt.typeText(t, "\x04")
+		_ = tt.cmd.Wait()
+		tt.until(t, "the error", func() bool { return strings.Contains(tt.shown(), "(no_terminal)") })
+		if got := tt.cmd.ProcessState.ExitCode(); got != 3 || !tt.echo(t) {
+			t.Errorf("exit code %d, echo %v, screen %q", got, tt.echo(t), tt.shown())
+		}
+	})
+}
+
+// TestWaitingOnATerminalThatCannotErase: nothing but printable text reaches it.
+func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
+	environ, _ := mpayServer(t, 1500*time.Millisecond)
+	tt := startOnTerminal(t, append(environ, "TERM=dumb", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, tt.shown())
+	}
+	tt.until(t, "the end of the line", func() bool { return strings.HasSuffix(tt.shown(), " ...\r\n") })
+	if strings.Contains(tt.shown(), "\x1b") {
+		t.Errorf("screen %q", tt.shown())
+	}
+}

@@ -114,8 +114,11 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 	f := &File{Path: path, home: o.Home}
 	read, err := source.ReadRegular(ctx, path, maxSize)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		if e.Code == failure.FileNotFound {
+		switch e.Code {
+		case failure.FileNotFound:
 			return f, nil
+		case failure.InputTimeout:
+			return nil, e
 		}
 		e.Code = failure.ProfilesUnreadable
 		return nil, e

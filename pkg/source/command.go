@@ -13,13 +13,28 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
+// A Terminal is lent to a helper, so that it can ask there. Its signals go to the
+// helper meanwhile, so that this program is told of them.
+type Terminal struct {
+	File *os.File
+	// Interrupt is called once for a signal that ends programs, such as that of
+	// Ctrl-C, whatever the helper makes of it. It must end the context of the
+	// helper.
+	Interrupt func(os.Signal)
+	// Stop is called when the helper has been stopped, as Ctrl-Z does. It stops this
+	// program too and returns when both are to go on.
+	Stop func()
+}
+
+// closing is how long the output of a helper that has ended may stay open.
+const closing = 400 * time.Millisecond
+
 // Command runs a helper, argv without a shell, and takes its standard output
 // as a value. environ is the helper's whole environment. terminal, when not
-// nil, is handed to it as standard input and foreground terminal, so that it
-// can ask there; without it the helper reads end of file. What the helper
-// prints on standard error is dropped. The helper and its children are killed
-// when ctx ends.
-func Command(ctx context.Context, argv, environ []string, terminal *os.File) (secret.Value, error) {
+// nil, is handed to it as standard input and foreground terminal; without it the
+// helper reads end of file. What the helper prints on standard error is dropped.
+// The helper and its children are killed when ctx ends.
+func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
 	name := filepath.Base(argv[0])
 	path, err := LookUp(argv[0])
 	if err != nil {
@@ -30,20 +45,19 @@ func Command(ctx context.Context, argv, environ []string, terminal *os.File) (se
 	cmd.Args[0] = argv[0]
 	cmd.Env = append([]string{}, environ...) // nil would be our own environment
 	cmd.Stdout = out
-	cmd.WaitDelay = time.Second
-	if terminal != nil {
-		cmd.Stdin, cmd.Stderr = terminal, terminal
-	}
-	restore := group(cmd, terminal)
+	cmd.WaitDelay = closing
 	out.full = func() { _ = cmd.Cancel() }
-	err = cmd.Run()
-	restore()
+	interrupted, err := run(cmd, terminal)
+	if interrupted {
+		<-ctx.Done()
+		return secret.Value{}, context.Cause(ctx)
+	}
 
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
 	case out.over:
 		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s printed more than the limit of %d bytes", name, MaxValue)
-	case isDeadline(ctx.Err()):
+	case isDeadline(context.Cause(ctx)):
 		return secret.Value{}, failure.New(failure.HelperTimeout, "the helper %s timed out", name)
 	case ctx.Err() != nil:
 		return secret.Value{}, context.Cause(ctx)

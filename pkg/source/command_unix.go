@@ -3,35 +3,162 @@
 package source
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// group gives cmd a process group of its own, which is killed whole, and makes
-// it the foreground group of terminal if there is one. restore takes the
-// terminal back.
-func group(cmd *exec.Cmd, terminal *os.File) (restore func()) {
+// run runs cmd in a process group of its own, which is killed whole. If there is
+// a terminal, that is the foreground group, and interrupted reports whether a
+// signal of the terminal has ended it.
+func run(cmd *exec.Cmd, terminal *Terminal) (interrupted bool, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if terminal == nil {
-		return func() {}
+		return false, cmd.Run()
 	}
-	fd := int(terminal.Fd())
-	ours, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-	if err != nil || ours != syscall.Getpgrp() {
-		return func() {} // not our terminal, or we run in its background
+	cmd.Stdin, cmd.Stderr = terminal.File, terminal.File
+	ours, err := unix.IoctlGetInt(int(terminal.File.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		return false, cmd.Run() // not our terminal
 	}
-	cmd.SysProcAttr.Foreground = true
-	cmd.SysProcAttr.Ctty = fd
-	return func() {
-		// A background process that takes the terminal is stopped by SIGTTOU
-		// unless it ignores that.
-		signal.Ignore(syscall.SIGTTOU)
-		defer signal.Reset(syscall.SIGTTOU)
-		_ = unix.IoctlSetPointerInt(fd, unix.TIOCSPGRP, ours)
+	foreground := ours == syscall.Getpgrp()
+	l := &loan{terminal: terminal, fd: int(terminal.File.Fd()), lent: foreground}
+	watcher, release, err := startWatcher()
+	if err == nil {
+		cmd.SysProcAttr.Pgid = watcher
+		cmd.Cancel = func() error { return syscall.Kill(-watcher, syscall.SIGKILL) }
 	}
+	cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = foreground, l.fd
+	err = cmd.Start()
+	started := err == nil
+	if l.group = watcher; watcher == 0 && started {
+		l.group = cmd.Process.Pid
+	}
+	// A background process that takes the terminal, or changes its settings, is
+	// stopped by SIGTTOU unless it ignores that. The helper must not inherit it.
+	signal.Ignore(syscall.SIGTTOU)
+	defer signal.Reset(syscall.SIGTTOU)
+	watched := make(chan bool, 1)
+	go func() { watched <- watcher != 0 && l.watch() }()
+	if started {
+		err = cmd.Wait()
+	}
+	l.end()
+	release()
+	interrupted = <-watched
+	if !started {
+		return false, err
+	}
+	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !interrupted && foreground && status.Signaled() && slices.Contains(ending, status.Signal()) {
+		terminal.Interrupt(status.Signal())
+		interrupted = true
+	}
+	if interrupted {
+		_ = syscall.Kill(-l.group, syscall.SIGKILL) // what the helper has left
+	}
+	return interrupted, err
+}
+
+// ending are the signals that end a helper because somebody wants all to end.
+var ending = []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP}
+
+// startWatcher starts a process that does nothing, in a group of its own. In the
+// helper's group it gets what the terminal sends there; the helper may ignore
+// that. It ends with release, and with this program.
+func startWatcher() (pid int, release func(), err error) {
+	release = func() {}
+	path, err := LookUp("cat")
+	if err != nil {
+		path = "/bin/cat" // whatever PATH is
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, release, err
+	}
+	defer null.Close()
+	in, held, err := os.Pipe()
+	if err != nil {
+		return 0, release, err
+	}
+	defer in.Close()
+	cat, err := os.StartProcess(path, []string{"cat"}, &os.ProcAttr{
+		Env: []string{}, Files: []*os.File{in, null, null}, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		held.Close()
+		return 0, release, err
+	}
+	pid = cat.Pid
+	return pid, func() {
+		held.Close()
+		_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been stopped
+	}, cat.Release()
+}
+
+// loan is the terminal while a helper has it.
+type loan struct {
+	terminal *Terminal
+	fd       int
+	group    int // the helper's, and the process of the watcher
+
+	mu   sync.Mutex
+	lent bool
+	over bool
+}
+
+// watch waits until the watcher ends, and reports whether a signal did that.
+func (l *loan) watch() (interrupted bool) {
+	for {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(l.group, &status, syscall.WUNTRACED, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil, status.Exited(), status.Signaled() && status.Signal() == syscall.SIGKILL: // by this program
+			return false
+		case status.Signaled():
+			l.terminal.Interrupt(status.Signal())
+			return true
+		case status.Stopped():
+			l.takeBack()
+			l.terminal.Stop()
+			if l.lend() {
+				_ = syscall.Kill(-l.group, syscall.SIGCONT)
+			}
+		}
+	}
+}
+
+// lend makes the helper's group the foreground group, if that is ours.
+func (l *loan) lend() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	group, err := unix.IoctlGetInt(l.fd, unix.TIOCGPGRP)
+	l.lent = !l.over && err == nil && group == syscall.Getpgrp() && unix.IoctlSetPointerInt(l.fd, unix.TIOCSPGRP, l.group) == nil
+	return l.lent
+}
+
+// takeBack makes our own group the foreground group, if the helper's was.
+func (l *loan) takeBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lent {
+		_ = unix.IoctlSetPointerInt(l.fd, unix.TIOCSPGRP, syscall.Getpgrp())
+	}
+	l.lent = false
+}
+
+// end ends the loan.
+func (l *loan) end() {
+	l.takeBack()
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
 }

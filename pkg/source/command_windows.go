@@ -1,10 +1,12 @@
 package source
 
-import (
-	"os"
-	"os/exec"
-)
+import "os/exec"
 
-// group leaves cmd as it is: Windows has no process groups to kill, so only
-// the helper itself is ended.
-func group(*exec.Cmd, *os.File) (restore func()) { return func() {} }
+// run runs cmd. Windows has no process groups to kill, so only the helper itself
+// is ended, and its console sends the signals to this program too.
+func run(cmd *exec.Cmd, terminal *Terminal) (interrupted bool, err error) {
+	if terminal != nil {
+		cmd.Stdin, cmd.Stderr = terminal.File, terminal.File
+	}
+	return false, cmd.Run()
+}

@@ -1,0 +1,192 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// helperProfile writes a helper and a profile whose password it prints, and
+// returns the profiles file and the bodies of the requests.
+func helperProfile(t *testing.T, script string) (profiles string, bodies chan string) {
+	t.Helper()
+	dir := t.TempDir()
+	helper := filepath.Join(dir, "ask")
+	if err := os.WriteFile(helper, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	environ, bodies := mpayServer(t, 0)
+	profiles = filepath.Join(dir, "profiles.toml")
+	_, base, _ := strings.Cut(environ[1], "=")
+	text := fmt.Sprintf("[mpay.default]\nbase_url = %q\nusername = \"ops\"\npassword = { command = [%q] }\n", base, helper)
+	if err := os.WriteFile(profiles, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return profiles, bodies
+}
+
+// alive reports whether a process runs whose arguments hold the text.
+func alive(text string) bool {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, line := range lines {
+		if args, err := os.ReadFile(line); err == nil && bytes.Contains(args, []byte(text)) && line != fmt.Sprintf("/proc/%d/cmdline", os.Getpid()) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestInterruptedHelper presses Ctrl-C while a helper has the terminal.
+func TestInterruptedHelper(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, script, key string
+		want              syscall.Signal
+	}{
+		{"asks", "stty -echo; printf 'PIN: ' >&2; read pin; echo x", "\x03", syscall.SIGINT},
+		{"ignores it", "trap '' INT; stty -echo; printf 'PIN: ' >&2; while :; do sleep 1; done", "\x03", syscall.SIGINT},
+		{"prints a value then", "trap 'echo " + canaries["PASSWORD"] + "; exit' INT; stty -echo; printf 'PIN: ' >&2; while :; do sleep 0.1; done", "\x03", syscall.SIGINT},
+		{"fails then", "trap 'exit 1' INT; stty -echo; printf 'PIN: ' >&2; while :; do sleep 0.1; done", "\x03", syscall.SIGINT},
+		{"leaves a process behind", "(trap '' INT HUP; exec sleep 29.5) & stty -echo; printf 'PIN: ' >&2; read pin; echo x", "\x03", syscall.SIGINT},
+		{"Ctrl-\\", "ulimit -c 0; stty -echo; printf 'PIN: ' >&2; read pin; echo x", "\x1c", syscall.SIGQUIT},
+		{"is ended by SIGTERM", "stty -echo; printf 'PIN: ' >&2; kill -TERM $$", "", syscall.SIGTERM},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			profiles, bodies := helperProfile(t, c.script)
+			tt := newTerminal(t, nil, "mpay", "--config", profiles)
+			tt.start(t)
+			tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") })
+			time.Sleep(1200 * time.Millisecond) // in which nothing else is to appear
+			start := time.Now()
+			tt.typeText(t, c.key)
+			_ = tt.cmd.Wait()
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+			status, _ := tt.cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if c.want == syscall.SIGQUIT {
+				if status.ExitStatus() != 128+int(c.want) {
+					t.Errorf("ended with %v, want exit status %d", tt.cmd.ProcessState, 128+c.want)
+				}
+			} else if !status.Signaled() || status.Signal() != c.want {
+				t.Errorf("ended with %v, want signal %v", tt.cmd.ProcessState, c.want)
+			}
+			if !tt.echo(t) {
+				t.Error("the terminal is left without echo")
+			}
+			if len(bodies) > 0 {
+				t.Error("the credentials were sent")
+			}
+			tt.until(t, "the error", func() bool {
+				return strings.HasSuffix(tt.shown(), "error\x1b[0;22m: ended by a signal (interrupted)\r\n")
+			})
+			if strings.Contains(tt.shown(), "waiting for") {
+				t.Errorf("the screen shows %q", tt.shown())
+			}
+			time.Sleep(50 * time.Millisecond)
+			if alive(filepath.Dir(profiles)) || c.name == "leaves a process behind" && alive("sleep\x0029.5") {
+				t.Error("the helper still runs")
+			}
+		})
+	}
+}
+
+// TestHelperLeavesTheTerminalAsItWas lets a helper end without echo.
+func TestHelperLeavesTheTerminalAsItWas(t *testing.T) {
+	t.Parallel()
+	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
+	tt := startOnTerminal(t, nil, "mpay", "--config", profiles)
+	tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
+	time.Sleep(1200 * time.Millisecond)
+	tt.typeText(t, canaries["PASSWORD"]+"\n")
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, tt.shown())
+	}
+	if !tt.echo(t) || tt.shown() != "PIN: " || !strings.Contains(<-bodies, canaries["PASSWORD"]) {
+		t.Errorf("echo %v, the screen shows %q", tt.echo(t), tt.shown())
+	}
+}
+
+// TestHelperTakesTooLong lets a helper that has the terminal run into the limit.
+func TestHelperTakesTooLong(t *testing.T) {
+	t.Parallel()
+	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; (trap '' HUP; sleep 30) & read pin")
+	tt := startOnTerminal(t, []string{"NO_COLOR=1"}, "mpay", "--timeout", "1s", "--config", profiles)
+	start := time.Now()
+	_ = tt.cmd.Wait()
+	tt.until(t, "the error", func() bool {
+		return tt.shown() == "PIN: tokenfetch: error: the helper ask timed out (helper_timeout)\r\n"
+	})
+	if took := time.Since(start); took > 2*time.Second || tt.cmd.ProcessState.ExitCode() != 3 || !tt.echo(t) || len(bodies) > 0 || alive(filepath.Dir(profiles)) {
+		t.Errorf("%v after %v, echo %v, %d requests", tt.cmd.ProcessState, took, tt.echo(t), len(bodies))
+	}
+}
+
+// TestHelperStopped presses Ctrl-Z while a helper has the terminal, in a shell
+// with job control, and brings both back.
+func TestHelperStopped(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("bash is not installed")
+	}
+	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
+	for _, c := range []struct{ name, line, back string }{
+		{"alone", "tokenfetch mpay --timeout 5s --config " + profiles, "fg"},
+		{"in a pipeline", "tokenfetch mpay --timeout 5s --config " + profiles + " | cat", "fg"},
+		{"in the background then", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; sleep 0.5; fg"},
+		{"in the background first", "tokenfetch mpay --timeout 5s --config " + profiles + " &", "fg"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tt := newTerminal(t, []string{"PS1=<ready>", "HISTFILE="})
+			tt.cmd.Path, tt.cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
+			tt.cmd.Env = append(tt.cmd.Env, "PATH="+builtProgram(t)+":"+os.Getenv("PATH"))
+			tt.start(t)
+			ready := 0
+			prompt := func(what string) {
+				t.Helper()
+				ready++
+				tt.until(t, what, func() bool { return strings.Count(tt.shown(), "<ready>") >= ready })
+			}
+			prompt("the shell")
+			tt.typeText(t, c.line+"\n")
+			if strings.HasSuffix(c.line, "&") {
+				time.Sleep(500 * time.Millisecond)
+				tt.typeText(t, "\n") // the shell tells of its jobs before it asks
+				prompt("the shell")
+			} else {
+				tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
+				tt.typeText(t, "\x1a")
+			}
+			prompt("the shell while the job is stopped")
+			if !tt.echo(t) {
+				t.Error("the shell's terminal is without echo")
+			}
+			if !strings.Contains(tt.shown(), "Stopped") {
+				t.Errorf("the screen shows %q", tt.shown())
+			}
+			time.Sleep(5500 * time.Millisecond) // which does not count
+			tt.typeText(t, c.back+"\n")
+			tt.until(t, "the echo turned off again", func() bool { return !tt.echo(t) })
+			time.Sleep(100 * time.Millisecond)
+			tt.typeText(t, canaries["PASSWORD"]+"\n")
+			tt.until(t, "the token", func() bool { return strings.Contains(tt.shown(), canaries["TOKEN"]) })
+			prompt("the shell at the end")
+			if body := <-bodies; !strings.Contains(body, canaries["PASSWORD"]) || leak(tt.shown(), canaries["PASSWORD"]) != "" {
+				t.Errorf("sent %q; the screen shows %q", body, tt.shown())
+			}
+			if !tt.echo(t) {
+				t.Error("the terminal is left without echo")
+			}
+			tt.typeText(t, "exit\n")
+			_ = tt.cmd.Wait()
+		})
+	}
+}

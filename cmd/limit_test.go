@@ -1,0 +1,91 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// slowStore holds the same item for every account, and takes its time.
+type slowStore time.Duration
+
+func (s slowStore) Get(context.Context, string) (secret.Value, error) {
+	time.Sleep(time.Duration(s))
+	return secret.New(canaries["PASSWORD"]), nil
+}
+
+// TestSlowKeychainForManyTokens prepares more tokens than fit into the limit of a
+// run if the time that the keychain takes counted against those that come later.
+func TestSlowKeychainForManyTokens(t *testing.T) {
+	d, err := provider.Builtin("mpay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	const profiles = 20
+	for n := range profiles {
+		fmt.Fprintf(&text, "[mpay.p%d]\nenvironment = \"production\"\nusername = \"ops\"\ncache = false\n", n)
+	}
+	path := filepath.Join(t.TempDir(), "profiles.toml")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	synctest.Test(t, func(t *testing.T) {
+		env := Env{Stdin: null, Stdout: null, Stderr: null, Keychain: slowStore(2 * time.Second), Start: time.Now()}
+		r := newRun(env)
+		r.config = path
+		for n := range profiles {
+			if _, err := r.prepare(t.Context(), ref{d, fmt.Sprintf("p%d", n)}, fetchOptions{}); err != nil {
+				t.Fatalf("profile %d, after %v: %v", n, time.Since(env.Start), err)
+			}
+		}
+		if left := r.limit.left(); left < defaultLimit-time.Second {
+			t.Errorf("%v of the limit are left", left)
+		}
+		r.unwatch()
+	})
+}
+
+func TestLimitStandsStillInAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		l := newLimit(start, 10*time.Second)
+		var over time.Duration
+		stop := l.whenOver(func() { over = time.Since(start) })
+		time.Sleep(4 * time.Second)
+		first := l.pause()
+		time.Sleep(3 * time.Second)
+		second := l.pause() // in which the first ends
+		time.Sleep(3 * time.Second)
+		first()
+		first()
+		time.Sleep(14 * time.Second)
+		if left := l.left(); left != 6*time.Second {
+			t.Errorf("%v left in a pause, want 6s", left)
+		}
+		second()
+		time.Sleep(time.Second)
+		if left := l.of(time.Minute).left(); left != 55*time.Second {
+			t.Errorf("%v of a minute are left, want 55s", left)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if want := 30 * time.Second; over != want {
+			t.Errorf("over after %v, want %v", over, want)
+		}
+		stop()
+	})
+}
