@@ -127,7 +127,7 @@ func (r *run) readCacheKey(ctx context.Context, s *profile.Source) (secret.Value
 		text, _, err := source.ReadValue(ctx, s.File, false)
 		return text, err
 	}
-	return source.Command(ctx, s.Command, credential.WithoutSecrets(r.env.Environ), nil)
+	return source.Command(ctx, s.Command, r.childEnviron(), nil)
 }
 
 // get returns the cached token, nil if there is none that this run may use.
@@ -367,9 +367,7 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err = r.cleared(removed, "cached tokens of "+f.String(), err); err != nil || !holds {
 		return err
 	}
-	findCtx, cancel := limit.context(ctx)
-	defer cancel()
-	plan, err := credential.Find(findCtx, credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ})
+	plan, err := r.find(ctx, limit, credential.Query{Definition: f.definition, Profile: f.profile, File: file})
 	if err != nil {
 		return err
 	}
@@ -419,7 +417,7 @@ func (r *run) dropTokens(ctx context.Context, limit *limit, file *profile.File, 
 
 // clearHolds lifts the holds of the account that a plan leads to.
 func (r *run) clearHolds(ctx context.Context, limit *limit, plan *credential.Plan) (removed int, err error) {
-	values, err := plan.ReadAccount(ctx, r.access(limit, plan))
+	values, err := plan.ReadAccount(ctx, r.access(limit))
 	if err != nil {
 		return 0, err
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
@@ -121,14 +120,17 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 		return err
 	}
 	prepared := make([]*prepared, len(all))
-	plans := make([]*credential.Plan, len(all))
 	for i, w := range all {
 		if prepared[i], err = r.prepare(ctx, w.ref, o); err != nil {
 			return err
 		}
-		plans[i] = prepared[i].plan
 	}
-	environ := slices.DeleteFunc(credential.WithoutSecrets(r.env.Environ, plans...), func(entry string) bool {
+	for _, p := range prepared { // now it is known what helpers must not get
+		if err := p.load(ctx); err != nil {
+			return err
+		}
+	}
+	environ := slices.DeleteFunc(r.childEnviron(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.ContainsFunc(all, func(w wanted) bool { return w.variable == name })
 	})

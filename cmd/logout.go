@@ -184,10 +184,8 @@ func (l *logout) hosts(ctx context.Context) ([]provider.Address, error) {
 
 // find finds the credentials of the profile, with the flags.
 func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
-	ctx, cancel := l.limit.context(ctx)
-	defer cancel()
-	q.Definition, q.Profile, q.File, q.Environ, q.Flags = l.ref.definition, l.ref.profile, l.file, l.run.env.Environ, l.o.fields
-	return credential.Find(ctx, q)
+	q.Definition, q.Profile, q.File, q.Flags = l.ref.definition, l.ref.profile, l.file, l.o.fields
+	return l.run.find(ctx, l.limit, q)
 }
 
 // clear removes cached tokens and holds. Trouble with it is no failure.

@@ -227,12 +227,16 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 }
 
 // WithoutSecrets returns environ without the variables that hold secrets: those
-// of every provider's secret fields, and those that the profiles of the plans name
-// as the source of one. A plan may be nil or without a profile.
+// of every provider's secret fields, those that the profiles of the plans name as
+// the source of one, and the one that cache_key of their profiles file names. A
+// plan may be without a profile.
 func WithoutSecrets(environ []string, plans ...*Plan) []string {
 	drop := map[string]bool{}
 	for _, p := range plans {
-		if p == nil || p.Profile == nil {
+		if key := p.query.File.CacheKey; key != nil && key.Env != "" {
+			drop[key.Env] = true
+		}
+		if p.Profile == nil {
 			continue
 		}
 		for _, f := range p.Definition.Fields {
