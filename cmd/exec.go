@@ -69,7 +69,7 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 			return r.exec(r.context(), all, args[dash:], o)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if cmd.ArgsLenAtDash() >= 0 {
+			if slices.Contains(r.typed(), "--") { // ArgsLenAtDash counts dashes that cobra adds here
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			return r.completeProfiles(cmd, args, word)
