@@ -41,7 +41,7 @@ func TestFormat(t *testing.T) {
 				"powershell": `$env:ACME_TOKEN = 'a''b"c\d$(e)` + "`f`'\n",
 				"header":     `Authorization: Bearer a'b"c\d$(e)` + "`f`\n",
 				"curl":       `header = "Authorization: Bearer a'b\"c\\d$(e)` + "`f`\"\n",
-				"dotenv":     "error: the token holds a single quote, which readers of .env files disagree about",
+				"dotenv":     "error: the token contains a single quote, a backslash or a dollar sign, which readers of .env files disagree about",
 
 				"github-env":    "ACME_TOKEN<<END\na'b\"c\\d$(e)`f`\nEND\n",
 				"github-output": "ACME_TOKEN<<END\na'b\"c\\d$(e)`f`\nEND\n",
