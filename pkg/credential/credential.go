@@ -433,7 +433,7 @@ func (p *Plan) place(name string) Place {
 		case value == "-":
 			place.Kind, place.Where = Stdin, "standard input"
 		default:
-			place.Kind, place.Path = File, value
+			place.Kind, place.Path, place.Where = File, value, "the file of --"+f.Flag()
 		}
 		return place
 	}

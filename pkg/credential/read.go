@@ -139,9 +139,9 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 			ctx, cancel = a.File(ctx)
 			defer cancel()
 		}
-		value, note, err := source.ReadValue(ctx, place.Path, place.trusted(a))
+		value, note, err := source.ReadNamed(ctx, place.Path, place.fileName(), place.trusted(a))
 		if note != "" && err == nil {
-			a.Note("the file " + place.Path + " " + note + "; taken because this is CI")
+			a.Note(place.fileName() + " " + note + "; taken because this is CI")
 		}
 		return value, err
 	case Helper:
@@ -154,6 +154,15 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 		return value, checkValue(value, place.Where)
 	}
 	return place.text, checkValue(place.text, place.Where)
+}
+
+// fileName names the place's file in messages. A path that a flag or variable
+// gives is not shown: a secret may stand there by mistake.
+func (place Place) fileName() string {
+	if place.level > byProfile {
+		return place.Where
+	}
+	return "the file " + place.Path
 }
 
 // trusted reports whether the place's file is taken although others could have
