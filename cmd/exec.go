@@ -96,13 +96,13 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 		if given {
 			w.variable = variable
 			if rule := output.CheckVariable(variable); rule != "" {
-				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", name, rule).
+				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", f.definition.Name, rule).
 					WithHint("choose another name, such as %s", provider.TokenVariable(f.definition.Name))
 			}
 		}
 		if slices.ContainsFunc(all, func(other wanted) bool { return other.variable == w.variable }) {
-			return nil, failure.New(failure.BadVariableName, "two tokens would fill the variable %s", w.variable).
-				WithHint("give one of them another name: NAME=%s", f)
+			return nil, failure.New(failure.BadVariableName, "two tokens would fill one variable").
+				WithHint("give one of them another name: NAME=%s", f.definition.Name)
 		}
 		all = append(all, w)
 	}

@@ -398,7 +398,9 @@ func (r *run) childEnviron() []string { return credential.WithoutSecrets(r.env.E
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
 // names must exist.
 func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, error) {
-	return r.loadProfilesWith(ctx, limit, r.note)
+	var err error
+	r.file, err = r.loadProfilesWith(ctx, limit, r.note)
+	return r.file, err
 }
 
 // loadProfilesWith is loadProfiles; note is told what was taken on trust.

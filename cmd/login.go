@@ -256,6 +256,7 @@ func (l *login) readFile(ctx context.Context) error {
 	if l.file, err = l.run.readProfiles(ctx, l.limit, path, false, l.run.note); err != nil {
 		return err
 	}
+	l.run.file = l.file
 	d := l.definition()
 	if l.old, err = l.file.Profile(d.Name, l.ref.profile, credential.ProfileFields(d)); err != nil || l.old == nil || l.o.replace {
 		return err

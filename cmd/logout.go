@@ -136,6 +136,7 @@ func (l *logout) readFile(ctx context.Context) error {
 	if l.file, err = l.run.readProfiles(ctx, l.limit, path, trusted, l.run.note); err != nil {
 		return err
 	}
+	l.run.file = l.file
 	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, credential.ProfileFields(l.ref.definition))
 	return err
 }

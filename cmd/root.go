@@ -34,6 +34,7 @@ type run struct {
 	timeout time.Duration // --timeout, 0 if not given
 
 	plans                     []*credential.Plan // of the profiles in use, see find
+	file                      *profile.File      // nil before it is read
 	provider, profile, origin string
 	outputBegun               bool
 	wraps                     bool  // the exit code is that of a command, once it runs

@@ -480,12 +480,12 @@ func TestFailures(t *testing.T) {
 		"named profile is missing": {
 			setup{profile: "cl", file: ci + "[zeepay.default]\n[mpay.x]\n", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile [zeepay.cl] in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
 		},
 		"named profile and there is none": {
 			setup{profile: "ci", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile [zeepay.ci] in DIR/profiles.toml", "run tokenfetch login zeepay/ci, or add the table [zeepay.ci] to it; tokenfetch zeepay --help shows its keys",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "run tokenfetch login zeepay/NAME, or add a table [zeepay.NAME] to it; tokenfetch zeepay --help shows its keys",
 		},
 		"field of a named profile is missing": {
 			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n"},
