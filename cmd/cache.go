@@ -126,7 +126,7 @@ func (r *run) readCacheKey(ctx context.Context, s *profile.Source) (secret.Value
 		text, _, err := source.ReadValue(ctx, s.File, false)
 		return text, err
 	}
-	return source.Command(ctx, s.Command, credential.WithoutSecrets(r.env.Environ), nil)
+	return source.Command(ctx, s.Command, r.childEnviron(), nil)
 }
 
 // get returns the cached token, nil if there is none that this run may use.
@@ -409,9 +409,7 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 
 // clearHoldsOf lifts the holds of the account of a profile.
 func (r *run) clearHoldsOf(ctx context.Context, limit *limit, f ref, file *profile.File) error {
-	findCtx, cancel := limit.context(ctx)
-	defer cancel()
-	plan, err := credential.Find(findCtx, credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ})
+	plan, err := r.find(ctx, limit, credential.Query{Definition: f.definition, Profile: f.profile, File: file})
 	if plan == nil || plan.Base.Host == "" {
 		return err
 	}
@@ -462,7 +460,7 @@ func (r *run) dropTokens(ctx context.Context, limit *limit, file *profile.File, 
 // clearHolds lifts the holds of the account that a plan leads to. It says so
 // where the account is still held back by its count of failed logins.
 func (r *run) clearHolds(ctx context.Context, limit *limit, plan *credential.Plan) (removed int, err error) {
-	values, err := plan.ReadAccount(ctx, r.access(limit, plan))
+	values, err := plan.ReadAccount(ctx, r.access(limit))
 	if err != nil {
 		return 0, err
 	}

@@ -16,6 +16,11 @@ function __tokenfetch_complete
     set -l value (string replace -- "$flag" '' "$current")
     if set -q answer[1]
         printf '%s\n' "$flag"$answer
+        # No blank behind the only candidate: fish leaves it out where there is a
+        # longer one.
+        if test (math "bitand($directive, 2)") -ne 0; and test (count $answer) -eq 1
+            printf '%s/\n' "$flag"(string split -f 1 \t -- $answer)
+        end
     else if test (math "bitand($directive, 16)") -ne 0
         printf '%s\n' "$flag"(__fish_complete_directories "$value")
     else if test (math "bitand($directive, 5)") -eq 0

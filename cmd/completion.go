@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed" // the completion scripts
+	"slices"
 	"strings"
 	"time"
 
@@ -88,19 +89,20 @@ func (r *run) needVerb(cmd *cobra.Command, hint string) error {
 // else: no keychain, no helper, no value.
 
 // profileNames returns the names of a provider's profiles. A file that cannot
-// be read completes to nothing.
+// be read completes to nothing, and so does a name that no profile can have: some
+// shells insert what they get as it is, and would run a $(command) in it.
 func (r *run) profileNames(providerName string) []string {
 	file, err := r.loadProfiles(context.Background(), newLimit(time.Now(), time.Second))
 	if err != nil {
 		return nil
 	}
-	return file.Names(providerName)
+	return slices.DeleteFunc(file.Names(providerName), func(name string) bool { return !profile.ValidName(name) })
 }
 
 // completeRefs completes the first word: PROVIDER/PROFILE. The providers
 // themselves are commands, which cobra completes; a profile that they use
 // without its name is shown only behind a slash.
-func (r *run) completeRefs(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 || word == "" {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -116,20 +118,39 @@ func (r *run) completeRefs(_ *cobra.Command, args []string, word string) ([]stri
 			}
 		}
 	}
-	return refs, cobra.ShellCompDirectiveNoFileComp
+	if slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool {
+		return strings.HasPrefix(c.Name(), word) && !slices.Contains(provider.Names(), c.Name())
+	}) {
+		return refs, cobra.ShellCompDirectiveNoFileComp
+	}
+	return refs, afterRef(word)
+}
+
+// afterRef is what comes behind a completed PROVIDER[/PROFILE]: no blank behind a
+// bare provider, so that /PROFILE can follow.
+func afterRef(word string) cobra.ShellCompDirective {
+	if strings.Contains(word, "/") {
+		return cobra.ShellCompDirectiveNoFileComp
+	}
+	return cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // completeProfiles completes an argument that is PROVIDER[/PROFILE], with the
 // profiles of the file.
-func (r *run) completeProfiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (r *run) completeProfiles(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	var refs []string
-	for _, name := range provider.Names() {
-		refs = append(refs, cobra.CompletionWithDesc(name, provider.Title(name)))
-		for _, profileName := range r.profileNames(name) {
-			refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+provider.Title(name)))
+	add := func(ref, description string) {
+		if strings.HasPrefix(ref, word) {
+			refs = append(refs, cobra.CompletionWithDesc(ref, description))
 		}
 	}
-	return refs, cobra.ShellCompDirectiveNoFileComp
+	for _, name := range provider.Names() {
+		add(name, provider.Title(name))
+		for _, profileName := range r.profileNames(name) {
+			add(name+"/"+profileName, "profile of "+provider.Title(name))
+		}
+	}
+	return refs, afterRef(word)
 }
 
 // completeOneProfile is completeProfiles for a command that takes one.

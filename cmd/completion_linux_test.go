@@ -20,7 +20,9 @@ var completionCases = []struct {
 	candidates  []string
 }{
 	{typed: "tokenfetch emu", line: "tokenfetch emulator "},
-	{typed: "tokenfetch enk", line: "tokenfetch enkash "},
+	{typed: "tokenfetch enk", line: "tokenfetch enkash"}, // a profile may follow
+	{typed: "tokenfetch login enk", line: "tokenfetch login enkash"},
+	{typed: "tokenfetch exec A=mpay enk", line: "tokenfetch exec A=mpay enkash"},
 	{typed: "tokenfetch mpay/", line: "tokenfetch mpay/ci "},
 	{typed: "tokenfetch zeepay", candidates: []string{
 		"zeepay\tfetch a token from Zeepay", "zeepay/ci\tprofile of Zeepay", "zeepay/sandbox\tprofile of Zeepay",
@@ -31,6 +33,11 @@ var completionCases = []struct {
 	{typed: "tokenfetch zeepay/ci --client-i", line: "tokenfetch zeepay/ci --client-id "},
 	{typed: "tokenfetch -v zeepay --no", line: "tokenfetch -v zeepay --no-cache "},
 	{typed: "tokenfetch zeepay -p s", line: "tokenfetch zeepay -p sandbox "},
+	{typed: "tokenfetch status zeepay/s", line: "tokenfetch status zeepay/sandbox "},
+	// No name is inserted that a shell would run.
+	{typed: "tokenfetch zeepay -p q", line: "tokenfetch zeepay -p q"},
+	{typed: "tokenfetch zeepay/q", line: "tokenfetch zeepay/q"},
+	{typed: "tokenfetch status fincode/", line: "tokenfetch status fincode/"},
 	{typed: "tokenfetch zeepay --output js", line: "tokenfetch zeepay --output json "},
 	{typed: "tokenfetch zeepay --output=js", line: "tokenfetch zeepay --output=json "},
 	{typed: "tokenfetch zeepay -e s", line: "tokenfetch zeepay -e sandbox "},
@@ -59,8 +66,14 @@ username = { command = ["touch", "ran"] }
 password = "pW7xQ2zL9kVb3"
 [zeepay.sandbox]
 username = "ops@example.com"
+[zeepay."q$(touch ran)"]
+username = "ops@example.com"
 [mpay.ci]
 username = "ops"
+[fincode."$(touch ran)"]
+[fincode."a|touch ran"]
+[fincode."; touch ran"]
+[fincode."UPPER"]
 `
 
 // TestCompletion presses the Tab key in the real shells: where the packages put
@@ -142,8 +155,11 @@ func TestCompletion(t *testing.T) {
 					want = []string{word}
 				}
 				got := fishCandidates(t, home, load, c.typed)
-				if c.line == c.typed {
+				switch {
+				case c.line == c.typed:
 					want = nil
+				case c.line != "" && !strings.HasSuffix(c.line, " "):
+					want = append(want, want[0]+"/") // which keeps fish from adding a space
 				}
 				if c.candidates == nil { // these have a description at times
 					for i := range got {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
@@ -70,7 +69,7 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 			return r.exec(r.context(), all, args[dash:], o)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if cmd.ArgsLenAtDash() >= 0 {
+			if slices.Contains(r.typed(), "--") { // ArgsLenAtDash counts dashes that cobra adds here
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			return r.completeProfiles(cmd, args, word)
@@ -97,13 +96,13 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 		if given {
 			w.variable = variable
 			if rule := output.CheckVariable(variable); rule != "" {
-				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", name, rule).
+				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", f.definition.Name, rule).
 					WithHint("choose another name, such as %s", provider.TokenVariable(f.definition.Name))
 			}
 		}
 		if slices.ContainsFunc(all, func(other wanted) bool { return other.variable == w.variable }) {
-			return nil, failure.New(failure.BadVariableName, "two tokens would fill the variable %s", w.variable).
-				WithHint("give one of them another name: NAME=%s", f)
+			return nil, failure.New(failure.BadVariableName, "two tokens would fill one variable").
+				WithHint("give one of them another name: NAME=%s", f.definition.Name)
 		}
 		all = append(all, w)
 	}
@@ -121,14 +120,17 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 		return err
 	}
 	prepared := make([]*prepared, len(all))
-	plans := make([]*credential.Plan, len(all))
 	for i, w := range all {
 		if prepared[i], err = r.prepare(ctx, w.ref, o); err != nil {
 			return err
 		}
-		plans[i] = prepared[i].plan
 	}
-	environ := slices.DeleteFunc(credential.WithoutSecrets(r.env.Environ, plans...), func(entry string) bool {
+	for _, p := range prepared { // now it is known what helpers must not get
+		if err := p.load(ctx); err != nil {
+			return err
+		}
+	}
+	environ := slices.DeleteFunc(r.childEnviron(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.ContainsFunc(all, func(w wanted) bool { return w.variable == name })
 	})

@@ -138,7 +138,7 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Message:   r.console.safe(e.Message, maxLine),
 		Hint:      r.lineOrNull(strings.ReplaceAll(e.Hint, "\n", "; ")),
 		Provider:  r.orNull(r.provider),
-		Profile:   r.orNull(r.profile),
+		Profile:   r.orNull(r.knownProfile()),
 		Origin:    r.orNull(r.origin),
 		Sent:      e.Sent,
 		Attempts:  e.Attempts,

@@ -192,7 +192,10 @@ func (r *run) fetch(ctx context.Context, f ref, o fetchOptions) error {
 		return err
 	}
 	p, err := r.prepare(ctx, f, o)
-	if err != nil || o.dryRun {
+	if err != nil {
+		return err
+	}
+	if err := p.load(ctx); err != nil || o.dryRun {
 		return err
 	}
 	result, err := p.fetch(ctx)
@@ -209,60 +212,69 @@ func (r *run) fetch(ctx context.Context, f ref, o fetchOptions) error {
 	return deliver(data)
 }
 
-// prepared is a token that only has to be fetched: everything that takes is at
-// hand, and nothing has been sent.
+// prepared is a token that is to be fetched. Once it is loaded, everything that
+// takes is at hand, and nothing has been sent.
 type prepared struct {
 	run     *run
 	ref     ref
 	options fetchOptions
+	limit   *limit
+	file    *profile.File
 	plan    *credential.Plan // nil for the emulator
 	call    *call
 	tokens  *tokenCache
 	cached  *token.Token // nil if it must be fetched
 }
 
-// prepare finds everything that a fetch needs. With --dry-run it shows that
-// instead.
-func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, error) {
+// prepare finds where everything that a fetch needs comes from. It runs no helper.
+func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (p *prepared, err error) {
 	r.about(f)
 	if lifetime, fixed := f.definition.FixedLifetime(); fixed && lifetime < o.minTTL {
 		return nil, shortLifetime()
 	}
-	p := &prepared{run: r, ref: f, options: o}
+	p = &prepared{run: r, ref: f, options: o}
 	if o.emulator {
 		return p, nil
 	}
-	file, err := r.loadProfiles(ctx, r.limit)
-	if err != nil {
+	if p.file, err = r.loadProfiles(ctx, r.limit); err != nil {
 		return nil, err
 	}
-	plan, err := r.findCredentials(ctx, r.limit, file, f, o)
-	if err != nil {
+	if p.plan, err = r.findCredentials(ctx, r.limit, p.file, f, o); err != nil {
 		return nil, err
 	}
-	p.plan = plan
-	limit := r.limitOf(plan)
-	if o.dryRun {
+	p.limit = r.limitOf(p.plan)
+	return p, nil
+}
+
+// load gets everything that a fetch needs. With --dry-run it shows that instead.
+func (p *prepared) load(ctx context.Context) error {
+	r, plan := p.run, p.plan
+	if p.options.emulator {
+		return nil
+	}
+	r.about(p.ref)
+	r.origin = plan.Base.Origin()
+	if p.options.dryRun {
 		r.showPlan(plan)
-		return p, nil
+		return nil
 	}
-	access := r.access(limit, plan)
+	access := r.access(p.limit)
 	values, err := plan.ReadNear(ctx, access)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if p.tokens, err = r.openTokens(ctx, limit, file, plan, values, o); err != nil {
-		return nil, err
+	if p.tokens, err = r.openTokens(ctx, p.limit, p.file, plan, values, p.options); err != nil {
+		return err
 	}
 	if p.cached = p.tokens.get(); p.cached != nil {
 		r.console.info("token from the cache")
-		return p, nil
+		return nil
 	}
 	for _, place := range plan.Places {
 		r.console.info("%s from %s", place.Field.Name, place.Where)
 	}
-	p.call, err = r.newCall(ctx, limit, plan, access, values, o.caFile)
-	return p, err
+	p.call, err = r.newCall(ctx, p.limit, plan, access, values, p.options.caFile)
+	return err
 }
 
 // newCall gets what a request still lacks: the certificates to trust, and the
@@ -367,13 +379,10 @@ func (r *run) fetchEmulated(ctx context.Context, d *provider.Definition, o fetch
 
 // findCredentials decides where each field comes from.
 func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.File, f ref, o fetchOptions) (*credential.Plan, error) {
-	ctx, cancel := limit.context(ctx)
-	defer cancel()
-	plan, err := credential.Find(ctx, credential.Query{
+	plan, err := r.find(ctx, limit, credential.Query{
 		Definition:  f.definition,
 		Profile:     f.profile,
 		File:        file,
-		Environ:     r.env.Environ,
 		Environment: o.environment,
 		BaseURL:     o.baseURL,
 		Flags:       o.fields,
@@ -384,10 +393,27 @@ func (r *run) findCredentials(ctx context.Context, limit *limit, file *profile.F
 	return plan, err
 }
 
+// find finds credentials. From then on the programs that the run starts do not get
+// the variables that give secrets of the profile, see childEnviron.
+func (r *run) find(ctx context.Context, limit *limit, q credential.Query) (*credential.Plan, error) {
+	ctx, cancel := limit.context(ctx)
+	defer cancel()
+	q.Environ = r.env.Environ
+	plan, err := credential.Find(ctx, q)
+	r.plans = append(r.plans, plan)
+	return plan, err
+}
+
+// childEnviron is the environment of the programs that the run starts: its own
+// without the secrets in it.
+func (r *run) childEnviron() []string { return credential.WithoutSecrets(r.env.Environ, r.plans...) }
+
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
 // names must exist.
 func (r *run) loadProfiles(ctx context.Context, limit *limit) (*profile.File, error) {
-	return r.loadProfilesWith(ctx, limit, r.note)
+	var err error
+	r.file, err = r.loadProfilesWith(ctx, limit, r.note)
+	return r.file, err
 }
 
 // loadProfilesWith is loadProfiles; note is told what was taken on trust.
@@ -466,11 +492,11 @@ func (r *run) loadRoots(ctx context.Context, limit *limit, plan *credential.Plan
 }
 
 // access reaches the places values come from, each within its time limit.
-func (r *run) access(limit *limit, plan *credential.Plan) credential.Access {
+func (r *run) access(limit *limit) credential.Access {
 	return credential.Access{
 		Stdin: func(ctx context.Context) (secret.Value, error) { return r.readStdin(ctx, limit) },
 		Helper: func(ctx context.Context, argv []string) (secret.Value, error) {
-			return r.runHelper(ctx, limit, plan, argv)
+			return r.runHelper(ctx, limit, argv)
 		},
 		File:     limit.context,
 		Keychain: &limitedStore{r, r.keychain(limit), limit},
@@ -587,20 +613,18 @@ func (t *typed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// runHelper runs a helper command. It gets this program's environment without
-// the secrets in it.
-func (r *run) runHelper(ctx context.Context, limit *limit, plan *credential.Plan, argv []string) (secret.Value, error) {
+// runHelper runs a helper command.
+func (r *run) runHelper(ctx context.Context, limit *limit, argv []string) (secret.Value, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer limit.whenOver(func() { cancel(context.DeadlineExceeded) })()
-	environ := credential.WithoutSecrets(r.env.Environ, plan)
 	if !isTerminal(r.env.Stdin) {
 		defer r.console.waiting("the helper " + filepath.Base(argv[0]))()
-		return source.Command(ctx, argv, environ, nil)
+		return source.Command(ctx, argv, r.childEnviron(), nil)
 	}
 	lent, end := r.lendTerminal(limit)
 	defer end()
-	return source.Command(ctx, argv, environ, lent)
+	return source.Command(ctx, argv, r.childEnviron(), lent)
 }
 
 // send makes the request.

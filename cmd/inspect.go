@@ -151,7 +151,7 @@ func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 	} else {
 		s.plan = i.survey(ctx, f)
 	}
-	access := i.run.access(i.limit, s.plan)
+	access := i.run.access(i.limit)
 	access.Keychain = i.store
 	values := s.plan.Inspect(ctx, access)
 	s.problems = s.plan.Problems()

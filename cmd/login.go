@@ -258,6 +258,7 @@ func (l *login) readFile(ctx context.Context) error {
 	if l.file, err = l.run.readProfiles(ctx, l.limit, path, false, l.run.note); err != nil {
 		return err
 	}
+	l.run.file = l.file
 	d := l.definition()
 	if l.old, err = l.file.Profile(d.Name, l.ref.profile, credential.ProfileFields(d)); err != nil || l.old == nil || l.o.replace {
 		return err
@@ -357,7 +358,7 @@ func (l *login) makePlan(ctx context.Context) (err error) {
 	if l.next, err = l.edited(l.file); err != nil {
 		return err
 	}
-	l.query = credential.Query{Definition: l.definition(), Profile: l.ref.profile, File: l.next, Environ: l.run.env.Environ, Alone: true}
+	l.query = credential.Query{Definition: l.definition(), Profile: l.ref.profile, File: l.next, Alone: true}
 	if l.old != nil && l.old.Environment == "" && l.old.BaseURL == "" && len(l.settings) == 0 && l.ref.profile == profile.Default {
 		l.query.Alone = false // a variable may say which host it is
 	}
@@ -377,9 +378,7 @@ func (l *login) makePlan(ctx context.Context) (err error) {
 }
 
 func (l *login) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
-	ctx, cancel := l.limit.context(ctx)
-	defer cancel()
-	return credential.Find(ctx, q)
+	return l.run.find(ctx, l.limit, q)
 }
 
 // edited is a profiles file with the settings of this run.
@@ -468,7 +467,7 @@ func (l *login) fetch(ctx context.Context) error {
 		return err
 	}
 	limit := l.run.limitOf(plan)
-	access := l.run.access(limit, plan)
+	access := l.run.access(limit)
 	values, err := plan.ReadNear(ctx, access)
 	if err != nil {
 		return err

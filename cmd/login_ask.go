@@ -252,7 +252,7 @@ func (l *login) readSecrets(ctx context.Context) error {
 		if !given {
 			continue
 		}
-		value, err := l.readFlag(ctx, path)
+		value, err := l.readFlag(ctx, s.Flag(), path)
 		if err != nil {
 			return err
 		}
@@ -290,15 +290,16 @@ func (l *login) take(s *secretField, value secret.Value) {
 }
 
 // readFlag reads a secret from the file that a flag names.
-func (l *login) readFlag(ctx context.Context, path string) (secret.Value, error) {
+func (l *login) readFlag(ctx context.Context, flag, path string) (secret.Value, error) {
 	if path == "-" {
 		return l.run.readStdin(ctx, l.limit)
 	}
 	ctx, cancel := l.limit.context(ctx)
 	defer cancel()
-	value, note, err := source.ReadValue(ctx, path, l.run.env.ci())
+	name := "the file of --" + flag
+	value, note, err := source.ReadNamed(ctx, path, name, l.run.env.ci())
 	if note != "" && err == nil {
-		l.run.console.info("the file %s %s; taken because this is CI", path, note)
+		l.run.console.info("%s %s; taken because this is CI", name, note)
 	}
 	return value, err
 }

@@ -136,6 +136,7 @@ func (l *logout) readFile(ctx context.Context) error {
 	if l.file, err = l.run.readProfiles(ctx, l.limit, path, trusted, l.run.note); err != nil {
 		return err
 	}
+	l.run.file = l.file
 	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, credential.ProfileFields(l.ref.definition))
 	return err
 }
@@ -184,10 +185,8 @@ func (l *logout) hosts(ctx context.Context) ([]provider.Address, error) {
 
 // find finds the credentials of the profile, with the flags.
 func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
-	ctx, cancel := l.limit.context(ctx)
-	defer cancel()
-	q.Definition, q.Profile, q.File, q.Environ, q.Flags = l.ref.definition, l.ref.profile, l.file, l.run.env.Environ, l.o.fields
-	return credential.Find(ctx, q)
+	q.Definition, q.Profile, q.File, q.Flags = l.ref.definition, l.ref.profile, l.file, l.o.fields
+	return l.run.find(ctx, l.limit, q)
 }
 
 // clear removes cached tokens and holds. Trouble with it is no failure.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -43,6 +44,15 @@ func (r *run) parseRef(text string) (ref, error) {
 
 // about makes a failure from here on one of this profile.
 func (r *run) about(f ref) { r.provider, r.profile, r.origin = f.definition.Name, f.profile, "" }
+
+// knownProfile is the profile of a failure, "" where it does not exist: what was
+// given for its name may be a secret.
+func (r *run) knownProfile() string {
+	if r.profile == profile.Default || r.file != nil && slices.Contains(r.file.Names(r.provider), r.profile) {
+		return r.profile
+	}
+	return ""
+}
 
 // unnamedProfile is the profile where nobody names one: $TOKENFETCH_PROFILE, or
 // the default.

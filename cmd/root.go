@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
@@ -38,6 +39,8 @@ type run struct {
 	config  string        // --config
 	timeout time.Duration // --timeout, 0 if not given
 
+	plans                     []*credential.Plan // of the profiles in use, see find
+	file                      *profile.File      // nil before it is read
 	provider, profile, origin string
 	outputBegun               bool
 	wraps                     bool  // the exit code is that of a command, once it runs

@@ -112,6 +112,9 @@ func (r *run) notReady(s *profileState) error {
 		r.origin = s.plan.Base.Origin()
 	}
 	problem := r.explain(s.problems[0])
+	if r.knownProfile() == "" {
+		return problem
+	}
 	if problem.Hint == "" {
 		problem.Hint = "mend that, then run tokenfetch status " + s.ref.String()
 	}

@@ -95,8 +95,8 @@ func TestUnreadable(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"CRD-19 a secret file", []string{"--password-file", file}, "cannot read the file " + file + ": permission denied (file_unreadable)"},
-		{"CRD-19 below a closed directory", []string{"--password-file", dir + "/closed/file"}, "/closed/file: permission denied (file_unreadable)"},
+		{"CRD-19 a secret file", []string{"--password-file", file}, "cannot read the file of --password-file: permission denied (file_unreadable)"},
+		{"CRD-19 below a closed directory", []string{"--password-file", dir + "/closed/file"}, "cannot read the file of --password-file: permission denied (file_unreadable)"},
 		{"PRM-10 the profiles file", []string{"--config", file}, "cannot read the file " + file + ": permission denied (profiles_unreadable)"},
 		{"PRM-10 the directory of the profiles file", []string{"--config", dir + "/closed/file"}, "/closed/file: permission denied (profiles_unreadable)"},
 		{"PRM-10 certificates", []string{"--ca-file", file}, "permission denied (ca_file_invalid)"},

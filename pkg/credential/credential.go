@@ -212,14 +212,6 @@ func (q *Query) variable(name string) (value string, found bool, err error) {
 	return value, found, nil
 }
 
-// ref names the profile as an argument does.
-func (q *Query) ref() string {
-	if q.named() {
-		return q.Definition.Name + "/" + q.Profile
-	}
-	return q.Definition.Name
-}
-
 // EmptyHint is what to do about a variable that is set but empty. In a job of
 // GitHub Actions it says why: what does not exist there is an empty text.
 func EmptyHint(lookup func(string) (string, bool)) string {
@@ -243,12 +235,15 @@ func (q *Query) fileName() string {
 	return q.File.Path
 }
 
+// noProfile is the failure of a named profile that does not exist. The name is not
+// repeated: it may be a secret, as in -p PASSWORD.
 func (q *Query) noProfile() error {
-	e := failure.New(failure.ProfileNotFound, "there is no profile %s in %s", q.table(), q.fileName())
-	if names := q.File.Names(q.Definition.Name); len(names) > 0 {
-		return e.WithHint("its profiles of %s are: %s", q.Definition.Name, strings.Join(names, ", "))
+	name := q.Definition.Name
+	e := failure.New(failure.ProfileNotFound, "there is no profile of that name for %s in %s", name, q.fileName())
+	if names := q.File.Names(name); len(names) > 0 {
+		return e.WithHint("its profiles of %s are: %s", name, strings.Join(names, ", "))
 	}
-	return e.WithHint("run tokenfetch login %s, or add the table %s to it; tokenfetch %s --help shows its keys", q.ref(), q.table(), q.Definition.Name)
+	return e.WithHint("run tokenfetch login %s/NAME, or add a table [%s.NAME] to it; tokenfetch %s --help shows its keys", name, name, name)
 }
 
 // findHost chooses the environment or base address: flag, variable, profile,
@@ -433,7 +428,7 @@ func (p *Plan) place(name string) Place {
 		case value == "-":
 			place.Kind, place.Where = Stdin, "standard input"
 		default:
-			place.Kind, place.Path = File, value
+			place.Kind, place.Path, place.Where = File, value, "the file of --"+f.Flag()
 		}
 		return place
 	}

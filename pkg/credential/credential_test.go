@@ -187,7 +187,7 @@ func TestPrecedence(t *testing.T) {
 	const username = "username = "
 	tests := map[string][]source{
 		"password": {
-			{level: "flag", flag: "DIR/by-flag", value: "by-flag", where: "the flag --password-file"},
+			{level: "flag", flag: "DIR/by-flag", value: "by-flag", where: "the file of --password-file"},
 			{level: "flag", flag: "-", value: "by-stdin", where: "standard input"},
 			{level: "variable", variable: "TOKENFETCH_ZEEPAY_PASSWORD=by-variable", value: "by-variable", where: "TOKENFETCH_ZEEPAY_PASSWORD"},
 			{level: "variable", variable: "TOKENFETCH_ZEEPAY_PASSWORD_FILE=DIR/by-file", value: "by-file", where: "the file of TOKENFETCH_ZEEPAY_PASSWORD_FILE"},
@@ -447,7 +447,7 @@ func TestFailures(t *testing.T) {
 		"flag names no file": {
 			setup{environ: full(), flags: map[string]string{"password-file": "none/x"}},
 			failure.FileNotFound,
-			"the file none/x does not exist", "",
+			"the file of --password-file does not exist", "give the path of a file that holds the value, not the value itself",
 		},
 		"named variable is not set": {
 			setup{environ: zeepay("PASSWORD"), file: "[zeepay.default]\npassword = { env = \"ZP_PASSWORD\" }\n"},
@@ -480,12 +480,12 @@ func TestFailures(t *testing.T) {
 		"named profile is missing": {
 			setup{profile: "cl", file: ci + "[zeepay.default]\n[mpay.x]\n", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile [zeepay.cl] in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
 		},
 		"named profile and there is none": {
 			setup{profile: "ci", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile [zeepay.ci] in DIR/profiles.toml", "run tokenfetch login zeepay/ci, or add the table [zeepay.ci] to it; tokenfetch zeepay --help shows its keys",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "run tokenfetch login zeepay/NAME, or add a table [zeepay.NAME] to it; tokenfetch zeepay --help shows its keys",
 		},
 		"field of a named profile is missing": {
 			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n"},
@@ -926,16 +926,16 @@ func TestFilesOnTrust(t *testing.T) {
 		flags   map[string]string
 		environ []string
 		file    string
-		fine    bool
+		called  string // in the note; its path is not shown
 	}{
-		"flag":     {map[string]string{"password-file": "DIR/loose"}, nil, "", true},
-		"variable": {nil, []string{"TOKENFETCH_ZEEPAY_PASSWORD_FILE=DIR/loose"}, "", true},
-		"profile":  {nil, nil, "[zeepay.default]\npassword = { file = \"loose\" }\n", false},
+		"flag":     {map[string]string{"password-file": "DIR/loose"}, nil, "", "the file of --password-file"},
+		"variable": {nil, []string{"TOKENFETCH_ZEEPAY_PASSWORD_FILE=DIR/loose"}, "", "the file of TOKENFETCH_ZEEPAY_PASSWORD_FILE"},
+		"profile":  {nil, nil, "[zeepay.default]\npassword = { file = \"loose\" }\n", ""},
 	} {
 		for _, trusted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, trusted %v", name, trusted), func(t *testing.T) {
 				w := setup{provider: "zeepay", file: test.file, environ: zeepay("PASSWORD"), flags: map[string]string{}}.build(t)
-				path := w.write("loose", canary, 0o666)
+				w.write("loose", canary, 0o666)
 				for flag, value := range test.flags {
 					w.flags[flag] = strings.ReplaceAll(value, "DIR", w.dir)
 				}
@@ -950,13 +950,13 @@ func TestFilesOnTrust(t *testing.T) {
 				a := w.access()
 				a.Trusted, a.Note = trusted, func(note string) { notes = append(notes, note) }
 				values, err := readAll(t.Context(), plan, a)
-				if !test.fine || !trusted {
+				if test.called == "" || !trusted {
 					if e := failed(t, err); e.Code != failure.FilePermissions || len(notes) > 0 {
 						t.Errorf("%+v, notes %q", e, notes)
 					}
 					return
 				}
-				want := []string{"the file " + path + " can be written by others (mode 0666); taken because this is CI"}
+				want := []string{test.called + " can be written by others (mode 0666); taken because this is CI"}
 				if diff := cmp.Diff(want, notes); err != nil || diff != "" || values["password"].Reveal() != canary {
 					t.Errorf("%v, notes (-want +got):\n%s", err, diff)
 				}

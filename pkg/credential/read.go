@@ -160,9 +160,9 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 			ctx, cancel = a.File(ctx)
 			defer cancel()
 		}
-		value, note, err := source.ReadValue(ctx, place.Path, place.trusted(a))
+		value, note, err := source.ReadNamed(ctx, place.Path, place.fileName(), place.trusted(a))
 		if note != "" && err == nil {
-			a.Note("the file " + place.Path + " " + note + "; taken because this is CI")
+			a.Note(place.fileName() + " " + note + "; taken because this is CI")
 		}
 		return value, err
 	case Helper:
@@ -175,6 +175,15 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 		return value, checkValue(value, place.Where)
 	}
 	return place.text, checkValue(place.text, place.Where)
+}
+
+// fileName names the place's file in messages. A path that a flag or variable
+// gives is not shown: a secret may stand there by mistake.
+func (place Place) fileName() string {
+	if place.level > byProfile {
+		return place.Where
+	}
+	return "the file " + place.Path
 }
 
 // trusted reports whether the place's file is taken although others could have
@@ -251,12 +260,16 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 }
 
 // WithoutSecrets returns environ without the variables that hold secrets: those
-// of every provider's secret fields, and those that the profiles of the plans name
-// as the source of one. A plan may be nil or without a profile.
+// of every provider's secret fields, those that the profiles of the plans name as
+// the source of one, and the one that cache_key of their profiles file names. A
+// plan may be without a profile.
 func WithoutSecrets(environ []string, plans ...*Plan) []string {
 	drop := map[string]bool{}
 	for _, p := range plans {
-		if p == nil || p.Profile == nil {
+		if key := p.query.File.CacheKey; key != nil && key.Env != "" {
+			drop[key.Env] = true
+		}
+		if p.Profile == nil {
 			continue
 		}
 		for _, f := range p.Definition.Fields {

@@ -154,7 +154,7 @@ func FuzzQuoteDotenv(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		text = visible(text)
 		quoted, err := quoteDotenv(text)
-		if (err != nil) != strings.Contains(text, "'") {
+		if (err != nil) != strings.ContainsAny(text, `'\$`) {
 			t.Fatalf("%q: %q, %v", text, quoted, err)
 		}
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -168,51 +167,4 @@ func JSONLine(v any) []byte {
 		}
 	}
 	return append(out, '\n')
-}
-
-// VariablePattern is what the name of a variable looks like.
-const VariablePattern = `[A-Za-z_][A-Za-z0-9_]*`
-
-// CheckVariable returns the rule that name breaks as the variable for a token,
-// or "". Names that change how programs run are refused, and names that a
-// shell does not keep as text.
-func CheckVariable(name string) string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
-	if name == "" || len(name) > 128 || strings.Trim(name[:1], letters) != "" || strings.Trim(name, letters+"0123456789") != "" {
-		return "must match " + VariablePattern
-	}
-	up := strings.ToUpper(name)
-	for _, prefix := range []string{"LD_", "DYLD_", "GITHUB_", "RUNNER_", "TOKENFETCH_", "BASH_", "GIT_", "FISH_"} {
-		if strings.HasPrefix(up, prefix) {
-			return "must not begin with " + prefix
-		}
-	}
-	if slices.Contains(dangerous, up) {
-		return "must not be a variable that changes how programs run"
-	}
-	if slices.Contains(interpreted, up) {
-		return "must not be a variable that a shell interprets"
-	}
-	return ""
-}
-
-var dangerous = []string{
-	"PATH", "IFS", "ENV", "BASHOPTS", "SHELLOPTS", "CDPATH", "PS0", "PS1", "PS2", "PS3", "PS4", "PROMPT_COMMAND", "ZDOTDIR", "FPATH",
-	"HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "TMPDIR", "TMP", "TEMP", "TERM", "EDITOR", "VISUAL", "PAGER", "BROWSER", "CI",
-	"NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "PERL5LIB", "PERL5OPT", "PERL5DB",
-	"RUBYLIB", "RUBYOPT", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH", "GODEBUG", "GOTRACEBACK", "GOFLAGS", "GOPROXY",
-	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "CURL_HOME", "CURL_CA_BUNDLE",
-	"PATHEXT", "COMSPEC", "SYSTEMROOT", "WINDIR", "APPDATA", "PSMODULEPATH", "DBUS_SESSION_BUS_ADDRESS", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
-	"EUID", "UID", "PPID", "GROUPS", "_",
-	"PROMPT", "PROMPT2", "PROMPT3", "PROMPT4", "RPROMPT", "RPROMPT2", "RPS1", "RPS2", "SPROMPT", "NULLCMD", "READNULLCMD", "MAILPATH",
-}
-
-// interpreted are variables that some shell takes for a number or for its own:
-// bash evaluates what is assigned to the first ones as arithmetic, so that the
-// token a[$(id)] would run id; others silently turn a token into something else.
-var interpreted = []string{
-	"RANDOM", "SRANDOM", "HISTCMD", "OPTIND",
-	"ARGC", "BASHPID", "COLUMNS", "DIRSTACK", "EGID", "EPOCHREALTIME", "EPOCHSECONDS", "ERRNO", "FUNCNAME", "FUNCNEST", "GID", "HISTCHARS",
-	"HISTSIZE", "KEYBOARD_HACK", "KEYTIMEOUT", "LINENO", "LINES", "LISTMAX", "MAILCHECK", "PIPESTATUS", "SAVEHIST", "SECONDS", "SHLVL",
-	"TMOUT", "TRY_BLOCK_ERROR", "TRY_BLOCK_INTERRUPT", "TTYIDLE", "USERNAME",
 }

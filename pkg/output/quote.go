@@ -31,17 +31,19 @@ func quoteCurl(text string) string {
 
 // errDotenv is the failure of a text that no two readers of .env files would
 // take for the same.
-var errDotenv = errors.New("the token holds a single quote, which readers of .env files disagree about")
+var errDotenv = errors.New("the token contains a single quote, a backslash or a dollar sign, which readers of .env files disagree about")
 
 // quoteDotenv quotes for a .env file. Its readers agree on little: plain letters
 // need no quotes, which some (docker run --env-file) would take for a part of
-// the value, and anything else is literal between single quotes.
+// the value, and most else is literal between single quotes. There a backslash
+// is an escape for some (a final one takes the quote with it), and python-dotenv
+// replaces ${NAME}.
 func quoteDotenv(text string) (string, error) {
 	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._+/=:,@%"
 	switch {
 	case strings.Trim(text, plain) == "":
 		return text, nil
-	case strings.Contains(text, "'"):
+	case strings.ContainsAny(text, `'\$`):
 		return "", errDotenv
 	}
 	return "'" + text + "'", nil

@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -141,7 +142,7 @@ func TestDotenv(t *testing.T) {
 	var want []string
 	for _, text := range tokens() {
 		value, err := quoteDotenv(text)
-		if strings.Contains(text, "'") {
+		if strings.ContainsAny(text, `'\$`) {
 			if err == nil {
 				t.Errorf("%q is written as %s", text, value)
 			}
@@ -164,6 +165,53 @@ func TestDotenv(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameTokens(t, strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), want)
+}
+
+// TestDotenvReaders gives the whole file to programs that read such files. Each
+// prints what it has read as JSON.
+func TestDotenvReaders(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"direnv":  {"dotenv", "json", "variables.env"},
+		"node":    {"--env-file=variables.env", "-p", "JSON.stringify(process.env)"},
+		"python3": {"-c", "import dotenv, json; print(json.dumps(dotenv.dotenv_values('variables.env')))"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			needs(t, name)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if name == "python3" && command(ctx, t, name, "-c", "import dotenv").Run() != nil {
+				t.Skip("python-dotenv is not installed")
+			}
+			var file strings.Builder
+			want := map[string]string{}
+			for i, text := range tokens() {
+				if value, err := quoteDotenv(text); err == nil {
+					variable := fmt.Sprintf("T%d", i)
+					want[variable] = text
+					file.WriteString(variable + "=" + value + "\n")
+				}
+			}
+			c := command(ctx, t, name, args...)
+			if err := os.WriteFile(filepath.Join(c.Dir, "variables.env"), []byte(file.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := c.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatal(err)
+			}
+			for variable, text := range want {
+				if got[variable] != text {
+					t.Errorf("%.80q came back as %.80q", text, got[variable])
+				}
+			}
+		})
+	}
 }
 
 func sameTokens(t *testing.T, got, want []string) {

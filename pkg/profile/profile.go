@@ -129,16 +129,9 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 	if read.Unsafe != "" {
 		if !o.Trusted {
 			return nil, failure.New(failure.ProfilesPermissions, "the profiles file %s %s", path, read.Unsafe).
-				WithHint("make it yours alone: chmod 600 FILE (and chown it to you)")
+				WithHint("%s", read.Advice)
 		}
 		o.Note("the profiles file " + path + " " + read.Unsafe + "; taken because this is CI")
-	}
-	if dir, why := source.Replaceable(path); why != "" {
-		if !o.Trusted {
-			return nil, failure.New(failure.ProfilesPermissions, "the directory %s of the profiles file %s", dir, why).
-				WithHint("make it yours alone: chmod go-w DIRECTORY (and chown it to you)")
-		}
-		o.Note("the directory " + dir + " of the profiles file " + why + "; taken because this is CI")
 	}
 	f.Exists = true
 	f.readable, f.mode = !read.Private, fmt.Sprintf("%04o", read.Mode)

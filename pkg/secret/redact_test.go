@@ -5,8 +5,11 @@ import (
 	"encoding/hex"
 	"html"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -15,50 +18,83 @@ import (
 // programs that share nothing with this one.
 const nasty = `p&w"o'r <d/é😀+~!`
 
+// echoes are what is cut out, each named after its encoding in SECURITY.md.
+var echoes = map[string]string{
+	"as it is":                 nasty,
+	"form-encoded":             `p%26w%22o%27r+%3Cd%2F%C3%A9%F0%9F%98%80%2B~%21`,
+	"form-encoded: lower case": `p%26w%22o%27r+%3cd%2f%c3%a9%f0%9f%98%80%2b~%21`,
+	"percent-encoded, whichever characters are escaped: every byte":             `%70%26%77%22%6F%27%72%20%3C%64%2F%C3%A9%F0%9F%98%80%2B%7E%21`,
+	"percent-encoded, whichever characters are escaped: every byte, lower case": `%70%26%77%22%6f%27%72%20%3c%64%2f%c3%a9%f0%9f%98%80%2b%7e%21`,
+	"in hexadecimal":                                                       `702677226f2772203c642fc3a9f09f98802b7e21`,
+	"in hexadecimal: upper case":                                           `702677226F2772203C642FC3A9F09F98802B7E21`,
+	"escaped for JSON: Go":                                                 `p\u0026w\"o'r \u003cd/é😀+~!`,
+	"escaped for HTML and XML: Go, Java":                                   `p&amp;w&#34;o&#39;r &lt;d/é😀+~!`,
+	"quoted for a POSIX shell or PowerShell: sh":                           `p&w"o'\''r <d/é😀+~!`,
+	"quoted for a POSIX shell or PowerShell: shlex":                        `p&w"o'"'"'r <d/é😀+~!`,
+	"quoted for a POSIX shell or PowerShell: PowerShell":                   `p&w"o''r <d/é😀+~!`,
+	"as it is: other case":                                                 strings.ToUpper(`p&w"o'r <d/`) + `é😀+~!`,
+	"in Base64 and Base64url, wherever in the encoded text: offset 0":      `cCZ3Im8nciA8ZC/DqfCfmIArfi`,
+	"in Base64 and Base64url, wherever in the encoded text: offset 1":      `AmdyJvJ3IgPGQvw6nwn5iAK34h`,
+	"in Base64 and Base64url, wherever in the encoded text: offset 2":      `wJncibydyIDxkL8Op8J+YgCt+I`,
+	"in Base64 and Base64url, wherever in the encoded text: url, offset 0": `cCZ3Im8nciA8ZC_DqfCfmIArfi`,
+	"in Base64 and Base64url, wherever in the encoded text: url, offset 2": `wJncibydyIDxkL8Op8J-YgCt-I`,
+}
+
+// otherEchoes are cut out, or hidden with all of the text: encoders differ in what
+// they escape.
+var otherEchoes = map[string]string{
+	"percent-encoded, whichever characters are escaped: rawurlencode":       `p%26w%22o%27r%20%3Cd%2F%C3%A9%F0%9F%98%80%2B~%21`,
+	"percent-encoded, whichever characters are escaped: encodeURIComponent": `p%26w%22o'r%20%3Cd%2F%C3%A9%F0%9F%98%80%2B~!`,
+	"form-encoded: some escaped":                                            `p%26w"o'r+<d%2Fé😀%2B~!`,
+	"escaped for JSON: PHP":                                                 `p&w\"o'r <d\/\u00e9\ud83d\ude00+~!`,
+	"escaped for JSON: Python":                                              `p&w\"o'r <d/\u00e9\ud83d\ude00+~!`,
+	"escaped for JSON: JavaScript":                                          `p&w\"o'r <d/é😀+~!`,
+	"escaped for JSON: upper case":                                          `p&w\"o'r <d/\u00E9\uD83D\uDE00+~!`,
+	"escaped for JSON: all escaped":                                         `\u0070\u0026\u0077\u0022\u006f\u0027\u0072\u0020\u003c\u0064\u002f\u00e9\ud83d\ude00\u002b\u007e\u0021`,
+	"escaped for HTML and XML: Python":                                      `p&amp;w&quot;o&#x27;r &lt;d/é😀+~!`,
+	"escaped for HTML and XML: PHP":                                         `p&amp;w&quot;o&#039;r &lt;d/é😀+~!`,
+	"escaped for HTML and XML: XML":                                         `p&amp;w&quot;o&apos;r &lt;d/é😀+~!`,
+	"escaped for HTML and XML: numbers":                                     `&#112;&#38;&#119;&#34;&#111;&#39;&#114;&#32;&#60;&#100;&#47;&#233;&#128512;&#43;&#126;&#33;`,
+	"quoted for a POSIX shell or PowerShell: backslashes":                   `p\&w\"o\'r\ \<d/é😀+~\!`,
+}
+
 func TestRedactEveryEncoding(t *testing.T) {
-	for name, echo := range map[string]string{
-		"raw":                nasty,
-		"form":               `p%26w%22o%27r+%3Cd%2F%C3%A9%F0%9F%98%80%2B~%21`,
-		"form, lower case":   `p%26w%22o%27r+%3cd%2f%c3%a9%f0%9f%98%80%2b~%21`,
-		"every byte":         `%70%26%77%22%6F%27%72%20%3C%64%2F%C3%A9%F0%9F%98%80%2B%7E%21`,
-		"every byte, lower":  `%70%26%77%22%6f%27%72%20%3c%64%2f%c3%a9%f0%9f%98%80%2b%7e%21`,
-		"hex":                `702677226f2772203c642fc3a9f09f98802b7e21`,
-		"hex, upper case":    `702677226F2772203C642FC3A9F09F98802B7E21`,
-		"JSON of Go":         `p\u0026w\"o'r \u003cd/é😀+~!`,
-		"HTML of Go, Java":   `p&amp;w&#34;o&#39;r &lt;d/é😀+~!`,
-		"sh":                 `p&w"o'\''r <d/é😀+~!`,
-		"shlex":              `p&w"o'"'"'r <d/é😀+~!`,
-		"PowerShell":         `p&w"o''r <d/é😀+~!`,
-		"other case":         strings.ToUpper(`p&w"o'r <d/`) + `é😀+~!`,
-		"base64 at offset 0": `cCZ3Im8nciA8ZC/DqfCfmIArfi`,
-		"base64 at offset 1": `AmdyJvJ3IgPGQvw6nwn5iAK34h`,
-		"base64 at offset 2": `wJncibydyIDxkL8Op8J+YgCt+I`,
-		"base64url at 0":     `cCZ3Im8nciA8ZC_DqfCfmIArfi`,
-		"base64url at 2":     `wJncibydyIDxkL8Op8J-YgCt-I`,
-	} {
+	for name, echo := range echoes {
 		if got, want := secret.Redact("he said <"+echo+"> to me", secret.New(nasty)), "he said <[hidden]> to me"; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	// Encoders differ in what they escape. What is not cut out is hidden whole.
-	for name, echo := range map[string]string{
-		"rawurlencode":       `p%26w%22o%27r%20%3Cd%2F%C3%A9%F0%9F%98%80%2B~%21`,
-		"encodeURIComponent": `p%26w%22o'r%20%3Cd%2F%C3%A9%F0%9F%98%80%2B~!`,
-		"form, some escaped": `p%26w"o'r+<d%2Fé😀%2B~!`,
-		"JSON of PHP":        `p&w\"o'r <d\/\u00e9\ud83d\ude00+~!`,
-		"JSON of Python":     `p&w\"o'r <d/\u00e9\ud83d\ude00+~!`,
-		"JSON of JavaScript": `p&w\"o'r <d/é😀+~!`,
-		"JSON, upper case":   `p&w\"o'r <d/\u00E9\uD83D\uDE00+~!`,
-		"JSON, all escaped":  `\u0070\u0026\u0077\u0022\u006f\u0027\u0072\u0020\u003c\u0064\u002f\u00e9\ud83d\ude00\u002b\u007e\u0021`,
-		"HTML of Python":     `p&amp;w&quot;o&#x27;r &lt;d/é😀+~!`,
-		"HTML of PHP":        `p&amp;w&quot;o&#039;r &lt;d/é😀+~!`,
-		"XML":                `p&amp;w&quot;o&apos;r &lt;d/é😀+~!`,
-		"HTML, numbers":      `&#112;&#38;&#119;&#34;&#111;&#39;&#114;&#32;&#60;&#100;&#47;&#233;&#128512;&#43;&#126;&#33;`,
-		"backslashes":        `p\&w\"o\'r\ \<d/é😀+~\!`,
-	} {
+	for name, echo := range otherEchoes {
 		if got := secret.Redact("he said <"+echo+"> to me", secret.New(nasty)); got != "[hidden]" && got != "he said <[hidden]> to me" {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// TestSecurityListsEveryEncoding: the list in SECURITY.md is what is tested here.
+func TestSecurityListsEveryEncoding(t *testing.T) {
+	text, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "are known in these encodings")
+	list, _, _ = strings.Cut(list, "In any other form")
+	listed := map[string]bool{}
+	for line := range strings.Lines(list) {
+		if item, ok := strings.CutPrefix(line, "  - "); ok {
+			item, _, _ = strings.Cut(strings.TrimSpace(item), " (")
+			listed[item] = true
+		}
+	}
+	tested := map[string]bool{}
+	for _, table := range []map[string]string{echoes, otherEchoes} {
+		for name := range table {
+			encoding, _, _ := strings.Cut(name, ": ")
+			tested[encoding] = true
+		}
+	}
+	if diff := cmp.Diff(tested, listed); diff != "" {
+		t.Errorf("(-tested +listed):\n%s", diff)
 	}
 }
 

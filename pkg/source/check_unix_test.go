@@ -31,7 +31,7 @@ func TestCheckValue(t *testing.T) {
 		"a link":             symlink(t, write(t, "pw", 0o600)),
 	} {
 		for _, trusted := range []bool{false, true} {
-			stat, err := source.CheckValue(t.Context(), path, trusted)
+			stat, err := source.CheckValue(t.Context(), path, "the file "+path, trusted)
 			_, note, want := source.ReadValue(t.Context(), path, trusted)
 			if told(err) != told(want) || err == nil && stat.Note != note {
 				t.Errorf("%s, trusted %v: %v, %q; reading it gives %v, %q", name, trusted, err, stat.Note, want, note)
@@ -65,7 +65,7 @@ func TestCheckValueLeavesPipes(t *testing.T) {
 	path := fifo(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	stat, err := source.CheckValue(ctx, path, false)
+	stat, err := source.CheckValue(ctx, path, "the file "+path, false)
 	if diff := cmp.Diff(source.Stat{Pipe: true}, stat); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -81,7 +81,7 @@ func TestCheckValueLeavesPipes(t *testing.T) {
 	if _, err := end.WriteString("pw\n"); err != nil {
 		t.Fatal(err)
 	}
-	if stat, err := source.CheckValue(ctx, path, false); err != nil || !stat.Pipe {
+	if stat, err := source.CheckValue(ctx, path, "the file "+path, false); err != nil || !stat.Pipe {
 		t.Errorf("%+v, %v", stat, err)
 	}
 	got := make([]byte, 8)

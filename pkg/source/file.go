@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,8 +18,9 @@ import (
 // and read it. Check and content belong to the same open file.
 type File struct {
 	Data []byte
-	// Unsafe says why others could have changed the file, or is empty.
-	Unsafe string
+	// Unsafe says why others could have changed the file or put another in its
+	// place, and Advice what to do about that; both are empty if nobody could.
+	Unsafe, Advice string
 	// Private reports that only the owner (and root) can read the file.
 	Private bool
 	// Mode holds the permission bits.
@@ -30,22 +30,31 @@ type File struct {
 // ReadRegular reads a regular file of at most limit bytes. Anything else (a
 // directory, FIFO, socket, device) is refused without waiting for it.
 func ReadRegular(ctx context.Context, path string, limit int64) (File, error) {
-	return read(ctx, path, limit, false)
+	return read(ctx, path, called(path), limit, false)
 }
+
+// called is how messages name a file whose path may be shown.
+func called(path string) string { return "the file " + path }
 
 // ReadValue reads a value from a file or FIFO, such as the process
 // substitution <(command) of a shell. A FIFO without a writer ends with ctx.
 // The returned note says why others could have changed the file; it is an
 // error unless trusted is set.
 func ReadValue(ctx context.Context, path string, trusted bool) (v secret.Value, note string, err error) {
-	f, err := read(ctx, path, MaxValue+2, true)
+	return ReadNamed(ctx, path, called(path), trusted)
+}
+
+// ReadNamed is ReadValue for a path that must not be shown: a secret may stand
+// there by mistake. Errors and the note call the file name.
+func ReadNamed(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
+	f, err := read(ctx, path, name, MaxValue+2, true)
 	if err != nil {
 		return secret.Value{}, "", err
 	}
 	if f.Unsafe != "" && !trusted {
-		return secret.Value{}, "", permissions(path, f.Unsafe)
+		return secret.Value{}, "", permissions(name, f.Unsafe, f.Advice)
 	}
-	v, err = value(f.Data, "the file "+path, failure.FieldInvalid)
+	v, err = value(f.Data, name, failure.FieldInvalid)
 	return v, f.Unsafe, err
 }
 
@@ -60,17 +69,20 @@ type Stat struct {
 	Pipe bool
 }
 
-// CheckValue finds the errors of ReadValue that show without reading the file.
-func CheckValue(ctx context.Context, path string, trusted bool) (Stat, error) {
+// CheckValue finds the errors of ReadValue that show without reading the file,
+// which they call name, as ReadNamed does.
+func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, error) {
 	var s Stat
+	var advice string
 	_, err := await(ctx, func() ([]byte, error) {
+		way := walk(path)
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, err
 		}
 		if s.Pipe = inherited(path) || info.Mode()&fs.ModeNamedPipe != 0; s.Pipe {
 			if !inherited(path) {
-				s.Note = unsafe(info)
+				s.Note, advice = way.risk(info, name == called(path))
 			}
 			return nil, nil
 		}
@@ -85,7 +97,8 @@ func CheckValue(ctx context.Context, path string, trusted bool) (Stat, error) {
 		if info, err = file.Stat(); err != nil {
 			return nil, err
 		}
-		s.Note, s.Shared = unsafe(info), !private(info)
+		s.Note, advice = way.risk(info, name == called(path))
+		s.Shared = !private(info)
 		switch size := info.Size(); {
 		case !info.Mode().IsRegular():
 			return nil, errNotRegular
@@ -98,23 +111,23 @@ func CheckValue(ctx context.Context, path string, trusted bool) (Stat, error) {
 	})
 	switch {
 	case errors.Is(err, errEmpty):
-		return Stat{}, failure.New(failure.FieldInvalid, "the value from the file %s is empty", path)
+		return Stat{}, failure.New(failure.FieldInvalid, "the value from %s is empty", name)
 	case err != nil:
-		return Stat{}, explain(err, path, MaxValue+2)
+		return Stat{}, explain(err, path, name, MaxValue+2)
 	case s.Note != "" && !trusted:
-		return Stat{}, permissions(path, s.Note)
+		return Stat{}, permissions(name, s.Note, advice)
 	}
 	return s, nil
 }
 
-func permissions(path, why string) error {
-	return failure.New(failure.FilePermissions, "the file %s %s", path, why).
-		WithHint("make it yours alone: chmod 600 FILE (and chown it to you)")
+func permissions(name, why, advice string) error {
+	return failure.New(failure.FilePermissions, "%s %s", name, why).WithHint("%s", advice)
 }
 
-func read(ctx context.Context, path string, limit int64, pipes bool) (File, error) {
+func read(ctx context.Context, path, name string, limit int64, pipes bool) (File, error) {
 	var f File
 	data, err := await(ctx, func() ([]byte, error) {
+		way := walk(path)
 		file, err := open(path, pipes)
 		if err != nil {
 			return nil, err
@@ -129,7 +142,7 @@ func read(ctx context.Context, path string, limit int64, pipes bool) (File, erro
 			return nil, errNotRegular
 		}
 		if !inherited(path) {
-			f.Unsafe = unsafe(info)
+			f.Unsafe, f.Advice = way.risk(info, name == called(path))
 		}
 		f.Private, f.Mode = private(info), info.Mode().Perm()
 		if info.Mode().IsRegular() && info.Size() > limit {
@@ -142,23 +155,27 @@ func read(ctx context.Context, path string, limit int64, pipes bool) (File, erro
 		return data, err
 	})
 	if err != nil {
-		return File{}, explain(err, path, limit)
+		return File{}, explain(err, path, name, limit)
 	}
 	f.Data = data
 	return f, nil
 }
 
 // explain turns the error of opening or reading the file into one of ours.
-func explain(err error, path string, limit int64) error {
+func explain(err error, path, name string, limit int64) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return failure.New(failure.FileNotFound, "the file %s does not exist", path)
+		e := failure.New(failure.FileNotFound, "%s does not exist", name)
+		if name != called(path) {
+			return e.WithHint("give the path of a file that holds the value, not the value itself")
+		}
+		return e
 	case isDeadline(err):
-		return failure.New(failure.InputTimeout, "no data within the time limit from the file %s", path)
+		return failure.New(failure.InputTimeout, "no data within the time limit from %s", name)
 	case errors.Is(err, errTooLarge):
-		return failure.New(failure.FileUnreadable, "the file %s is too large: the limit is %d bytes", path, limit)
+		return failure.New(failure.FileUnreadable, "%s is too large: the limit is %d bytes", name, limit)
 	}
-	return failure.New(failure.FileUnreadable, "cannot read the file %s: %s", path, reason(err))
+	return failure.New(failure.FileUnreadable, "cannot read %s: %s", name, reason(err))
 }
 
 var (
@@ -172,8 +189,8 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, errNotRegular), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EOPNOTSUPP): // the last two of a socket
 		return "not a regular file"
-	case errors.Is(err, errForeignDir):
-		return "its directory would be made " + err.Error()
+	case errors.Is(err, errDangling):
+		return err.Error()
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied"
 	case errors.Is(err, fs.ErrNotExist):
@@ -221,29 +238,6 @@ func descriptor(path string) (uintptr, bool) {
 		}
 	}
 	return 0, false
-}
-
-// Replaceable says why somebody other than the user and root could put another
-// file in the place of the one at path: dir is the directory where they could,
-// the one path names or the one its links lead to. Both are empty if nobody can.
-func Replaceable(path string) (dir, why string) {
-	if inherited(path) {
-		return "", ""
-	}
-	resolved, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return filepath.Dir(path), "cannot be checked"
-	}
-	for _, dir := range []string{filepath.Dir(path), filepath.Dir(resolved)} {
-		info, err := os.Stat(dir)
-		if err != nil {
-			return dir, "cannot be checked"
-		}
-		if why := unsafeDir(info); why != "" {
-			return dir, why
-		}
-	}
-	return "", ""
 }
 
 // open opens path for reading. With pipes unset it never blocks on a FIFO. A

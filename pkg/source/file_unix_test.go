@@ -288,7 +288,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("mode %04o, trusted: %q, %q, %v", mode, v.Reveal(), note, err)
 		}
 		f, err := source.ReadRegular(t.Context(), path, 100)
-		if diff := cmp.Diff(source.File{Unsafe: rule, Mode: mode}, f, cmpopts.IgnoreFields(source.File{}, "Data")); err != nil || diff != "" {
+		if diff := cmp.Diff(source.File{Unsafe: rule, Advice: e.Hint, Mode: mode}, f, cmpopts.IgnoreFields(source.File{}, "Data")); err != nil || diff != "" {
 			t.Errorf("mode %04o: %v (-want +got):\n%s", mode, err, diff)
 		}
 		// A link has the mode of what it leads to.
@@ -329,6 +329,81 @@ func TestLinks(t *testing.T) {
 	v, note, err := source.ReadValue(t.Context(), filepath.Join(dir, "password"), false)
 	if err != nil || note != "" || v.Reveal() != "pw" {
 		t.Errorf("%q, %q, %v", v.Reveal(), note, err)
+	}
+}
+
+// TestWayToAFile: who can replace a directory or link on the way to a file can
+// replace the file.
+func TestWayToAFile(t *testing.T) {
+	base := t.TempDir()
+	in := func(name string) string { return filepath.Join(base, name) }
+	do := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"loose/inner", "group", "sticky/inner", "safe"} {
+		do(os.MkdirAll(in(name), 0o700))
+		for _, dir := range []string{filepath.Dir(in(name)), in(name)} {
+			do(os.WriteFile(filepath.Join(dir, "value"), []byte("pw\n"), 0o600))
+		}
+	}
+	do(os.Chmod(in("loose"), 0o777), os.Chmod(in("group"), 0o770), os.Chmod(in("sticky"), 0o777|fs.ModeSticky))
+	do(os.Symlink("../loose/inner/value", in("safe/through")), os.Symlink("loose", in("loosely")), os.Symlink("sticky/inner", in("stickily")))
+	type row struct{ path, want string }
+	rows := []row{
+		{"safe/value", ""},
+		{"sticky/inner/value", ""},
+		{"stickily/value", ""},
+		{"safe/../safe/./value", ""},
+		{"loose/value", "the directory DIR/loose can be written by others (mode 0777)"},
+		{"loose/inner/value", "the directory DIR/loose can be written by others (mode 0777)"},
+		{"loosely/inner/value", "the directory DIR/loose can be written by others (mode 0777)"},
+		{"loose/../safe/value", "the directory DIR/loose can be written by others (mode 0777)"},
+		{"safe/through", "the directory DIR/loose can be written by others (mode 0777)"},
+	}
+	if os.Getuid() == 0 {
+		const other = 12345
+		do(os.MkdirAll(in("foreign/inner"), 0o755), os.WriteFile(in("foreign/inner/value"), []byte("pw\n"), 0o600), os.Chown(in("foreign"), other, other))
+		do(os.Symlink(in("safe"), in("sticky/planted")), os.Lchown(in("sticky/planted"), other, other), os.Symlink("../sticky/planted/value", in("safe/planted")))
+		do(os.Mkdir(in("sticky/foreign"), 0o755), os.WriteFile(in("sticky/foreign/value"), []byte("pw\n"), 0o600), os.Chown(in("sticky/foreign"), other, other))
+		do(os.Mkdir(in("private"), 0o770), os.Chmod(in("private"), 0o770), os.WriteFile(in("private/value"), []byte("pw\n"), 0o600), os.Chown(in("group"), 0, other))
+		rows = append(rows,
+			row{"private/value", ""}, // of a group with its user's number
+			row{"group/value", "the directory DIR/group can be written by others (mode 0770)"},
+			row{"foreign/inner/value", "the directory DIR/foreign belongs to another user (uid 12345)"},
+			row{"sticky/planted/value", "the link DIR/sticky/planted belongs to another user"},
+			row{"safe/planted", "the link DIR/sticky/planted belongs to another user"},
+			row{"sticky/foreign/value", "the directory DIR/sticky/foreign belongs to another user (uid 12345)"},
+		)
+	}
+	for _, r := range rows {
+		path := base + "/" + r.path // not cleaned
+		want := ""
+		if r.want != "" {
+			want = "can be replaced: " + strings.ReplaceAll(r.want, "DIR", base)
+		}
+		_, _, err := source.ReadValue(t.Context(), path, false)
+		_, checked := source.CheckValue(t.Context(), path, "the file "+path, false)
+		if told(err) != told(checked) || (want == "") != (err == nil) || want != "" && failed(t, err).Message != "the file "+path+" "+want {
+			t.Errorf("%s: %v, want %q; without reading it %v", r.path, err, want, checked)
+		}
+		v, note, err := source.ReadValue(t.Context(), path, true)
+		if err != nil || note != want || v.Reveal() != "pw" {
+			t.Errorf("%s, trusted: %q, %q, %v", r.path, v.Reveal(), note, err)
+		}
+		f, err := source.ReadRegular(t.Context(), path, 10)
+		if err != nil || f.Unsafe != want {
+			t.Errorf("%s: %+v, %v", r.path, f, err)
+		}
+		if err := source.Write(path, []byte("pw\n")); (err == nil) != (want == "") || err != nil && "can be replaced: "+failed(t, err).Message != want {
+			t.Errorf("writing %s: %v, want %q", r.path, err, want)
+		}
+		// A path that may be a secret is not shown.
+		if _, _, err := source.ReadNamed(t.Context(), path, "the file of --x-file", false); err != nil && strings.Contains(err.Error(), base) {
+			t.Errorf("%s: %v", r.path, err)
+		}
 	}
 }
 

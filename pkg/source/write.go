@@ -91,77 +91,43 @@ func WriteTemp(path string, data []byte) (temp string, err error) {
 	return temp, err
 }
 
-// maxLinks is how many links are followed from a path to its file.
-const maxLinks = 40
-
 // destination returns the path of the file itself that path leads to. Every link
-// on the way, the file and the directories they stand in must be safe.
+// on the way, the file and the directories above it must be safe.
 func destination(path string) (string, error) {
 	refuse := func(what, why string) error {
 		return failure.New(failure.FilePermissions, "the %s %s", what, why).
 			WithHint("make it yours alone: chmod go-w (and chown it to you)")
 	}
-	target := path
-	for range maxLinks {
-		dir := filepath.Dir(target)
-		info, err := os.Stat(dir)
-		if errors.Is(err, fs.ErrNotExist) && target == path {
-			return target, nil
-		}
-		if err != nil {
-			return "", unwritable(path, err)
-		}
-		if why := unsafeDir(info); why != "" {
-			return "", refuse("directory "+dir, why)
-		}
-		info, err = os.Lstat(target)
-		if errors.Is(err, fs.ErrNotExist) && target == path {
-			return target, nil
-		}
-		if err != nil {
-			return "", unwritable(path, err)
-		}
-		if info.Mode()&fs.ModeSymlink == 0 {
-			if !info.Mode().IsRegular() {
-				return "", unwritable(path, errNotRegular)
-			}
-			if why := unsafe(info); why != "" {
-				return "", refuse("file "+target, why)
-			}
-			return target, nil
-		}
-		if why := foreignLink(info); why != "" {
-			return "", refuse("link "+target, why)
-		}
-		next, err := os.Readlink(target)
-		if err != nil {
-			return "", unwritable(path, err)
-		}
-		if !filepath.IsAbs(next) {
-			next = filepath.Join(dir, next)
-		}
-		target = next
+	w := walk(path)
+	switch {
+	case w.why != "":
+		return "", refuse(w.kind+" "+w.weak, w.why)
+	case errors.Is(w.err, fs.ErrNotExist):
+		return w.target, nil
+	case w.err != nil:
+		return "", unwritable(path, w.err)
 	}
-	return "", failure.New(failure.FileUnwritable, "cannot write the file %s: its symbolic links form a loop", path)
+	info, err := os.Lstat(w.target)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	if err != nil {
+		return "", unwritable(path, err)
+	}
+	if why := unsafe(info); why != "" {
+		return "", refuse("file "+w.target, why)
+	}
+	return w.target, nil
 }
 
 // makeDirs makes dir and what is missing above it, for the user alone, whatever
-// the umask. Nothing is made in a directory of another user, such as a home that
-// sudo has kept.
+// the umask.
 func makeDirs(dir string) error {
 	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	parent := filepath.Dir(dir)
-	if err := makeDirs(parent); err != nil {
+	if err := makeDirs(filepath.Dir(dir)); err != nil {
 		return err
-	}
-	info, err := os.Stat(parent)
-	if err != nil {
-		return err
-	}
-	if unsafeDir(info) != "" {
-		return errForeignDir
 	}
 	switch err := os.Mkdir(dir, 0o700); {
 	case errors.Is(err, fs.ErrExist):
@@ -171,8 +137,6 @@ func makeDirs(dir string) error {
 	}
 	return os.Chmod(dir, 0o700) //nolint:gosec // a directory needs its x bit
 }
-
-var errForeignDir = errors.New("in a directory of another user, or that others may write to")
 
 // unwritable is the failure of writing the file at path.
 func unwritable(path string, err error) error {
