@@ -25,9 +25,9 @@ var errDangling = errors.New("it is a link that leads nowhere")
 // maxLinks is how many links are followed from a path to its file.
 const maxLinks = 40
 
-// walk goes the way to the file at path, and looks at everything on it but the
-// file. Where nothing on it is weak, nobody else can change it afterwards. It ends
-// at a descriptor that the caller handed over.
+// walk follows path to its file, and checks every directory and link on the way but
+// not the file itself. If all of them are safe, nobody else can change where path
+// leads afterwards. It stops at a descriptor that the caller handed over.
 func walk(path string) (w way) {
 	const separator = string(filepath.Separator)
 	if !filepath.IsAbs(path) {
@@ -88,9 +88,8 @@ func walk(path string) (w way) {
 
 // cutName returns the first name of a path, and what is behind it.
 func cutName(path string) (name, rest string) {
-	separator := func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }
-	path = strings.TrimLeftFunc(path, separator)
-	if i := strings.IndexFunc(path, separator); i >= 0 {
+	path = strings.TrimLeft(filepath.ToSlash(path), "/")
+	if i := strings.IndexByte(path, '/'); i >= 0 {
 		return path[:i], path[i:]
 	}
 	return path, ""
