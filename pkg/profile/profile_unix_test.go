@@ -3,6 +3,8 @@
 package profile_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -182,4 +184,25 @@ func TestNoFile(t *testing.T) {
 	if _, err := profileOf(t, save(t, withSecret+strings.Repeat("#", 1<<20-len(withSecret)+1)), profile.Options{}); failed(t, err).Code != failure.ProfilesUnreadable {
 		t.Errorf("one byte more: %v", err)
 	}
+}
+
+// TestFileThatIsNotReadInTime: a time limit that is over says nothing about the
+// file.
+func TestFileThatIsNotReadInTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "profiles.toml")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
+	defer cancel()
+	for range 100 { // the file may be read all the same
+		_, err := profile.Load(ctx, path, profile.Options{})
+		if e, ok := errors.AsType[*failure.Error](err); ok {
+			if e.Code != failure.InputTimeout {
+				t.Errorf("code %s, want %s", e.Code, failure.InputTimeout)
+			}
+			return
+		}
+	}
+	t.Error("the file was always read")
 }
