@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
@@ -126,7 +125,7 @@ func (l *login) tooBig(s *secretField) error {
 // secrets it needs: secrets that no profile names yet are used by nobody, and are
 // replaced by the next login. What fails puts back what was there before.
 func (l *login) commit(ctx context.Context) (err error) {
-	unlock, err := l.run.lockProfiles(ctx)
+	unlock, err := l.run.lockProfiles(ctx, l.file)
 	if err != nil {
 		return err
 	}
@@ -158,20 +157,23 @@ func (l *login) commit(ctx context.Context) (err error) {
 	return l.writeProfile(ctx)
 }
 
-// lockProfiles waits until no other run changes the profiles file.
-func (r *run) lockProfiles(ctx context.Context) (unlock func(), err error) {
+// lockProfiles waits until no other run changes the profiles file or what belongs
+// to its profiles.
+func (r *run) lockProfiles(ctx context.Context, file *profile.File) (unlock func(), err error) {
 	defer r.console.waiting("another run that changes the profiles file")()
 	limit, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
-	unlock, err = cache.Lock(limit, cache.UserDirs(r.env.lookup).State, "profiles")
+	unlock, err = file.Lock(limit)
 	switch {
 	case err == nil:
 		return unlock, nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case limit.Err() == nil:
+		return nil, err
 	}
 	return nil, failure.New(failure.ProfilesUnwritable, "another run changes the profiles file, and has not finished in time").
-		WithHint("run this again; nothing is stored")
+		WithHint("run this again; nothing is changed")
 }
 
 // lockLimit is how long another run may keep the profiles file, which takes it

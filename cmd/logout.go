@@ -285,7 +285,7 @@ func (l *logout) purge(ctx context.Context) error {
 	if l.old == nil {
 		return nil
 	}
-	unlock, err := l.run.lockProfiles(ctx)
+	unlock, err := l.run.lockProfiles(ctx, l.file)
 	if err != nil {
 		return err
 	}

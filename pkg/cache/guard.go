@@ -321,16 +321,6 @@ func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), er
 	return g.dir.lock(ctx, g.lock, enough)
 }
 
-// Lock waits until no other process has the lock of that name in the directory
-// path, as Guard.Lock does for credentials.
-func Lock(ctx context.Context, path, name string) (unlock func(), err error) {
-	d, err := openDir(path, true)
-	if err != nil {
-		return func() {}, nil //nolint:nilerr // where there is no directory the run goes on
-	}
-	return d.lock(ctx, name+".lock", func() bool { return false })
-}
-
 func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock func(), err error) {
 	lock, err := d.openLock(name)
 	if err != nil {

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -91,8 +92,15 @@ func (f *File) Without(provider, name string) (*File, error) {
 	return f.changed(provider, name, text)
 }
 
-// Save writes the file, see source.Write. CheckSave reports whether it could.
-func (f *File) Save() error { return writing(source.Write(f.Path, f.raw)) }
+// Lock waits until no other process changes the file, see source.Lock.
+func (f *File) Lock(ctx context.Context) (unlock func(), err error) {
+	unlock, err = source.Lock(ctx, f.Path)
+	return unlock, writing(err)
+}
+
+// Save writes the file, unless it is no longer as it was read, see source.Update.
+// CheckSave reports whether it could.
+func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw)) }
 
 // CheckSave reports whether Save would work, as far as that can be told without
 // changing anything.

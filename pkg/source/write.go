@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -17,6 +18,30 @@ import (
 // Links of the user's own are followed. A place that somebody else could have
 // changed, or anything but a regular file, is refused.
 func Write(path string, data []byte) error {
+	return write(path, data, func(string) error { return nil })
+}
+
+// Update is Write for a file that was read before: it fails, and changes nothing,
+// if the file no longer holds old. A nil old is a file that does not exist.
+func Update(path string, old, data []byte) error {
+	return write(path, data, func(target string) error {
+		now, err := os.ReadFile(target)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && old == nil:
+			return nil
+		case err == nil && old != nil && bytes.Equal(now, old):
+			return nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		return errChanged
+	})
+}
+
+var errChanged = errors.New("changed by another program")
+
+// write is Write; check is asked just before the file is replaced.
+func write(path string, data []byte, check func(target string) error) error {
 	target, err := destination(path)
 	if err != nil {
 		return err
@@ -24,7 +49,7 @@ func Write(path string, data []byte) error {
 	if err := makeDirs(filepath.Dir(target)); err != nil {
 		return unwritable(path, err)
 	}
-	if err := Replace(target, data); err != nil {
+	if err := replace(target, data, check); err != nil {
 		return unwritable(path, err)
 	}
 	return nil
@@ -34,15 +59,21 @@ func Write(path string, data []byte) error {
 // stands at path, whole or not at all. It checks nothing; the error is that of the
 // system.
 func Replace(path string, data []byte) error {
+	return replace(path, data, func(string) error { return nil })
+}
+
+func replace(path string, data []byte, check func(path string) error) error {
 	temp, err := WriteTemp(path, data)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		_ = os.Remove(temp)
-		return err
+	if err = check(path); err == nil {
+		err = os.Rename(temp, path)
 	}
-	return nil
+	if err != nil {
+		_ = os.Remove(temp)
+	}
+	return err
 }
 
 // CheckWrite reports whether Write would work, as far as that can be told
@@ -176,6 +207,10 @@ var errForeignDir = errors.New("in a directory of another user, or that others m
 
 // unwritable is the failure of writing the file at path.
 func unwritable(path string, err error) error {
+	if errors.Is(err, errChanged) {
+		return failure.New(failure.FileUnwritable, "cannot write the file %s: another program has just changed it", path).
+			WithHint("run this again")
+	}
 	return failure.New(failure.FileUnwritable, "cannot write the file %s: %s", path, reason(err)).
 		WithHint("check the owner and mode of its directory, and the space left")
 }
