@@ -259,8 +259,10 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 	for _, place := range plan.Places {
 		r.console.info("%s from %s", place.Field.Name, place.Where)
 	}
-	p.call, err = r.newCall(ctx, limit, plan, access, values, o.caFile)
-	return p, err
+	if p.call, err = r.newCall(ctx, limit, plan, access, values, o.caFile); err != nil {
+		return nil, err
+	}
+	return p, plan.Unfinished()
 }
 
 // newCall gets what a request still lacks: the certificates to trust, and the

@@ -182,6 +182,25 @@ func (p *Plan) Problems() []error {
 	return all
 }
 
+// Unfinished returns the failure of sending secrets that a login has begun to
+// replace and not finished, nil if there is none: an old one and a new one would
+// be a failed login.
+func (p *Plan) Unfinished() error {
+	d := p.Definition
+	for _, place := range p.Places {
+		owner := p.ProfileName
+		if place.Kind == Keychain {
+			owner = place.profile
+		}
+		if !place.Field.Secret || place.level != byProfile || !p.query.File.Unfinished(d.Name, owner) {
+			continue
+		}
+		return failure.New(failure.LoginInterrupted, "a login of %s/%s has not finished: some of its secrets may be new and others old", d.Name, owner).
+			WithHint("if it does not run any more, store all of them again: tokenfetch login %s/%s", d.Name, owner)
+	}
+	return nil
+}
+
 // named reports whether somebody named a profile: such a one is read alone.
 func (q *Query) named() bool { return q.Profile != profile.Default }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
@@ -97,9 +98,9 @@ func CheckWrite(path string, data []byte) error {
 // WriteTemp writes data to a new file beside path, for the user alone, and
 // returns its name. After an error there is none.
 func WriteTemp(path string, data []byte) (temp string, err error) {
-	var random [8]byte
+	var random [tempRandom]byte
 	_, _ = rand.Read(random[:]) // never fails
-	temp = path + "." + hex.EncodeToString(random[:]) + ".tmp"
+	temp = path + "." + hex.EncodeToString(random[:]) + tempSuffix
 	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
@@ -121,6 +122,40 @@ func WriteTemp(path string, data []byte) (temp string, err error) {
 	}
 	return temp, err
 }
+
+// RemoveTemps removes what a Write of the file at path has left beside it when it
+// was killed. Nobody else may write the file meanwhile.
+func RemoveTemps(path string) error {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		target = path
+	}
+	entries, err := os.ReadDir(filepath.Dir(target))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return unwritable(path, err)
+	}
+	for _, entry := range entries {
+		random, found := strings.CutPrefix(entry.Name(), filepath.Base(target)+".")
+		random, temp := strings.CutSuffix(random, tempSuffix)
+		if _, err := hex.DecodeString(random); !found || !temp || err != nil || len(random) != 2*tempRandom {
+			continue
+		}
+		if err := os.Remove(filepath.Join(filepath.Dir(target), entry.Name())); err != nil {
+			return unwritable(path, err)
+		}
+	}
+	return nil
+}
+
+// The name of a temporary file is that of the file it is going to be, random bytes
+// in hexadecimal and a suffix.
+const (
+	tempRandom = 8
+	tempSuffix = ".tmp"
+)
 
 // maxLinks is how many links are followed from a path to its file.
 const maxLinks = 40
