@@ -20,10 +20,18 @@ type Dirs struct {
 	Cache string // sealed tokens
 }
 
+// Emulated is the variable that names a directory for state and cache in place of
+// the user's. The emulator sets it for a command. XDG_CACHE_HOME would lead other
+// programs there too, such as the Go command to an empty build cache.
+const Emulated = "TOKENFETCH_EMULATOR_DIR"
+
 // UserDirs returns the directories of the user: tokenfetch in $XDG_STATE_HOME
 // or ~/.local/state and in $XDG_CACHE_HOME or ~/.cache, on Windows in
-// %LocalAppData%. Only absolute paths count.
+// %LocalAppData%; those below Emulated where that is set. Only absolute paths count.
 func UserDirs(lookup func(string) (string, bool)) Dirs {
+	if path, _ := lookup(Emulated); filepath.IsAbs(path) {
+		return Dirs{State: filepath.Join(path, "state"), Cache: filepath.Join(path, "cache")}
+	}
 	dir := func(variable string, below ...string) string {
 		if path, _ := lookup(variable); filepath.IsAbs(path) {
 			return filepath.Join(path, "tokenfetch")

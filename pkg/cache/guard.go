@@ -307,6 +307,16 @@ func (g *Guard) ClearHolds() (int, error) {
 	return clearFiles(g.dir.path, g.account+"-", recordSuffix)
 }
 
+// Forget removes everything that is known of the account, the count of refusals
+// too: the provider itself has forgotten it, as an emulator does when it ends.
+func (g *Guard) Forget() error {
+	if !g.usable {
+		return nil
+	}
+	_, err := g.ClearHolds()
+	return errors.Join(err, g.dir.remove(g.count))
+}
+
 // ClearHolds lifts all holds in the directory path.
 func ClearHolds(path string) (int, error) { return clearFiles(path, "", recordSuffix) }
 
