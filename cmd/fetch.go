@@ -43,6 +43,7 @@ type fetchOptions struct {
 	emulator    bool
 	dryRun      bool
 	mask        bool
+	with        []string          // fields that are handed on beside the token
 	fields      map[string]string // the fields' flags that were given
 }
 
@@ -216,7 +217,8 @@ type prepared struct {
 	plan    *credential.Plan // nil for the emulator
 	call    *call
 	tokens  *tokenCache
-	cached  *token.Token // nil if it must be fetched
+	cached  *token.Token    // nil if it must be fetched
+	values  provider.Values // of the options' fields, and others
 }
 
 // prepare finds everything that a fetch needs. With --dry-run it shows that
@@ -225,6 +227,7 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 	r.about(f)
 	p := &prepared{run: r, ref: f, options: o}
 	if o.emulator {
+		p.values = emulator.Credentials(f.definition)
 		return p, nil
 	}
 	limit := newLimit(r.env.Start, r.timeout)
@@ -249,12 +252,13 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 	if err != nil {
 		return nil, err
 	}
+	p.values = values
 	if p.tokens, err = r.openTokens(ctx, limit, file, plan, values, o); err != nil {
 		return nil, err
 	}
 	if p.cached = p.tokens.get(); p.cached != nil {
 		r.console.info("token from the cache")
-		return p, nil
+		return p, p.readWanted(ctx, access)
 	}
 	for _, place := range plan.Places {
 		r.console.info("%s from %s", place.Field.Name, place.Where)
@@ -263,6 +267,17 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 		return nil, err
 	}
 	return p, plan.Unfinished()
+}
+
+// readWanted reads the fields that are handed on beside a cached token.
+func (p *prepared) readWanted(ctx context.Context, access credential.Access) error {
+	if len(p.options.with) == 0 {
+		return nil
+	}
+	if err := p.plan.ReadFields(ctx, access, p.values, p.options.with); err != nil {
+		return err
+	}
+	return p.plan.Unfinished()
 }
 
 // newCall gets what a request still lacks: the certificates to trust, and the
