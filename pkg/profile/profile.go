@@ -467,8 +467,11 @@ func (f *File) line(key []string) int {
 
 // kind names the TOML type of a value.
 func kind(value any) string {
-	switch value.(type) {
+	switch value := value.(type) {
 	case string:
+		if value != "" {
+			return "a text"
+		}
 		return "an empty text"
 	case int64:
 		return "a whole number"
