@@ -359,6 +359,10 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err != nil {
 		return err
 	}
+	query := credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ}
+	if err := query.CheckNamed(); err != nil {
+		return err
+	}
 	removed, err := r.clearTokens(ctx, limit, file, [][]string{{f.definition.Name, f.profile}})
 	if err != nil && errors.Is(err, errNoKey) {
 		return failure.New(failure.CacheInvalid, "the key that seals cached tokens cannot be read: %s", cacheProblem(err)).
@@ -369,7 +373,7 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	}
 	findCtx, cancel := limit.context(ctx)
 	defer cancel()
-	plan, err := credential.Find(findCtx, credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ})
+	plan, err := credential.Find(findCtx, query)
 	if err != nil {
 		return err
 	}

@@ -119,6 +119,12 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	if trouble != nil {
 		return trouble
 	}
+	if len(l.removed) == 0 && l.old == nil {
+		query := credential.Query{Definition: f.definition, Profile: f.profile, File: l.file}
+		if err := query.CheckNamed(); err != nil {
+			return err
+		}
+	}
 	if len(l.removed) == 0 {
 		r.console.note("nothing was stored for %s", f)
 	}

@@ -262,6 +262,15 @@ func (q *Query) fileName() string {
 	return q.File.Path
 }
 
+// CheckNamed returns the failure of naming a profile that the file does not have,
+// nil if there is none: the default need not exist.
+func (q *Query) CheckNamed() error {
+	if !q.named() || slices.Contains(q.File.Names(q.Definition.Name), q.Profile) {
+		return nil
+	}
+	return q.noProfile()
+}
+
 func (q *Query) noProfile() error {
 	e := failure.New(failure.ProfileNotFound, "there is no profile %s in %s", q.table(), q.fileName())
 	if names := q.File.Names(q.Definition.Name); len(names) > 0 {
