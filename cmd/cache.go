@@ -390,6 +390,10 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err != nil {
 		return err
 	}
+	query := credential.Query{Definition: f.definition, Profile: f.profile, File: file, Environ: r.env.Environ}
+	if err := query.CheckNamed(); err != nil {
+		return err
+	}
 	if holds {
 		if err := r.clearHoldsOf(ctx, limit, f, file); err != nil {
 			return err

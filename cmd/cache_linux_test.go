@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -527,5 +528,31 @@ func TestCacheClear(t *testing.T) {
 		if o := s.run(words...); o.exit != 2 || o.stdout != "" {
 			t.Errorf("%v: %+v", words, o)
 		}
+	}
+}
+
+// TestEmulatorStartedAgain: an emulator that is started at the address of an earlier
+// one is a new provider, whatever that one refused.
+func TestEmulatorStartedAgain(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	s.environ = slices.DeleteFunc(s.environ, func(entry string) bool { return strings.HasPrefix(entry, "TOKENFETCH_") })
+	binary := filepath.Join(builtProgram(t), "tokenfetch")
+	address, variables, end := startEmulator(t, binary, s.environ, "127.0.0.1:0", "--fault", "refused")
+	for _, name := range []string{"zeepay", "enkash"} {
+		for range 2 {
+			if o := s.run(append(slices.Clone(variables), name, "--try-anyway")...); o.exit != 4 {
+				t.Errorf("%s: %+v", name, o)
+			}
+		}
+		if o := s.run(append(slices.Clone(variables), name)...); !strings.Contains(o.stderr, "held_back") {
+			t.Errorf("%s is not held back: %+v", name, o)
+		}
+	}
+	end()
+	_, variables, end = startEmulator(t, binary, s.environ, address)
+	defer end()
+	for _, name := range []string{"zeepay", "enkash"} {
+		s.wantToken(s.run(append(slices.Clone(variables), name)...))
 	}
 }

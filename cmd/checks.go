@@ -143,7 +143,7 @@ func (r *run) checkShell(ctx context.Context) []finding {
 // to nothing, are empty, or are not used. file may be nil.
 func (r *run) checkVariables(file *profile.File) []finding {
 	owner := map[string]*provider.Definition{} // of each variable that is read; nil for our own
-	for _, name := range []string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", "TOKENFETCH_ERRORS"} {
+	for _, name := range []string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", "TOKENFETCH_ERRORS", cache.Emulated} {
 		owner[name] = nil
 	}
 	definitions, err := provider.Builtins()

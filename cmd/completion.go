@@ -206,6 +206,26 @@ func valueCompletion(f *pflag.Flag) cobra.CompletionFunc {
 	return cobra.NoFileCompletions
 }
 
+// completeFields completes a field of the providers that are named.
+func completeFields(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var fields []string
+	for _, arg := range args {
+		_, name, named := strings.Cut(arg, "=")
+		if !named {
+			name = arg
+		}
+		name, _, _ = strings.Cut(name, "/")
+		d, err := provider.Builtin(name)
+		if err != nil {
+			continue
+		}
+		for _, f := range d.Fields {
+			fields = append(fields, f.Name)
+		}
+	}
+	return fields, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completeFaults completes [PROVIDER:]FAULT.
 func completeFaults(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	faults := emulator.FaultNames()

@@ -61,7 +61,8 @@ func (r *run) checkStdout() error {
 }
 
 // leadsNowhere reports whether what is written to a stream is lost. The runtime
-// puts the null device in place of one that is closed.
+// puts the null device in place of one that is closed, open for reading and writing:
+// so do Python and Node where a caller asks for the null device.
 func leadsNowhere(stream *os.File) bool {
 	info, err := stream.Stat()
 	if err != nil {

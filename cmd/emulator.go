@@ -2,19 +2,25 @@ package cmd
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // defaultListen is where the emulator listens if nothing else is said.
@@ -31,8 +37,10 @@ func (r *run) newEmulator() *cobra.Command {
 
 Without COMMAND it prints the variables that make tokenfetch use it, as lines a
 shell can take over, and runs until Ctrl-C. With COMMAND it picks a free port,
-runs COMMAND with these variables set and ends with COMMAND's exit code. It takes
-only its demo credentials; anything else is a failed login.`,
+runs COMMAND with these variables set and ends with COMMAND's exit code. What
+COMMAND calls of tokenfetch has a profiles file, holds and cached tokens of its
+own, which are removed at the end; your profiles do not reach it. The emulator
+takes only its demo credentials; anything else is a failed login.`,
 		Example: `  tokenfetch emulator
   tokenfetch emulator -- sh -c 'tokenfetch enkash'
   tokenfetch emulator --fault zeepay:closed -- ./test.sh
@@ -104,9 +112,12 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	}
 	served := make(chan error, 1)
 	variables := demoVariables(definitions, listener.Addr().String())
+	if len(argv) == 0 {
+		r.forgetEmulator(ctx, definitions, variables)
+	}
 	go func() { served <- e.Serve(ctx, listener) }()
 	if len(argv) > 0 {
-		return r.runCommand(path, argv, slices.Concat(withoutSettings(r.env.Environ), variables))
+		return r.runEmulated(path, argv, variables)
 	}
 	var lines strings.Builder
 	fmt.Fprintf(&lines, "# emulator at http://%s; stop it with Ctrl-C\n", listener.Addr())
@@ -122,6 +133,46 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 		return failure.New(failure.EmulatorUnavailable, "the emulator stopped listening")
 	}
 	return nil
+}
+
+// runEmulated runs a command with the variables. It has a directory of its own for
+// what tokenfetch reads and keeps: a profiles file without profiles, with a key for
+// the cache, so that the keychain is left alone, and state and cache.
+func (r *run) runEmulated(path string, argv, variables []string) error {
+	dir, err := os.MkdirTemp("", "tokenfetch-emulator-")
+	if err != nil {
+		return failure.New(failure.EmulatorUnavailable, "no temporary directory can be made for the command").WithHint("check TMPDIR and the space left there")
+	}
+	defer func() {
+		if os.RemoveAll(dir) != nil {
+			r.console.warning("the directory %s cannot be removed", dir)
+		}
+	}()
+	profiles := filepath.Join(dir, "profiles.toml")
+	if err := source.Write(profiles, []byte("[tokenfetch]\ncache_key = { file = \"cache_key\" }\n")); err != nil {
+		return err
+	}
+	if err := source.Write(filepath.Join(dir, "cache_key"), []byte(rand.Text()+rand.Text())); err != nil {
+		return err
+	}
+	own := []string{"TOKENFETCH_CONFIG" + "=" + profiles, cache.Emulated + "=" + dir}
+	return r.runCommand(path, argv, slices.Concat(withoutSettings(r.env.Environ), variables, own))
+}
+
+// forgetEmulator forgets what is known of the demo accounts at this address: they
+// were those of an emulator that has ended. Trouble with it is no failure.
+func (r *run) forgetEmulator(ctx context.Context, definitions []*provider.Definition, variables []string) {
+	for _, d := range definitions {
+		plan, err := credential.Find(ctx, credential.Query{Definition: d, Profile: profile.Default, File: &profile.File{}, Environ: variables})
+		if err == nil {
+			_, account := plan.Fingerprint(emulator.Credentials(d))
+			guard := cache.ReadGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter})
+			err = guard.Forget()
+		}
+		if err != nil {
+			r.console.info("what is known of the demo account of %s is not forgotten: %s", d.Name, cacheProblem(err))
+		}
+	}
 }
 
 // listenOn opens the address, which must be a loopback one.
@@ -169,7 +220,7 @@ func demoVariables(definitions []*provider.Definition, address string) []string 
 func withoutSettings(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return name == "TOKENFETCH_PROFILE" || slices.ContainsFunc(provider.Names(), func(p string) bool {
+		return slices.Contains([]string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", cache.Emulated}, name) || slices.ContainsFunc(provider.Names(), func(p string) bool {
 			return strings.HasPrefix(name, provider.VariablePrefix(p))
 		})
 	})

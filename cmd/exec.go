@@ -15,6 +15,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
@@ -27,9 +28,16 @@ const (
 	exitNotFound    = 127
 )
 
-// wanted is a token that a command is run with.
+// wanted is a token that a command is run with, and fields beside it.
 type wanted struct {
 	ref      ref
+	variable string
+	fields   []wantedField
+}
+
+// wantedField is a field that a command gets.
+type wantedField struct {
+	provider.Field
 	variable string
 }
 
@@ -41,13 +49,15 @@ func (r *run) newExec() *cobra.Command {
 		Short: "run a command with tokens in its environment",
 		Long: `Run COMMAND with one token for each PROVIDER/PROFILE in its environment.
 
-The variable is NAME, or PROVIDER_ACCESS_TOKEN in upper case. The command takes
+The variable is NAME, or PROVIDER_ACCESS_TOKEN in upper case. --with FIELD adds
+PROVIDER_FIELD, for calls that need more than the token. The command takes
 the place of tokenfetch: it has the terminal, gets the signals, and its exit code
 is the one you see. Variables that hold your credentials are taken out of its
 environment. It starts only when all tokens are there: otherwise the exit code is
 125, and 126 or 127 if the command cannot be run or does not exist.`,
 		Example: `  tokenfetch exec zeepay -- ./reconcile.sh
-  tokenfetch exec zeepay/ci PAYOUT_TOKEN=enkash -- make payout
+  tokenfetch exec zeepay/ci REPORT_TOKEN=abbeycross -- make report
+  tokenfetch exec enkash --with client_secret -- make payout
   tokenfetch exec zeepay --emulator -- env`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
@@ -66,6 +76,9 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 			if err != nil {
 				return err
 			}
+			if err := addFields(all, o.with); err != nil {
+				return err
+			}
 			return r.exec(r.context(), all, args[dash:], o)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
@@ -77,6 +90,8 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 	}
 	c.Flags().SortFlags = false
 	addFetchFlags(c.Flags(), &o)
+	c.Flags().StringArrayVar(&o.with, "with", nil, "also hand over the `FIELD` of each provider that has it, may be given again")
+	register(c, "with", completeFields)
 	return c
 }
 
@@ -92,7 +107,7 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := wanted{f, provider.TokenVariable(f.definition.Name)}
+		w := wanted{ref: f, variable: provider.TokenVariable(f.definition.Name)}
 		if given {
 			w.variable = variable
 			if rule := output.CheckVariable(variable); rule != "" {
@@ -107,6 +122,62 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 		all = append(all, w)
 	}
 	return all, nil
+}
+
+// addFields adds the fields of these names to the tokens of the providers that have
+// them. It does not repeat a name that none has, which may be a misplaced secret.
+func addFields(all []wanted, names []string) error {
+	taken := map[string]string{} // whose field fills a variable, empty for a token
+	for _, w := range all {
+		taken[w.variable] = ""
+	}
+	for _, name := range names {
+		found := false
+		for i := range all {
+			w := &all[i]
+			field, ok := w.ref.definition.Field(name)
+			if !ok {
+				continue
+			}
+			found = true
+			variable := provider.FieldVariable(w.ref.definition.Name, name)
+			if rule := output.CheckVariable(variable); rule != "" {
+				return failure.New(failure.BadVariableName, "the variable %s for --with %s", variable, rule).WithHint("leave that field out")
+			}
+			switch by, ok := taken[variable]; {
+			case !ok:
+				taken[variable] = w.ref.String()
+				w.fields = append(w.fields, wantedField{field, variable})
+			case by != w.ref.String():
+				return failure.New(failure.BadVariableName, "two values would fill the variable %s", variable).
+					WithHint("name one profile of each provider, and no variable like that of a field")
+			}
+		}
+		if !found {
+			return noField(all, name)
+		}
+	}
+	return nil
+}
+
+// noField is the failure of asking for a field that no provider has.
+func noField(all []wanted, name string) error {
+	var providers, fields []string
+	for _, w := range all {
+		for _, f := range w.ref.definition.Fields {
+			if !slices.Contains(fields, f.Name) {
+				fields = append(fields, f.Name)
+			}
+		}
+		if !slices.Contains(providers, w.ref.definition.Name) {
+			providers = append(providers, w.ref.definition.Name)
+		}
+	}
+	hint := "the fields are " + strings.Join(fields, ", ")
+	if near := profile.Nearest(name, fields); near != "" {
+		hint = "did you mean " + near + "? " + hint
+	}
+	return failure.New(failure.BadFlagValue, "--with names no field of %s", strings.Join(providers, " or ")).WithHint("%s", hint)
 }
 
 // exec fetches the tokens and becomes the command. What can be known to go
@@ -132,12 +203,22 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 	}
 	environ := slices.DeleteFunc(r.childEnviron(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return slices.ContainsFunc(all, func(w wanted) bool { return w.variable == name })
+		return slices.ContainsFunc(all, func(w wanted) bool { return w.fills(name) })
 	})
+	for i, w := range all {
+		if !o.dryRun {
+			environ = append(environ, r.fieldEntries(w, prepared[i])...)
+		}
+	}
 	if err := checkSize(path, argv, environ, all); err != nil {
 		return err
 	}
 	if o.dryRun {
+		for _, w := range all {
+			for _, f := range w.fields {
+				r.console.plan("%s would be set to %s of %s", f.variable, f.Name, w.ref)
+			}
+		}
 		r.console.plan("then %s would be run", path)
 		return nil
 	}
@@ -161,6 +242,29 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 		return context.Cause(ctx)
 	}
 	return r.become(path, argv, environ)
+}
+
+// fills reports whether the command gets a variable of that name.
+func (w wanted) fills(name string) bool {
+	return w.variable == name || slices.ContainsFunc(w.fields, func(f wantedField) bool { return f.variable == name })
+}
+
+// fieldEntries returns the variables of the fields, as NAME=VALUE, without those of
+// optional fields that nothing gives.
+func (r *run) fieldEntries(w wanted, p *prepared) []string {
+	var entries []string
+	for _, f := range w.fields {
+		value, ok := p.values[f.Name]
+		if !ok {
+			r.console.info("%s is not set: nothing gives %s of %s", f.variable, f.Name, w.ref)
+			continue
+		}
+		if f.Secret {
+			r.console.hide(value)
+		}
+		entries = append(entries, f.variable+"="+value.Reveal())
+	}
+	return entries
 }
 
 // findCommand finds a command as a shell does, except that nothing is run

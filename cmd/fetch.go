@@ -45,6 +45,7 @@ type fetchOptions struct {
 	emulator    bool
 	dryRun      bool
 	mask        bool
+	with        []string          // fields that are handed on beside the token
 	fields      map[string]string // the fields' flags that were given
 }
 
@@ -223,7 +224,8 @@ type prepared struct {
 	plan    *credential.Plan // nil for the emulator
 	call    *call
 	tokens  *tokenCache
-	cached  *token.Token // nil if it must be fetched
+	cached  *token.Token    // nil if it must be fetched
+	values  provider.Values // of the options' fields, and others
 }
 
 // prepare finds where everything that a fetch needs comes from. It runs no helper.
@@ -234,6 +236,7 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (p *prepared, 
 	}
 	p = &prepared{run: r, ref: f, options: o}
 	if o.emulator {
+		p.values = emulator.Credentials(f.definition)
 		return p, nil
 	}
 	if p.file, err = r.loadProfiles(ctx, r.limit); err != nil {
@@ -263,18 +266,32 @@ func (p *prepared) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.values = values
 	if p.tokens, err = r.openTokens(ctx, p.limit, p.file, plan, values, p.options); err != nil {
 		return err
 	}
 	if p.cached = p.tokens.get(); p.cached != nil {
 		r.console.info("token from the cache")
-		return nil
+		return p.readWanted(ctx, access)
 	}
 	for _, place := range plan.Places {
 		r.console.info("%s from %s", place.Field.Name, place.Where)
 	}
-	p.call, err = r.newCall(ctx, p.limit, plan, access, values, p.options.caFile)
-	return err
+	if p.call, err = r.newCall(ctx, p.limit, plan, access, values, p.options.caFile); err != nil {
+		return err
+	}
+	return plan.Unfinished()
+}
+
+// readWanted reads the fields that are handed on beside a cached token.
+func (p *prepared) readWanted(ctx context.Context, access credential.Access) error {
+	if len(p.options.with) == 0 {
+		return nil
+	}
+	if err := p.plan.ReadFields(ctx, access, p.values, p.options.with); err != nil {
+		return err
+	}
+	return p.plan.Unfinished()
 }
 
 // newCall gets what a request still lacks: the certificates to trust, and the

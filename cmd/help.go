@@ -284,6 +284,8 @@ func environmentTopic() (string, error) {
   TOKENFETCH_CONFIG    the profiles file
                        (default: tokenfetch/profiles.toml in XDG_CONFIG_HOME or ~/.config)
   TOKENFETCH_ERRORS    text or json: how errors are printed
+  TOKENFETCH_EMULATOR_DIR
+                       state and cache of a command that the emulator runs, which sets it
   NO_COLOR, TERM=dumb  no colour
   HTTPS_PROXY, NO_PROXY (or in lower case)
                        the proxy, and the hosts that are called without it

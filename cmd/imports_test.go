@@ -46,7 +46,7 @@ var onlyIn = map[string][]string{
 	"github.com/zalando/go-keyring":   {"pkg/keychain"},
 	"github.com/godbus/dbus":          {},
 	"github.com/pelletier/go-toml":    {"pkg/profile", "pkg/provider"},
-	"github.com/gofrs/flock":          {"pkg/cache"},
+	"github.com/gofrs/flock":          {"pkg/cache", "pkg/source"},
 	"net/http":                        {"pkg/emulator", "pkg/token"},
 	"net/rpc":                         {},
 	"net/smtp":                        {},

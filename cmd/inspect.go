@@ -154,7 +154,10 @@ func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 	access := i.run.access(i.limit)
 	access.Keychain = i.store
 	values := s.plan.Inspect(ctx, access)
-	s.problems = s.plan.Problems()
+	if err := s.plan.Unfinished(); err != nil {
+		s.problems = append(s.problems, err)
+	}
+	s.problems = append(s.problems, s.plan.Problems()...)
 	if _, err := i.run.loadRoots(ctx, i.limit, s.plan, ""); err != nil {
 		s.problems = append(s.problems, err)
 	}

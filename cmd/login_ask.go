@@ -304,8 +304,12 @@ func (l *login) readFlag(ctx context.Context, flag, path string) (secret.Value, 
 	return value, err
 }
 
-// lookUp finds out whether a secret is stored at its place.
+// lookUp finds out whether a secret is stored at its place. After a login that has
+// not finished none counts, because an old one may be left beside a new one.
 func (l *login) lookUp(ctx context.Context, s *secretField) error {
+	if l.file.Unfinished(l.definition().Name, l.ref.profile) {
+		return nil
+	}
 	if s.in == inFiles {
 		_, err := os.Lstat(s.path)
 		s.stored = err == nil

@@ -436,34 +436,60 @@ func TestTooLongForATerminal(t *testing.T) {
 	}
 }
 
-// TestParallelLogins: many runs that write one file at the same time lose nothing.
+// TestParallelLogins: many runs that write one file at the same time lose nothing,
+// whatever state directory they have and whatever link they reach the file by.
 func TestParallelLogins(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	secretFile := filepath.Join(d.home, "secret")
 	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
-	program, err := exec.LookPath("tokenfetch")
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, d.profiles(), "# mine\n", 0o600)
+	link := filepath.Join(d.home, "link.toml")
+	if err := os.Symlink(d.profiles(), link); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	for i := range 10 {
+	run := func(i int, args ...string) {
 		all.Go(func() {
-			c := exec.Command(program, "login", fmt.Sprintf("mpay/p%d", i), "--username", "u", "--password-file", secretFile)
-			c.Env = []string{"HOME=" + d.home, "TEST_KEYCHAIN=" + d.keychain, "TEST_KEYCHAIN_WRITES=1", "GORACE=atexit_sleep_ms=0"}
+			c := d.command(t, args...)
+			c.Env = append(c.Env, fmt.Sprintf("XDG_STATE_HOME=%s/state%d", d.home, i%2))
+			if i%3 == 0 {
+				c.Env = append(c.Env, "TOKENFETCH_CONFIG="+link)
+			}
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
 	}
+	for i := range 30 {
+		run(i, "login", fmt.Sprintf("mpay/p%d", i), "--username", "u", "--password-file", secretFile)
+	}
 	all.Wait()
 	text := readFile(t, d.profiles())
-	for i := range 10 {
+	for i := range 30 {
 		if strings.Count(text, fmt.Sprintf("[mpay.p%d]\n", i)) != 1 || d.item(t, fmt.Sprintf("mpay/p%d/password@api.mpayafrica.co.tz", i)) == "" {
 			t.Errorf("p%d is lost:\n%s", i, text)
 		}
 	}
+	for i := range 30 {
+		run(i, "logout", fmt.Sprintf("mpay/p%d", i), "--purge")
+	}
+	all.Wait()
+	if got := readFile(t, d.profiles()); strings.Contains(got, "[") || !strings.HasPrefix(got, "# mine\n") {
+		t.Errorf("after logout --purge of every profile the file holds %q", got)
+	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(d.profiles()), "*")); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
+}
+
+// command is a run without a terminal.
+func (d desk) command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command("tokenfetch", args...) // the test program under this name
+	c.Env = []string{"HOME=" + d.home, "TEST_KEYCHAIN=" + d.keychain, "TEST_KEYCHAIN_WRITES=1", "GORACE=atexit_sleep_ms=0"}
+	return c
 }

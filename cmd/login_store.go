@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
@@ -124,16 +123,22 @@ func (l *login) tooBig(s *secretField) error {
 // commit stores the secrets and then writes the profile, so that at no time,
 // and wherever the run is cut off, a profile stands in the file without the
 // secrets it needs: secrets that no profile names yet are used by nobody, and are
-// replaced by the next login. What fails puts back what was there before.
+// replaced by the next login. What fails puts back what was there before. What is
+// cut off leaves a note, because old and new may be mixed: see profile.File.Begin.
 func (l *login) commit(ctx context.Context) (err error) {
-	unlock, err := l.run.lockProfiles(ctx)
+	unlock, err := l.run.lockProfiles(ctx, l.file)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := removeTemps(l.file, l.ref); err != nil {
+		return err
+	}
+	noChange := l.noteChange()
 	var undo []func(context.Context) error
 	defer func() {
 		if err == nil {
+			err = l.file.End(l.definition().Name, l.ref.profile)
 			return
 		}
 		failed := false
@@ -141,7 +146,9 @@ func (l *login) commit(ctx context.Context) (err error) {
 			// A signal may be why it failed; it lets this run go on for a moment.
 			failed = back(context.WithoutCancel(ctx)) != nil || failed
 		}
-		if e, ok := errors.AsType[*failure.Error](err); ok && failed {
+		if !failed {
+			noChange()
+		} else if e, ok := errors.AsType[*failure.Error](err); ok {
 			e.Message += "; what was stored before could not be put back"
 		}
 	}()
@@ -158,20 +165,62 @@ func (l *login) commit(ctx context.Context) (err error) {
 	return l.writeProfile(ctx)
 }
 
-// lockProfiles waits until no other run changes the profiles file.
-func (r *run) lockProfiles(ctx context.Context) (unlock func(), err error) {
+// noteChange notes that secrets are being changed, if that takes more than one step.
+// The function that it returns takes the note back.
+func (l *login) noteChange() (noChange func()) {
+	steps := 0
+	for _, s := range l.secrets {
+		if s.given {
+			steps++
+		}
+	}
+	if l.next != l.file {
+		steps++
+	}
+	d, name := l.definition().Name, l.ref.profile
+	if steps < 2 || l.file.Unfinished(d, name) {
+		return func() {}
+	}
+	if err := l.file.Begin(d, name); err != nil {
+		l.run.console.info("a run that is killed now will not be noticed: no file can be made beside %s", l.file.Path)
+	}
+	return func() { _ = l.file.End(d, name) } // nothing is changed, whatever the note says
+}
+
+// removeTemps removes what a login has left that was killed while it wrote a file.
+func removeTemps(file *profile.File, f ref) error {
+	paths := []string{file.Path}
+	for _, field := range f.definition.Fields {
+		if field.Secret {
+			path, _ := secretFile(file, f, field.Name)
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range paths {
+		if err := source.RemoveTemps(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockProfiles waits until no other run changes the profiles file or what belongs
+// to its profiles.
+func (r *run) lockProfiles(ctx context.Context, file *profile.File) (unlock func(), err error) {
 	defer r.console.waiting("another run that changes the profiles file")()
 	limit, cancel := context.WithTimeout(ctx, lockLimit)
 	defer cancel()
-	unlock, err = cache.Lock(limit, cache.UserDirs(r.env.lookup).State, "profiles")
+	unlock, err = file.Lock(limit)
 	switch {
 	case err == nil:
 		return unlock, nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case limit.Err() == nil:
+		return nil, err
 	}
 	return nil, failure.New(failure.ProfilesUnwritable, "another run changes the profiles file, and has not finished in time").
-		WithHint("run this again; nothing is stored")
+		WithHint("run this again; nothing is changed")
 }
 
 // lockLimit is how long another run may keep the profiles file, which takes it
@@ -198,7 +247,12 @@ func (l *login) storeSecret(ctx context.Context, s *secretField) (back func(cont
 	old, err := l.store.Get(ctx, s.account)
 	switch {
 	case err == nil:
-		back = func(ctx context.Context) error { return l.store.Set(ctx, s.account, old) }
+		back = func(ctx context.Context) error {
+			if now, err := l.store.Get(ctx, s.account); err == nil && now.Reveal() == old.Reveal() {
+				return nil // it was not changed
+			}
+			return l.store.Set(ctx, s.account, old)
+		}
 	case errors.Is(err, secret.ErrNotFound):
 		back = func(ctx context.Context) error {
 			if err := l.store.Delete(ctx, s.account); !errors.Is(err, secret.ErrNotFound) {

@@ -76,6 +76,7 @@ type logout struct {
 	ref     ref
 	o       logoutOptions
 	limit   *limit
+	trusted bool // the file may be one that others could have changed
 	file    *profile.File
 	old     *profile.Profile // nil if there is none of that name
 	removed []string         // what was, in words
@@ -93,10 +94,18 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	l.clear(ctx) // while the profile says whose holds they are
 	trouble := errors.Join(l.removeItems(ctx, hosts), l.removeFiles())
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if trouble == nil {
+		trouble = l.file.End(f.definition.Name, f.profile)
 	}
 	if trouble == nil && o.purge {
 		trouble = l.purge(ctx)
@@ -109,6 +118,12 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	}
 	if trouble != nil {
 		return trouble
+	}
+	if len(l.removed) == 0 && l.old == nil {
+		query := credential.Query{Definition: f.definition, Profile: f.profile, File: l.file}
+		if err := query.CheckNamed(); err != nil {
+			return err
+		}
 	}
 	if len(l.removed) == 0 {
 		r.console.note("nothing was stored for %s", f)
@@ -132,13 +147,21 @@ func (l *logout) readFile(ctx context.Context) error {
 	if path == "" {
 		return nil
 	}
-	trusted := named && l.run.env.ci() && !l.o.purge
-	if l.file, err = l.run.readProfiles(ctx, l.limit, path, trusted, l.run.note); err != nil {
+	l.trusted = named && l.run.env.ci() && !l.o.purge
+	if l.file, err = l.run.readProfiles(ctx, l.limit, path, l.trusted, l.run.note); err != nil {
 		return err
 	}
 	l.run.file = l.file
 	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, credential.ProfileFields(l.ref.definition))
 	return err
+}
+
+// lock waits for other runs that change the profile.
+func (l *logout) lock(ctx context.Context) (unlock func(), err error) {
+	if !l.file.Exists || l.trusted {
+		return func() {}, nil
+	}
+	return l.run.lockProfiles(ctx, l.file)
 }
 
 // hosts returns every address that secrets of the profile may have been stored
@@ -259,11 +282,14 @@ func (l *logout) adviseKeychain(err error) error {
 	return err
 }
 
-// removeFiles removes the files of secrets that login has made: those with the
-// name it gives them.
+// removeFiles removes the files of secrets that login has made, those with the
+// name it gives them, and what a login has left that was killed.
 func (l *logout) removeFiles() error {
 	if l.file.Path == "" {
 		return nil
+	}
+	if err := removeTemps(l.file, l.ref); err != nil {
+		return err
 	}
 	for _, f := range l.ref.definition.Fields {
 		path, _ := secretFile(l.file, l.ref, f.Name)
@@ -284,11 +310,6 @@ func (l *logout) purge(ctx context.Context) error {
 	if l.old == nil {
 		return nil
 	}
-	unlock, err := l.run.lockProfiles(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false, l.run.note)
 	if err != nil {
 		return err

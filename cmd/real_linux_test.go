@@ -202,7 +202,16 @@ func serveEmulator(t *testing.T, binary string, environ []string) string {
 // variables that it prints.
 func serveEmulatorWith(t testing.TB, binary string, environ []string, args ...string) (address string, variables []string) {
 	t.Helper()
-	c := exec.Command(binary, append([]string{"emulator", "--listen", "127.0.0.1:0"}, args...)...)
+	address, variables, end := startEmulator(t, binary, environ, "127.0.0.1:0", args...)
+	t.Cleanup(end)
+	return address, variables
+}
+
+// startEmulator is serveEmulatorWith for an emulator that listens at an address and
+// that the test ends.
+func startEmulator(t testing.TB, binary string, environ []string, listen string, args ...string) (address string, variables []string, end func()) {
+	t.Helper()
+	c := exec.Command(binary, append([]string{"emulator", "--listen", listen}, args...)...)
 	c.Env = environ
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -211,12 +220,12 @@ func serveEmulatorWith(t testing.TB, binary string, environ []string, args ...st
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	end = func() {
 		_ = c.Process.Signal(os.Interrupt)
 		if err := c.Wait(); err != nil {
 			t.Errorf("the emulator ended with %v", err)
 		}
-	})
+	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		line := lines.Text()
@@ -227,9 +236,10 @@ func serveEmulatorWith(t testing.TB, binary string, environ []string, args ...st
 			address = regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
 		}
 		if strings.Contains(line, "TOKENFETCH_ZEEPAY_PASSWORD=") {
-			return address, variables
+			return address, variables, end
 		}
 	}
+	end()
 	t.Fatalf("the emulator said nothing: %v", lines.Err())
-	return "", nil
+	return "", nil, nil
 }

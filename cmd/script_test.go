@@ -336,8 +336,8 @@ func fakeTerminal(getenv func(string) string) func() (in, out *os.File, err erro
 }
 
 // keeper is a directoryStore that can be written to. The file fault may say
-// "set WORD" or "changed WORD": items with the word in their account cannot be
-// stored, or read back as something else.
+// "set WORD", "changed WORD" or "kill WORD": items with the word in their account
+// cannot be stored, read back as something else, or kill the run that stores them.
 type keeper struct {
 	directoryStore
 	limit int
@@ -363,6 +363,13 @@ func (k keeper) Set(ctx context.Context, account string, value secret.Value) err
 	}
 	if k.fault("set", account) {
 		return secret.ErrUnavailable
+	}
+	if k.fault("kill", account) {
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil || self.Kill() != nil {
+			return secret.ErrUnavailable
+		}
+		<-ctx.Done()
 	}
 	if k.limit > 0 && len(value.Reveal()) > k.limit {
 		return secret.ErrTooLarge

@@ -21,12 +21,21 @@ type Dirs struct {
 	Cache string // sealed tokens
 }
 
+// Emulated is the variable that names a directory for state and cache in place of
+// the user's. The emulator sets it for a command. XDG_CACHE_HOME would lead other
+// programs there too, such as the Go command to an empty build cache.
+const Emulated = "TOKENFETCH_EMULATOR_DIR"
+
 // UserDirs returns the directories of the user: tokenfetch in $XDG_STATE_HOME
 // or ~/.local/state and in $XDG_CACHE_HOME or ~/.cache, on Windows in
 // %LocalAppData%. Where one of them cannot be used it is tokenfetch in the first
 // path of $STATE_DIRECTORY or $CACHE_DIRECTORY, which systemd sets for a service
-// (systemd.exec(5)). Only absolute paths count.
+// (systemd.exec(5)). Both are below Emulated where that is set. Only absolute paths
+// count.
 func UserDirs(lookup func(string) (string, bool)) Dirs {
+	if path := lookupPath(lookup, Emulated); path != "" {
+		return Dirs{State: filepath.Join(path, "state"), Cache: filepath.Join(path, "cache")}
+	}
 	dir := func(variable, service string, below ...string) string {
 		path, home := lookupPath(lookup, variable), lookupPath(lookup, "HOME")
 		if path == "" && home != "" {

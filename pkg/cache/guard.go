@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"slices"
@@ -418,6 +419,16 @@ func (g *Guard) ClearHolds() (int, error) {
 	return clearFiles(g.dir.path, g.account+"-", recordSuffix)
 }
 
+// Forget removes everything that is known of the account, the count of refusals
+// too: the provider itself has forgotten it, as an emulator does when it ends.
+func (g *Guard) Forget() error {
+	if g.err != nil {
+		return g.err
+	}
+	_, err := g.ClearHolds()
+	return errors.Join(err, g.dir.remove(g.count))
+}
+
 // ClearHolds lifts all holds in the directory path.
 func ClearHolds(path string) (int, error) { return clearFiles(path, "", recordSuffix) }
 
@@ -443,16 +454,6 @@ func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), er
 		return func() {}, nil //nolint:nilerr // where nothing is recorded the run goes on
 	}
 	return g.dir.lock(ctx, g.lock, enough)
-}
-
-// Lock waits until no other process has the lock of that name in the directory
-// path, as Guard.Lock does for credentials.
-func Lock(ctx context.Context, path, name string) (unlock func(), err error) {
-	d, err := openDir(path, true)
-	if err != nil {
-		return func() {}, nil //nolint:nilerr // where there is no directory the run goes on
-	}
-	return d.lock(ctx, name+".lock", func() bool { return false })
 }
 
 func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock func(), err error) {

@@ -182,6 +182,25 @@ func (p *Plan) Problems() []error {
 	return all
 }
 
+// Unfinished returns the failure of sending secrets that a login has begun to
+// replace and not finished, nil if there is none: an old one and a new one would
+// be a failed login.
+func (p *Plan) Unfinished() error {
+	d := p.Definition
+	for _, place := range p.Places {
+		owner := p.ProfileName
+		if place.Kind == Keychain {
+			owner = place.profile
+		}
+		if !place.Field.Secret || place.level != byProfile || !p.query.File.Unfinished(d.Name, owner) {
+			continue
+		}
+		return failure.New(failure.LoginInterrupted, "a login of %s/%s has not finished: some of its secrets may be new and others old", d.Name, owner).
+			WithHint("if it does not run any more, store all of them again: tokenfetch login %s/%s", d.Name, owner)
+	}
+	return nil
+}
+
 // named reports whether somebody named a profile: such a one is read alone.
 func (q *Query) named() bool { return q.Profile != profile.Default }
 
@@ -233,6 +252,15 @@ func (q *Query) fileName() string {
 		return "a profiles file (there is no home directory)"
 	}
 	return q.File.Path
+}
+
+// CheckNamed returns the failure of naming a profile that the file does not have,
+// nil if there is none: the default need not exist.
+func (q *Query) CheckNamed() error {
+	if !q.named() || slices.Contains(q.File.Names(q.Definition.Name), q.Profile) {
+		return nil
+	}
+	return q.noProfile()
 }
 
 // noProfile is the failure of a named profile that does not exist. The name is not

@@ -39,7 +39,17 @@ func (p *Plan) ReadNear(ctx context.Context, a Access) (provider.Values, error) 
 
 // Read adds the remaining fields to values, those that ReadNear has read.
 func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error {
-	if err := p.readInto(ctx, a, values, Place.far); err != nil {
+	return p.readFar(ctx, a, values, func(provider.Field) bool { return true })
+}
+
+// ReadFields is Read for the fields of these names, and for those that are not
+// secret, because a default may refer to them.
+func (p *Plan) ReadFields(ctx context.Context, a Access, values provider.Values, names []string) error {
+	return p.readFar(ctx, a, values, func(f provider.Field) bool { return !f.Secret || slices.Contains(names, f.Name) })
+}
+
+func (p *Plan) readFar(ctx context.Context, a Access, values provider.Values, wanted func(provider.Field) bool) error {
+	if err := p.readInto(ctx, a, values, func(place Place) bool { return place.far() && wanted(place.Field) }); err != nil {
 		return err
 	}
 	for _, place := range p.Places {

@@ -48,6 +48,7 @@ const (
 	KeychainTimeout     Code = "keychain_timeout"
 	KeychainTooBig      Code = "keychain_item_too_big"
 	KeychainUnverified  Code = "keychain_unverified"
+	LoginInterrupted    Code = "login_interrupted"
 	NoTerminal          Code = "no_terminal"
 	CAFileInvalid       Code = "ca_file_invalid"
 	ProxyInvalid        Code = "proxy_invalid"
@@ -169,6 +170,7 @@ func Codes() []Meaning {
 		{KeychainTimeout, Config, "the keychain did not answer in time"},
 		{KeychainTooBig, Config, "a secret is larger than the keychain takes"},
 		{KeychainUnverified, Config, "the keychain does not give back what was stored"},
+		{LoginInterrupted, Config, "a login was cut off while it stored secrets, so that some may be old"},
 		{NoTerminal, Config, "something must be asked, and there is no terminal"},
 		{CAFileInvalid, Config, "the file of certificates cannot be used"},
 		{ProxyInvalid, Config, "a proxy variable is not of its form"},

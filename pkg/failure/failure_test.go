@@ -29,7 +29,7 @@ var frozen = map[string]string{
 		helper_timeout keychain_item_not_found keychain_unavailable keychain_locked keychain_timeout ca_file_invalid
 		proxy_invalid definition_invalid cache_invalid set_uid open_files_limit emulator_unavailable
 		runner_file_invalid command_not_found command_not_runnable environment_too_large
-		profile_exists profiles_unwritable file_unwritable keychain_item_too_big keychain_unverified no_terminal`,
+		profile_exists profiles_unwritable file_unwritable keychain_item_too_big keychain_unverified login_interrupted no_terminal`,
 	"refused": `
 		credentials_rejected not_allowed provider_refused provider_conflict account_locked held_back`,
 	"later": `

@@ -56,13 +56,23 @@ func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) 
 	return err
 }
 
-// Delete removes the item stored for account.
+// Delete removes the item stored for account, and others of that name, which other
+// programs may have stored.
 func (k *Keychain) Delete(ctx context.Context, account string) error {
 	_, err := ask(ctx, k, func() (struct{}, error) {
-		return struct{}{}, known(keyring.Delete(Service, account))
+		err := known(keyring.Delete(Service, account))
+		for n := 1; err == nil && n < maxItems; n++ { // the library removes the first that it finds
+			if err = known(keyring.Delete(Service, account)); errors.Is(err, secret.ErrNotFound) {
+				return struct{}{}, nil
+			}
+		}
+		return struct{}{}, err
 	})
 	return err
 }
+
+// maxItems bounds how many items of one name are removed.
+const maxItems = 100
 
 // Limit returns how many bytes the keychain of this system takes for account, 0
 // for any number.

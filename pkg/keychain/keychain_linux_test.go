@@ -162,6 +162,30 @@ func TestRealSetAndDelete(t *testing.T) {
 	}
 }
 
+// TestDeleteRemovesAll: an item that another program has stored beside ours, under
+// the same name and with one more attribute, goes too.
+func TestDeleteRemovesAll(t *testing.T) {
+	needKeyring(t)
+	const account = "zeepay/twice/password@127.0.0.1:1"
+	k := &Keychain{Getenv: os.Getenv}
+	if err := k.Set(within(t, 3*time.Second), account, secret.New("first")); err != nil {
+		t.Fatal(err)
+	}
+	store := exec.Command("secret-tool", "store", "--label=x", "service", Service, "username", account, "other", "x")
+	store.Stdin = strings.NewReader("second")
+	if err := store.Run(); err != nil {
+		t.Skipf("secret-tool: %v", err)
+	}
+	for _, want := range []error{nil, secret.ErrNotFound} {
+		if err := k.Delete(within(t, 3*time.Second), account); !errors.Is(err, want) {
+			t.Errorf("deleted with %v, want %v", err, want)
+		}
+	}
+	if _, err := keyring.Get(Service, account); !errors.Is(err, keyring.ErrNotFound) {
+		t.Errorf("an item is still there: %v", err)
+	}
+}
+
 // TestSystemCommand checks that the command that the README names stores what is read.
 func TestSystemCommand(t *testing.T) {
 	needKeyring(t)

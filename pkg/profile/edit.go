@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -22,7 +23,8 @@ type Setting struct{ Key, Text, File string }
 // With returns the file with the settings in the table of the profile name of
 // provider: keys that stand there are replaced, others added behind them, and a
 // table that does not exist is appended, headed by a comment if there is one.
-// Every other byte stays as it is. Nothing is written: see Save.
+// Comments at the end of a line and every other byte stay as they are. Nothing is
+// written: see Save.
 func (f *File) With(provider, name string, settings []Setting, comment string) (*File, error) {
 	lines := bytes.SplitAfter(f.data, []byte("\n"))
 	table, found := f.section(provider, name)
@@ -48,7 +50,7 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 			if i == table.index(s.Key) && !e.table && line != "" {
 				first := lines[e.first]
 				indent := first[:len(first)-len(bytes.TrimLeft(first, " \t"))]
-				replaced[e.first] = slices.Concat(indent, []byte(line+end))
+				replaced[e.first] = slices.Concat(indent, []byte(line), lineComment(lines[e.first:e.end]), []byte(end))
 				line = ""
 			}
 		}
@@ -91,8 +93,15 @@ func (f *File) Without(provider, name string) (*File, error) {
 	return f.changed(provider, name, text)
 }
 
-// Save writes the file, see source.Write. CheckSave reports whether it could.
-func (f *File) Save() error { return writing(source.Write(f.Path, f.raw)) }
+// Lock waits until no other process changes the file, see source.Lock.
+func (f *File) Lock(ctx context.Context) (unlock func(), err error) {
+	unlock, err = source.Lock(ctx, f.Path)
+	return unlock, writing(err)
+}
+
+// Save writes the file, unless it is no longer as it was read, see source.Update.
+// CheckSave reports whether it could.
+func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw)) }
 
 // CheckSave reports whether Save would work, as far as that can be told without
 // changing anything.
@@ -284,6 +293,18 @@ func (f *File) expressions() []expression {
 		}
 	}
 	return all
+}
+
+// lineComment returns the comment at the end of a value's lines, with the blanks before
+// it.
+func lineComment(lines [][]byte) []byte {
+	text := bytes.TrimRight(bytes.Join(lines, nil), "\r\n")
+	for i := bytes.LastIndexByte(text, '\n') + 1; i < len(text); i++ {
+		if text[i] == '#' && complete([][]byte{text[:i]}) { // not in a text
+			return text[len(bytes.TrimRight(text[:i], " \t")):]
+		}
+	}
+	return nil
 }
 
 func blank(line []byte) bool {

@@ -37,21 +37,24 @@ func saved(t *testing.T, f *profile.File) string {
 func TestWith(t *testing.T) {
 	set := []profile.Setting{{Key: "username", Text: "new"}, {Key: "base_url"}, {Key: "password", File: "secrets/p"}}
 	const lines = "username = \"new\"\npassword = { file = \"secrets/p\" }\n"
+	const commented = "username = \"new\" # c\npassword = { file = \"secrets/p\" }\n"
 	const table = "[mpay.ci]\n# note\n" + lines
 	for name, test := range map[string]struct{ before, after string }{
-		"an empty file":             {"", table},
-		"a byte order mark":         {"\xef\xbb\xbf", "\xef\xbb\xbf" + table},
-		"behind another":            {"[mpay.x]\n", "[mpay.x]\n\n" + table},
-		"behind a blank line":       {"# a\n\n", "# a\n\n" + table},
-		"behind a line not ended":   {"# a", "# a\n\n" + table},
-		"line ends of Windows":      {"[mpay.x]\r\n", "[mpay.x]\r\n\r\n" + strings.ReplaceAll(table, "\n", "\r\n")},
-		"a table with nothing":      {"[mpay.ci]", "[mpay.ci]\n" + lines},
-		"a key of several lines":    {"[mpay.ci]\nusername = \"\"\"\na\nb\"\"\"\n# end\n", "[mpay.ci]\n" + lines + "# end\n"},
-		"a key that goes":           {"[mpay.ci]\nbase_url = \"https://a.example\"\n[x]\n", "[mpay.ci]\n" + lines + "[x]\n"},
-		"a dotted key":              {"[mpay.ci]\npassword.env = \"X\"\n", "[mpay.ci]\npassword = { file = \"secrets/p\" }\nusername = \"new\"\n"},
-		"a table below":             {"[mpay.ci]\n[mpay.ci.password]\nenv = \"X\"\n[x]\n", "[mpay.ci]\n" + lines + "[x]\n"},
-		"a table below, but before": {"[mpay.ci.password]\ncommand = [\n  \"a\", # b\n]\n\n[mpay.ci]\nusername = 'u' # c\n", "\n[mpay.ci]\n" + lines},
-		"quoted names":              {"[ \"mpay\" . 'ci' ]\n\tusername = 1", "[ \"mpay\" . 'ci' ]\n\t" + lines},
+		"an empty file":              {"", table},
+		"a byte order mark":          {"\xef\xbb\xbf", "\xef\xbb\xbf" + table},
+		"behind another":             {"[mpay.x]\n", "[mpay.x]\n\n" + table},
+		"behind a blank line":        {"# a\n\n", "# a\n\n" + table},
+		"behind a line not ended":    {"# a", "# a\n\n" + table},
+		"line ends of Windows":       {"[mpay.x]\r\n", "[mpay.x]\r\n\r\n" + strings.ReplaceAll(table, "\n", "\r\n")},
+		"a table with nothing":       {"[mpay.ci]", "[mpay.ci]\n" + lines},
+		"a key of several lines":     {"[mpay.ci]\nusername = \"\"\"\na\nb\"\"\"\n# end\n", "[mpay.ci]\n" + lines + "# end\n"},
+		"a key that goes":            {"[mpay.ci]\nbase_url = \"https://a.example\"\n[x]\n", "[mpay.ci]\n" + lines + "[x]\n"},
+		"a dotted key":               {"[mpay.ci]\npassword.env = \"X\"\n", "[mpay.ci]\npassword = { file = \"secrets/p\" }\nusername = \"new\"\n"},
+		"a table below":              {"[mpay.ci]\n[mpay.ci.password]\nenv = \"X\"\n[x]\n", "[mpay.ci]\n" + lines + "[x]\n"},
+		"a table below, but before":  {"[mpay.ci.password]\ncommand = [\n  \"a\", # b\n]\n\n[mpay.ci]\nusername = 'u' # c\n", "\n[mpay.ci]\n" + commented},
+		"a comment behind a key":     {"[mpay.ci]\nusername = \"#\" # c\npassword = { command = [\n'#', # a\n] }\t# b", "[mpay.ci]\nusername = \"new\" # c\npassword = { file = \"secrets/p\" }\t# b\n"},
+		"a comment and its line end": {"[mpay.ci]\r\nusername = 1# c\r\n", "[mpay.ci]\r\n" + strings.ReplaceAll(strings.Replace(commented, " # c", "# c", 1), "\n", "\r\n")},
+		"quoted names":               {"[ \"mpay\" . 'ci' ]\n\tusername = 1", "[ \"mpay\" . 'ci' ]\n\t" + lines},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := open(t, test.before)

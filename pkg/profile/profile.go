@@ -94,6 +94,7 @@ type File struct {
 	Exists   bool
 	CacheKey *Source // of the [tokenfetch] table: where the key is that seals cached tokens, or nil
 
+	read     []byte // as it was read, nil if it did not exist
 	raw      []byte // as it was read, or is to be written
 	data     []byte // without a byte order mark
 	tables   map[string]any
@@ -133,7 +134,7 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 		}
 		o.Note("the profiles file " + path + " " + read.Unsafe + "; taken because this is CI")
 	}
-	f.Exists = true
+	f.Exists, f.read = true, read.Data
 	f.readable, f.mode = !read.Private, fmt.Sprintf("%04o", read.Mode)
 	return f, f.take(read.Data)
 }
@@ -462,8 +463,11 @@ func (f *File) line(key []string) int {
 
 // kind names the TOML type of a value.
 func kind(value any) string {
-	switch value.(type) {
+	switch value := value.(type) {
 	case string:
+		if value != "" {
+			return "a text"
+		}
 		return "an empty text"
 	case int64:
 		return "a whole number"

@@ -353,6 +353,8 @@ func TestMistakes(t *testing.T) {
 		{`environment = ""`, `environment of [zeepay.default] must be a text that is not empty, not an empty text`},
 		{`base_url = ["` + canary + `"]`, `base_url of [zeepay.default] must be a text that is not empty, not a list`},
 		{`base_url = { env = "` + canary + `" }`, `base_url of [zeepay.default] must be a text that is not empty, not a table`},
+		{`cache = "no"`, `cache of [zeepay.default] must be true or false, not a text`},
+		{`cache = ""`, `cache of [zeepay.default] must be true or false, not an empty text`},
 		{`ca_file = false`, `ca_file of [zeepay.default] must be a text that is not empty, not true or false`},
 		{`ca_file = ""`, `ca_file of [zeepay.default] must be a text that is not empty, not an empty text`},
 		{`timeout = 30`, `timeout of [zeepay.default] must be a text that is not empty, not a whole number`},

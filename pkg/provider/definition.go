@@ -227,7 +227,11 @@ func (d *Definition) Variable(setting string) string {
 func VariablePrefix(provider string) string { return "TOKENFETCH_" + upper(provider) + "_" }
 
 // TokenVariable returns the default name of the variable that takes the token.
-func TokenVariable(provider string) string { return upper(provider) + "_ACCESS_TOKEN" }
+func TokenVariable(provider string) string { return FieldVariable(provider, "access_token") }
+
+// FieldVariable returns the name of the variable that takes a field's value beside
+// the token, such as ENKASH_CLIENT_SECRET.
+func FieldVariable(provider, field string) string { return upper(provider) + "_" + upper(field) }
 
 func upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
 

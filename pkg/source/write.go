@@ -1,12 +1,14 @@
 package source
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
@@ -17,6 +19,30 @@ import (
 // Links of the user's own are followed. A place that somebody else could have
 // changed, or anything but a regular file, is refused.
 func Write(path string, data []byte) error {
+	return write(path, data, func(string) error { return nil })
+}
+
+// Update is Write for a file that was read before: it fails, and changes nothing,
+// if the file no longer holds old. A nil old is a file that does not exist.
+func Update(path string, old, data []byte) error {
+	return write(path, data, func(target string) error {
+		now, err := os.ReadFile(target)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && old == nil:
+			return nil
+		case err == nil && old != nil && bytes.Equal(now, old):
+			return nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		return errChanged
+	})
+}
+
+var errChanged = errors.New("changed by another program")
+
+// write is Write; check is asked just before the file is replaced.
+func write(path string, data []byte, check func(target string) error) error {
 	target, err := destination(path)
 	if err != nil {
 		return err
@@ -24,7 +50,7 @@ func Write(path string, data []byte) error {
 	if err := makeDirs(filepath.Dir(target)); err != nil {
 		return unwritable(path, err)
 	}
-	if err := Replace(target, data); err != nil {
+	if err := replace(target, data, check); err != nil {
 		return unwritable(path, err)
 	}
 	return nil
@@ -34,15 +60,21 @@ func Write(path string, data []byte) error {
 // stands at path, whole or not at all. It checks nothing; the error is that of the
 // system.
 func Replace(path string, data []byte) error {
+	return replace(path, data, func(string) error { return nil })
+}
+
+func replace(path string, data []byte, check func(path string) error) error {
 	temp, err := WriteTemp(path, data)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		_ = os.Remove(temp)
-		return err
+	if err = check(path); err == nil {
+		err = os.Rename(temp, path)
 	}
-	return nil
+	if err != nil {
+		_ = os.Remove(temp)
+	}
+	return err
 }
 
 // CheckWrite reports whether Write would work, as far as that can be told
@@ -66,9 +98,9 @@ func CheckWrite(path string, data []byte) error {
 // WriteTemp writes data to a new file beside path, for the user alone, and
 // returns its name. After an error there is none.
 func WriteTemp(path string, data []byte) (temp string, err error) {
-	var random [8]byte
+	var random [tempRandom]byte
 	_, _ = rand.Read(random[:]) // never fails
-	temp = path + "." + hex.EncodeToString(random[:]) + ".tmp"
+	temp = path + "." + hex.EncodeToString(random[:]) + tempSuffix
 	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
@@ -90,6 +122,40 @@ func WriteTemp(path string, data []byte) (temp string, err error) {
 	}
 	return temp, err
 }
+
+// RemoveTemps removes what a Write of the file at path has left beside it when it
+// was killed. Nobody else may write the file meanwhile.
+func RemoveTemps(path string) error {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		target = path
+	}
+	entries, err := os.ReadDir(filepath.Dir(target))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return unwritable(path, err)
+	}
+	for _, entry := range entries {
+		random, found := strings.CutPrefix(entry.Name(), filepath.Base(target)+".")
+		random, temp := strings.CutSuffix(random, tempSuffix)
+		if _, err := hex.DecodeString(random); !found || !temp || err != nil || len(random) != 2*tempRandom {
+			continue
+		}
+		if err := os.Remove(filepath.Join(filepath.Dir(target), entry.Name())); err != nil {
+			return unwritable(path, err)
+		}
+	}
+	return nil
+}
+
+// The name of a temporary file is that of the file it is going to be, random bytes
+// in hexadecimal and a suffix.
+const (
+	tempRandom = 8
+	tempSuffix = ".tmp"
+)
 
 // destination returns the path of the file itself that path leads to. Every link
 // on the way, the file and the directories above it must be safe.
@@ -140,6 +206,10 @@ func makeDirs(dir string) error {
 
 // unwritable is the failure of writing the file at path.
 func unwritable(path string, err error) error {
+	if errors.Is(err, errChanged) {
+		return failure.New(failure.FileUnwritable, "cannot write the file %s: another program has just changed it", path).
+			WithHint("run this again")
+	}
 	return failure.New(failure.FileUnwritable, "cannot write the file %s: %s", path, reason(err)).
 		WithHint("check the owner and mode of its directory, and the space left")
 }

@@ -1,0 +1,42 @@
+package profile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+)
+
+// Begin notes beside the file that the secrets of a profile are being changed one
+// after the other, until End. The note outlives a run that is killed between them.
+func (f *File) Begin(provider, name string) error {
+	note, err := os.OpenFile(f.note(provider, name), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return note.Close()
+}
+
+// End removes the note of Begin, if there is one.
+func (f *File) End(provider, name string) error {
+	note := f.note(provider, name)
+	if err := os.Remove(note); f.Path != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failure.New(failure.ProfilesUnwritable, "the file %s cannot be removed", note).WithHint("check the owner and mode of its directory")
+	}
+	return nil
+}
+
+// Unfinished reports whether a change of the secrets of a profile was begun, and
+// has not ended: some may be new, and others old.
+func (f *File) Unfinished(provider, name string) bool {
+	if f.Path == "" {
+		return false
+	}
+	_, err := os.Lstat(f.note(provider, name))
+	return err == nil
+}
+
+func (f *File) note(provider, name string) string {
+	return f.Path + "." + provider + "." + name + ".unfinished"
+}
