@@ -146,7 +146,7 @@ func (r *run) checkVariables(file *profile.File) []finding {
 	for _, name := range []string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", "TOKENFETCH_ERRORS", cache.Emulated} {
 		owner[name] = nil
 	}
-	definitions, err := provider.Builtins()
+	definitions, err := r.catalog.All()
 	if err != nil {
 		return []finding{r.failed("variables", levelError, err)}
 	}
@@ -243,7 +243,7 @@ func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *
 		return append(findings, r.failed(check, levelError, err)), nil
 	}
 	const begin = "run tokenfetch login zeepay (or another provider); tokenfetch zeepay --help shows the variables that do without"
-	switch touched := slices.ContainsFunc(provider.Names(), r.touches); {
+	switch touched := slices.ContainsFunc(r.catalog.Names(), r.touches); {
 	case touched && file.Path == "":
 		findings = append(findings, ok(check, "there is no home directory for one; variables are set instead"))
 	case touched && !file.Exists:
@@ -255,7 +255,7 @@ func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *
 	default:
 		findings = append(findings, ok(check, "%s (%s)", file.Path, why))
 	}
-	for _, t := range unknownTables(file) {
+	for _, t := range unknownTables(r.catalog, file) {
 		findings = append(findings, warning(check, "rename or remove it", "%s", t.message(file.Path)))
 	}
 	return findings, file

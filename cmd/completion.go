@@ -108,18 +108,18 @@ func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]s
 	}
 	var refs []string
 	prefix, _, slash := strings.Cut(word, "/")
-	for _, name := range provider.Names() {
+	for _, name := range r.catalog.Names() {
 		if name != prefix && (slash || !strings.HasPrefix(name, prefix)) {
 			continue
 		}
 		for _, profileName := range r.profileNames(name) {
 			if slash || profileName != profile.Default {
-				refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+provider.Title(name)))
+				refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+r.catalog.Title(name)))
 			}
 		}
 	}
 	if slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool {
-		return strings.HasPrefix(c.Name(), word) && !slices.Contains(provider.Names(), c.Name())
+		return strings.HasPrefix(c.Name(), word) && !r.catalog.Has(c.Name())
 	}) {
 		return refs, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -144,10 +144,10 @@ func (r *run) completeProfiles(_ *cobra.Command, _ []string, word string) ([]str
 			refs = append(refs, cobra.CompletionWithDesc(ref, description))
 		}
 	}
-	for _, name := range provider.Names() {
-		add(name, provider.Title(name))
+	for _, name := range r.catalog.Names() {
+		add(name, r.catalog.Title(name))
 		for _, profileName := range r.profileNames(name) {
-			add(name+"/"+profileName, "profile of "+provider.Title(name))
+			add(name+"/"+profileName, "profile of "+r.catalog.Title(name))
 		}
 	}
 	return refs, afterRef(word)
@@ -207,7 +207,7 @@ func valueCompletion(f *pflag.Flag) cobra.CompletionFunc {
 }
 
 // completeFields completes a field of the providers that are named.
-func completeFields(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (r *run) completeFields(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var fields []string
 	for _, arg := range args {
 		_, name, named := strings.Cut(arg, "=")
@@ -215,7 +215,7 @@ func completeFields(_ *cobra.Command, args []string, _ string) ([]string, cobra.
 			name = arg
 		}
 		name, _, _ = strings.Cut(name, "/")
-		d, err := provider.Builtin(name)
+		d, err := r.catalog.Definition(name)
 		if err != nil {
 			continue
 		}

@@ -244,7 +244,7 @@ func jsonKeys(object string) func(func(string) bool) {
 // variableTable is made of the first part of "help environment".
 func variableTable(t *testing.T) string {
 	t.Helper()
-	text, err := environmentTopic()
+	text, err := (&run{catalog: provider.NewCatalog()}).environmentTopic()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +405,7 @@ func dryRunExample(t *testing.T, bin string) {
 	if err := os.WriteFile(path, []byte(readFile(t, exampleFile)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range provider.Names() {
+	for _, name := range provider.NewCatalog().Names() {
 		command := program(t, bin, name, "--config", path, "--dry-run")
 		var stderr strings.Builder
 		command.Stderr = &stderr
@@ -688,7 +688,7 @@ var commandLine = regexp.MustCompile("(?:^|[\\s`(])(?:tokenfetch|go run \\.)((?:
 // of any language or in a code span, has a command and flags that exist.
 func parseCommandLines(t *testing.T, bin string) {
 	text := codeOnly(readFile(t, readmeFile))
-	r := &run{env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r := &run{catalog: provider.NewCatalog(), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 	r.console = newConsole(&r.env)
 	root, err := r.newRoot()
 	if err != nil {
@@ -725,7 +725,7 @@ func parseCommandLines(t *testing.T, bin string) {
 		t.Errorf("only %d command lines were found", parsed)
 	}
 	known := map[string]bool{}
-	topic, err := environmentTopic()
+	topic, err := (&run{catalog: provider.NewCatalog()}).environmentTopic()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -805,7 +805,7 @@ func compareErrors(t *testing.T, bin string) {
 
 func builtins(t *testing.T) []*provider.Definition {
 	t.Helper()
-	all, err := provider.Builtins()
+	all, err := provider.NewCatalog().All()
 	if err != nil {
 		t.Fatal(err)
 	}

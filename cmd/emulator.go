@@ -84,7 +84,7 @@ takes only its demo credentials; anything else is a failed login.`,
 func (r *run) emulate(options emulator.Options, listen, journal string, argv []string) error {
 	ctx, stop := context.WithCancel(r.context())
 	defer stop()
-	definitions, err := provider.Builtins()
+	definitions, err := r.catalog.All()
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	}
 	e, err := emulator.New(definitions, options)
 	if err != nil {
-		return failure.New(failure.BadFlagValue, "--fault names an unknown provider").WithHint("the providers are %s", strings.Join(provider.Names(), ", "))
+		return failure.New(failure.BadFlagValue, "--fault names an unknown provider").WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
 	}
 	var path string
 	if len(argv) > 0 {
@@ -156,7 +156,7 @@ func (r *run) runEmulated(path string, argv, variables []string) error {
 		return err
 	}
 	own := []string{"TOKENFETCH_CONFIG" + "=" + profiles, cache.Emulated + "=" + dir}
-	return r.runCommand(path, argv, slices.Concat(withoutSettings(r.env.Environ), variables, own))
+	return r.runCommand(path, argv, slices.Concat(r.withoutSettings(r.env.Environ), variables, own))
 }
 
 // forgetEmulator forgets what is known of the demo accounts at this address: they
@@ -217,10 +217,10 @@ func demoVariables(definitions []*provider.Definition, address string) []string 
 
 // withoutSettings returns environ without the variables that would lead a
 // command elsewhere.
-func withoutSettings(environ []string) []string {
+func (r *run) withoutSettings(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return slices.Contains([]string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", cache.Emulated}, name) || slices.ContainsFunc(provider.Names(), func(p string) bool {
+		return slices.Contains([]string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", cache.Emulated}, name) || slices.ContainsFunc(r.catalog.Names(), func(p string) bool {
 			return strings.HasPrefix(name, provider.VariablePrefix(p))
 		})
 	})

@@ -91,7 +91,7 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 	c.Flags().SortFlags = false
 	addFetchFlags(c.Flags(), &o)
 	c.Flags().StringArrayVar(&o.with, "with", nil, "also hand over the `FIELD` of each provider that has it, may be given again")
-	register(c, "with", completeFields)
+	register(c, "with", r.completeFields)
 	return c
 }
 

@@ -423,7 +423,9 @@ func (r *run) find(ctx context.Context, limit *limit, q credential.Query) (*cred
 
 // childEnviron is the environment of the programs that the run starts: its own
 // without the secrets in it.
-func (r *run) childEnviron() []string { return credential.WithoutSecrets(r.env.Environ, r.plans...) }
+func (r *run) childEnviron() []string {
+	return credential.WithoutSecrets(r.catalog, r.env.Environ, r.plans...)
+}
 
 // loadProfiles reads the profiles file. One that --config or TOKENFETCH_CONFIG
 // names must exist.

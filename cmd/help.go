@@ -19,9 +19,9 @@ type topic struct {
 	text        func() (string, error)
 }
 
-func topics() []topic {
+func (r *run) topics() []topic {
 	return []topic{
-		{"environment", "the environment variables that are read", environmentTopic},
+		{"environment", "the environment variables that are read", r.environmentTopic},
 		{"exit-codes", "the exit codes and what a script should do", exitCodesTopic},
 		{"errors", "every error code and what it means", errorsTopic},
 	}
@@ -39,7 +39,7 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 			if len(args) == 0 {
 				return r.print(r.helpOf(root))
 			}
-			for _, t := range topics() {
+			for _, t := range r.topics() {
 				if t.name == args[0] {
 					text, err := t.text()
 					if err != nil {
@@ -56,7 +56,7 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
-			for _, t := range topics() {
+			for _, t := range r.topics() {
 				names = append(names, cobra.CompletionWithDesc(t.name, t.short))
 			}
 			for _, c := range root.Commands() {
@@ -80,11 +80,11 @@ func (r *run) printHelp(cmd *cobra.Command, _ []string) {
 // helpOf returns the help of a command.
 func (r *run) helpOf(cmd *cobra.Command) string {
 	if !cmd.HasParent() {
-		return rootHelp(cmd)
+		return r.rootHelp(cmd)
 	}
 	var b strings.Builder
 	text, use := cmd.Long, cmd.Use
-	if d, err := provider.Builtin(cmd.Name()); err == nil {
+	if d, err := r.catalog.Definition(cmd.Name()); err == nil {
 		text, use = providerText(d), cmd.Use+"[/PROFILE]"
 	}
 	if text == "" {
@@ -111,7 +111,7 @@ func (r *run) helpOf(cmd *cobra.Command) string {
 	return b.String()
 }
 
-func rootHelp(root *cobra.Command) string {
+func (r *run) rootHelp(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString(`tokenfetch fetches a bearer token from a payment provider and prints it.
 
@@ -133,7 +133,7 @@ Providers:
 `)
 	var providers, commands []*cobra.Command
 	for _, c := range available(root) {
-		if slices.Contains(provider.Names(), c.Name()) {
+		if r.catalog.Has(c.Name()) {
 			providers = append(providers, c)
 		} else {
 			commands = append(commands, c)
@@ -141,7 +141,7 @@ Providers:
 	}
 	b.WriteString(list(providers) + "\nCommands:\n" + list(commands))
 	b.WriteString("\nTopics (tokenfetch help TOPIC):\n")
-	for _, t := range topics() {
+	for _, t := range r.topics() {
 		fmt.Fprintf(&b, "  %-12s %s\n", t.name, t.short)
 	}
 	fmt.Fprintf(&b, "\nFlags:\n%s", root.LocalFlags().FlagUsages())
@@ -276,7 +276,7 @@ func wrap(text string, width int) string {
 	return b.String()
 }
 
-func environmentTopic() (string, error) {
+func (r *run) environmentTopic() (string, error) {
 	var b strings.Builder
 	b.WriteString(`Environment variables that tokenfetch reads.
 
@@ -303,7 +303,7 @@ Variables of a provider fill the profile that nobody named. A profile named by
 but empty is an error. Instead of a field's variable, NAME_FILE may name a file
 that holds the value.
 `)
-	all, err := provider.Builtins()
+	all, err := r.catalog.All()
 	if err != nil {
 		return "", err
 	}

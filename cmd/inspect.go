@@ -91,7 +91,7 @@ func (p *patient) gaveUp() error {
 // all returns the profiles that there are: those of the file, and the default
 // of a provider that has variables or a table that is none.
 func (i *inspector) all(ctx context.Context) ([]ref, error) {
-	definitions, err := provider.Builtins()
+	definitions, err := i.run.catalog.All()
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (r *run) definitionBehind(command string, switches ...string) *provider.Def
 		return nil
 	}
 	name, _, _ := strings.Cut(found[1], "/")
-	d, err := provider.Builtin(name)
+	d, err := r.catalog.Definition(name)
 	if err != nil {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
 }
 
 func (r *run) needRef(cmd *cobra.Command) error {
-	return r.needVerb(cmd, "name a provider: "+strings.Join(provider.Names(), ", "))
+	return r.needVerb(cmd, "name a provider: "+strings.Join(r.catalog.Names(), ", "))
 }
 
 // checkLoginFlags refuses what the flags cannot mean together, before anything

@@ -50,7 +50,7 @@ func TestManPages(t *testing.T) {
 
 	root := wholeTree(t)
 	names := []string{}
-	for _, topic := range topics() {
+	for _, topic := range (&run{catalog: provider.NewCatalog()}).topics() {
 		names = append(names, "tokenfetch-"+topic.name+".7")
 	}
 	walk(root, func(c *cobra.Command) {
@@ -162,7 +162,7 @@ func TestManPageText(t *testing.T) {
 func wholeTree(t *testing.T) *cobra.Command {
 	t.Helper()
 	// It builds the providers that the arguments mention.
-	r := &run{env: Env{Args: provider.Names(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r := &run{catalog: provider.NewCatalog(), env: Env{Args: provider.NewCatalog().Names(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 	r.console = newConsole(&r.env)
 	root, err := r.newRoot()
 	if err != nil {
@@ -187,7 +187,7 @@ func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath
 // manPages returns the pages by the names of their files.
 func manPages(t *testing.T, day time.Time, version string) map[string]string {
 	t.Helper()
-	r := &run{env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r := &run{catalog: provider.NewCatalog(), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 	root := wholeTree(t)
 	pages := map[string]string{}
 	begin := func(name, section, short string) *strings.Builder {
@@ -228,7 +228,7 @@ func manPages(t *testing.T, day time.Time, version string) map[string]string {
 		b.WriteString(".SH SEE ALSO\n" + seeAlso(c) + "\n")
 		pages[pageName(c)+".1"] = b.String()
 	})
-	for _, topic := range topics() {
+	for _, topic := range (&run{catalog: provider.NewCatalog()}).topics() {
 		name := "tokenfetch-" + topic.name
 		text, err := topic.text()
 		if err != nil {
@@ -279,7 +279,7 @@ func seeAlso(c *cobra.Command) string {
 	for parent := c.Parent(); parent != nil; parent = parent.Parent() {
 		pages = append(pages, `\fB`+roff(pageName(parent))+`\fR(1)`)
 	}
-	for _, topic := range topics() {
+	for _, topic := range (&run{catalog: provider.NewCatalog()}).topics() {
 		pages = append(pages, `\fB`+roff("tokenfetch-"+topic.name)+`\fR(7)`)
 	}
 	return strings.Join(pages, ",\n")

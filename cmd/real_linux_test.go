@@ -30,7 +30,7 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 	}
 	address := serveEmulator(t, binary, base)
-	definitions, err := provider.Builtins()
+	definitions, err := provider.NewCatalog().All()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,10 +30,10 @@ func (r *run) short(f ref) string {
 // which may be a misplaced secret.
 func (r *run) parseRef(text string) (ref, error) {
 	name, profileName, named := strings.Cut(text, "/")
-	d, err := provider.Builtin(name)
+	d, err := r.catalog.Definition(name)
 	if err != nil {
 		return ref{}, failure.New(failure.UnexpectedArgument, "a name is not PROVIDER or PROVIDER/PROFILE").
-			WithHint("the providers are %s", strings.Join(provider.Names(), ", "))
+			WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
 	}
 	if !named {
 		profileName, err = r.unnamedProfile()

@@ -25,6 +25,7 @@ import (
 // command has, and what is known so far for an error message.
 type run struct {
 	env      Env
+	catalog  *provider.Catalog
 	console  *console
 	terminal terminalState
 	ctx      context.Context // see context
@@ -88,7 +89,7 @@ func Run(env Env) int {
 
 func newRun(env Env) *run {
 	return &run{
-		env: env, console: newConsole(&env), limit: newLimit(env.Start, 0),
+		env: env, catalog: provider.NewCatalog(), console: newConsole(&env), limit: newLimit(env.Start, 0),
 		overdue: make(chan struct{}, 1), unwatch: func() {},
 	}
 }
@@ -137,7 +138,7 @@ func (r *run) execute() error {
 	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
 	r.wraps = word == "exec"
 	name := ""
-	if slices.Contains(provider.Names(), word) {
+	if r.catalog.Has(word) {
 		name = provider.TokenVariable(word)
 	}
 	if !r.completing() {
@@ -246,15 +247,15 @@ func (r *run) addProviders(root *cobra.Command) error {
 			return word == name
 		})
 	}
-	listed := !slices.ContainsFunc(provider.Names(), mentioned)
-	for _, name := range provider.Names() {
+	listed := !slices.ContainsFunc(r.catalog.Names(), mentioned)
+	for _, name := range r.catalog.Names() {
 		if listed {
-			root.AddCommand(&cobra.Command{Use: name, Short: fetchFrom + provider.Title(name), Run: func(*cobra.Command, []string) {}})
+			root.AddCommand(&cobra.Command{Use: name, Short: fetchFrom + r.catalog.Title(name), Run: func(*cobra.Command, []string) {}})
 		}
 		if !mentioned(name) {
 			continue
 		}
-		d, err := provider.Builtin(name)
+		d, err := r.catalog.Definition(name)
 		if err != nil {
 			return err
 		}
@@ -272,7 +273,7 @@ const fetchFrom = "fetch a token from "
 func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return failure.New(failure.UnknownCommand, "the first word is neither a provider nor a command").
-			WithHint("the providers are %s; run tokenfetch --help for the commands", strings.Join(provider.Names(), ", "))
+			WithHint("the providers are %s; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", "))
 	}
 	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)

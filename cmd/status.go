@@ -136,7 +136,7 @@ func (i *inspector) report(states []*profileState, format string) string {
 		}
 		s.describe(p)
 	}
-	for n, t := range unknownTables(i.file) {
+	for n, t := range unknownTables(i.run.catalog, i.file) {
 		if n == 0 {
 			p.text("")
 		}
@@ -299,9 +299,9 @@ type unknownTable struct {
 	nearest string
 }
 
-func unknownTables(file *profile.File) []unknownTable {
+func unknownTables(catalog *provider.Catalog, file *profile.File) []unknownTable {
 	var tables []unknownTable
-	names := provider.Names()
+	names := catalog.Names()
 	for _, t := range file.Unknown(names) {
 		tables = append(tables, unknownTable{t, profile.Nearest(t.Name, names)})
 	}
@@ -336,7 +336,7 @@ func (i *inspector) json(states []*profileState) []byte {
 		UnknownTables: []table{},
 		Profiles:      []jsonProfile{},
 	}
-	for _, t := range unknownTables(i.file) {
+	for _, t := range unknownTables(i.run.catalog, i.file) {
 		line.UnknownTables = append(line.UnknownTables, table{i.run.words(t.Name), t.Line, i.run.orNull(t.nearest)})
 	}
 	for _, s := range states {

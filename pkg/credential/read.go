@@ -270,10 +270,10 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 }
 
 // WithoutSecrets returns environ without the variables that hold secrets: those
-// of every provider's secret fields, those that the profiles of the plans name as
+// of the secret fields of every provider in the catalog, those that the profiles of the plans name as
 // the source of one, and the one that cache_key of their profiles file names. A
 // plan may be without a profile.
-func WithoutSecrets(environ []string, plans ...*Plan) []string {
+func WithoutSecrets(catalog *provider.Catalog, environ []string, plans ...*Plan) []string {
 	drop := map[string]bool{}
 	for _, p := range plans {
 		if key := p.query.File.CacheKey; key != nil && key.Env != "" {
@@ -288,7 +288,7 @@ func WithoutSecrets(environ []string, plans ...*Plan) []string {
 			}
 		}
 	}
-	secretNames, err := provider.SecretVariables()
+	secretNames, err := catalog.SecretVariables()
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		ours := strings.HasPrefix(name, "TOKENFETCH_") && (err != nil || slices.Contains(secretNames, name))

@@ -45,7 +45,7 @@ func (c claims) claim(t *testing.T, name, owner string) {
 
 // TestCatalog walks the whole catalogue.
 func TestCatalog(t *testing.T) {
-	names := provider.Names()
+	names := provider.NewCatalog().Names()
 	if diff := cmp.Diff([]string{"abbeycross", "enkash", "fincode", "mpay", "zeepay"}, names); diff != "" {
 		t.Fatalf("Names() (-want +got):\n%s", diff)
 	}
@@ -172,7 +172,7 @@ func checkExamples(t *testing.T, d *provider.Definition) {
 }
 
 func TestBuiltins(t *testing.T) {
-	all, err := provider.Builtins()
+	all, err := provider.NewCatalog().All()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,11 +183,11 @@ func TestBuiltins(t *testing.T) {
 			t.Errorf("%s as it is used differs from the checked one:\n%s", d.Name, diff)
 		}
 	}
-	if diff := cmp.Diff(provider.Names(), names); diff != "" {
+	if diff := cmp.Diff(provider.NewCatalog().Names(), names); diff != "" {
 		t.Errorf("Builtins() (-want +got):\n%s", diff)
 	}
 	for _, name := range []string{"", "nobody", "../catalog/zeepay", "zeepay.toml", "ZEEPAY"} {
-		if d, err := provider.Builtin(name); err == nil {
+		if d, err := provider.NewCatalog().Definition(name); err == nil {
 			t.Errorf("Builtin(%q) = %v, want an error", name, d)
 		}
 	}
@@ -196,7 +196,7 @@ func TestBuiltins(t *testing.T) {
 // TestSecretVariables is written by hand from the providers' documents: these
 // are the variables that no child process may see.
 func TestSecretVariables(t *testing.T) {
-	got, err := provider.SecretVariables()
+	got, err := provider.NewCatalog().SecretVariables()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestDecisions(t *testing.T) {
 		},
 	}
 	got := map[string]decisions{}
-	for _, name := range provider.Names() {
+	for _, name := range provider.NewCatalog().Names() {
 		d := builtin(t, name)
 		p := decisions{
 			SingleUse: d.Policy.SingleUse, Lifetime: d.Policy.Lifetime().String(),

@@ -301,8 +301,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(acme)
 	f.Add("[request]\nbody = [ { name = \"a\", fild = \"b\" } ]\n")
 	f.Add("name = \"x\"\n[[field]]\nname = 5")
-	for _, name := range provider.Names() {
-		d, err := provider.Builtin(name)
+	for _, name := range provider.NewCatalog().Names() {
+		d, err := provider.NewCatalog().Definition(name)
 		if err != nil {
 			f.Fatal(err)
 		}

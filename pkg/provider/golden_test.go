@@ -256,7 +256,7 @@ func TestURLs(t *testing.T) {
 			covered[test.provider] = append(list, test.environment)
 		}
 	}
-	for _, name := range provider.Names() {
+	for _, name := range provider.NewCatalog().Names() {
 		if diff := cmp.Diff(covered[name], builtin(t, name).EnvironmentNames()); diff != "" {
 			t.Errorf("environments of %s (-want +got):\n%s", name, diff)
 		}
