@@ -245,11 +245,12 @@ func (r *run) prepare(ctx context.Context, f ref, o fetchOptions) (*prepared, er
 		return p, nil
 	}
 	access := r.access(limit, plan)
+	generation := r.generation(plan)
 	values, err := plan.ReadNear(ctx, access)
 	if err != nil {
 		return nil, err
 	}
-	if p.tokens, err = r.openTokens(ctx, limit, file, plan, values, o); err != nil {
+	if p.tokens, err = r.openTokens(ctx, limit, file, plan, values, generation, o); err != nil {
 		return nil, err
 	}
 	if p.cached = p.tokens.get(); p.cached != nil {

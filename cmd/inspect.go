@@ -38,6 +38,9 @@ func (r *run) newInspector(ctx context.Context, limit *limit, file *profile.File
 		}
 		c := &tokenCache{run: r}
 		err := c.open(ctx, limit, file)
+		if errors.Is(err, secret.ErrNotFound) {
+			err = nil
+		}
 		return c.key, err
 	})
 	return i
@@ -196,7 +199,7 @@ func (i *inspector) cached(s *profileState, values provider.Values, allowed bool
 		return cachedState{}
 	}
 	tokens := cache.OpenTokens(cache.UserDirs(i.run.env.lookup).Cache, key)
-	owner := ownerOf(s.plan, values)
+	owner := ownerOf(s.plan, values, i.run.generation(s.plan))
 	switch {
 	case !tokens.Any(owner.Ref):
 		return cachedState{}

@@ -22,19 +22,10 @@ type KeyStore interface {
 // tokenfetch.
 const keyAccount = "tokenfetch/cache_key"
 
-// SealingKey returns the key in the store. With create one is made if there is
-// none. Of two processes that make one at once the last wins, and the other's
-// entry is lost, which costs one request.
-func SealingKey(ctx context.Context, store KeyStore, create bool) ([]byte, error) {
+// SealingKey returns the key in the store: secret.ErrNotFound if there is none,
+// ErrUnusable if it is damaged.
+func SealingKey(ctx context.Context, store secret.Store) ([]byte, error) {
 	value, err := store.Get(ctx, keyAccount)
-	if errors.Is(err, secret.ErrNotFound) && create {
-		key := make([]byte, KeySize)
-		_, _ = rand.Read(key) // never fails
-		if err := store.Set(ctx, keyAccount, secret.New(base64.StdEncoding.EncodeToString(key))); err != nil {
-			return nil, err
-		}
-		value, err = store.Get(ctx, keyAccount)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +34,26 @@ func SealingKey(ctx context.Context, store KeyStore, create bool) ([]byte, error
 		return nil, fmt.Errorf("%w: the sealing key in the keychain is damaged", ErrUnusable)
 	}
 	return key, nil
+}
+
+// MakeSealingKey returns the key in the store, and makes one if there is none
+// that can be used. Of the processes that use the directory path one makes it.
+func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, error) {
+	unlock, err := Lock(ctx, path, "sealing-key")
+	if err != nil {
+		return nil, secret.ErrTimeout
+	}
+	defer unlock()
+	key, err := SealingKey(ctx, store)
+	if !errors.Is(err, secret.ErrNotFound) && !errors.Is(err, ErrUnusable) {
+		return key, err
+	}
+	key = make([]byte, KeySize)
+	_, _ = rand.Read(key) // never fails
+	if err := store.Set(ctx, keyAccount, secret.New(base64.StdEncoding.EncodeToString(key))); err != nil {
+		return nil, err
+	}
+	return SealingKey(ctx, store) // another directory's process may have been later
 }
 
 // minText is the length from which a text is taken as a sealing key.
