@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -79,8 +80,11 @@ func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, 
 		c.since = r.env.Start
 	}
 	err := c.open(ctx, limit, file)
-	if err == nil || c.findKey != nil {
+	switch {
+	case err == nil, c.findKey != nil:
 		return c, nil
+	case isBadCacheKey(err):
+		return nil, err
 	}
 	r.console.info("no cache: %s", cacheProblem(err))
 	return nil, nil
@@ -108,13 +112,7 @@ func (c *tokenCache) open(ctx context.Context, limit *limit, file *profile.File)
 		return get(ctx)
 	}
 	if file.CacheKey != nil {
-		c.key, err = inTime(sealingKeyLimit, func(ctx context.Context) ([]byte, error) {
-			text, err := c.run.readCacheKey(ctx, file.CacheKey)
-			if err != nil {
-				return nil, err
-			}
-			return cache.KeyFromText(text)
-		})
+		c.key, err = inTime(sealingKeyLimit, func(ctx context.Context) ([]byte, error) { return c.run.readCacheKey(ctx, file.CacheKey) })
 		return err
 	}
 	store, ok := c.run.keyStore()
@@ -164,16 +162,48 @@ func (r *run) keyStore() (cache.KeyStore, bool) {
 	return store, ok
 }
 
-// readCacheKey reads the text that cache_key names.
-func (r *run) readCacheKey(ctx context.Context, s *profile.Source) (secret.Value, error) {
+// readCacheKey reads the key that cache_key names. One that is wrong is a
+// failure.CacheKeyInvalid; one that is not here is another error.
+func (r *run) readCacheKey(ctx context.Context, s *profile.Source) ([]byte, error) {
+	var kept secret.Value
+	var err error
 	switch {
 	case s.Env != "":
-		return secret.New(r.env.getenv(s.Env)), nil
+		text, set := r.env.lookup(s.Env)
+		if !set {
+			return nil, failure.New(failure.FieldMissing, "the variable %s, which cache_key names, is not set", s.Env)
+		}
+		kept = secret.New(text)
 	case s.File != "":
-		text, _, err := source.ReadValue(ctx, s.File, false)
-		return text, err
+		kept, err = source.ReadBytes(ctx, s.File)
+		if e, ok := errors.AsType[*failure.Error](err); ok {
+			return nil, badCacheKey(e.Message, e.Hint)
+		}
+	default:
+		kept, err = source.CommandBytes(ctx, s.Command, credential.WithoutSecrets(r.env.Environ), nil)
 	}
-	return source.Command(ctx, s.Command, credential.WithoutSecrets(r.env.Environ), nil)
+	if err != nil {
+		return nil, err
+	}
+	key, err := cache.KeyFrom(kept)
+	if err != nil {
+		return nil, badCacheKey("it has fewer than 32 bytes", "")
+	}
+	return key, nil
+}
+
+// badCacheKey is the failure of a setting that has to be corrected.
+func badCacheKey(why, hint string) error {
+	if hint == "" {
+		hint = "make a key with: openssl rand -hex 32"
+	}
+	return failure.New(failure.CacheKeyInvalid, "cache_key in [tokenfetch] cannot be used: %s", why).WithHint("%s", hint)
+}
+
+// isBadCacheKey reports whether err is the failure of badCacheKey.
+func isBadCacheKey(err error) bool {
+	e, ok := errors.AsType[*failure.Error](err)
+	return ok && e.Code == failure.CacheKeyInvalid
 }
 
 // get returns the cached token, nil if there is none that this run may use.
@@ -209,13 +239,20 @@ func (c *tokenCache) getWaiting() *token.Token {
 
 // getInTurn is get once it is this run's turn to fetch.
 func (c *tokenCache) getInTurn() *token.Token {
-	if c != nil && (c.waited || c.keyMissing()) {
+	if c != nil && c.keyMissing() {
 		c.look()
-		for c.usable() && errors.Is(c.keyError, secret.ErrTimeout) {
-			c.look() // a request would cost more
-		}
+	}
+	for c.usable() && errors.Is(c.keyError, secret.ErrTimeout) && c.others() {
+		c.look() // to go without would cost a request
 	}
 	return c.get()
+}
+
+// others reports whether other runs may have kept a token since this run began,
+// or shortly before.
+func (c *tokenCache) others() bool {
+	info, err := os.Stat(c.path)
+	return c.waited || err == nil && time.Since(info.ModTime()) < time.Minute
 }
 
 // put keeps a token. Trouble costs the next run a request, and no more.

@@ -162,6 +162,11 @@ func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 		s.problems = append(s.problems, err)
 	}
 	allowed, err := i.run.cacheAllowed(s.plan)
+	if allowed && i.file.CacheKey != nil {
+		if _, keyErr := i.sealingKey(); isBadCacheKey(keyErr) {
+			err = keyErr
+		}
+	}
 	if err != nil {
 		s.problems = append(s.problems, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -56,15 +57,23 @@ func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, e
 	return SealingKey(ctx, store) // another directory's process may have been later
 }
 
-// minText is the length from which a text is taken as a sealing key.
-const minText = 32
+// minKey is how many bytes a key has that the user keeps.
+const minKey = 32
 
-// KeyFromText makes a sealing key of a text that the user keeps: at least 32
-// bytes, made at random.
-func KeyFromText(text secret.Value) ([]byte, error) {
-	if len(text.Reveal()) < minText {
-		return nil, fmt.Errorf("%w: cache_key is shorter than %d bytes", ErrUnusable, minText)
+// KeyFrom makes a sealing key of one that the user keeps: any bytes, made at
+// random. One line end behind them (LF or CR LF) does not belong to the key. With
+// fewer than 32 bytes it is an error.
+func KeyFrom(kept secret.Value) ([]byte, error) {
+	key := kept.Reveal()
+	for _, end := range []string{"\r\n", "\n"} {
+		if before, ok := strings.CutSuffix(key, end); ok && len(before) >= minKey {
+			key = before
+			break
+		}
 	}
-	key := sha256.Sum256([]byte("tokenfetch cache key\n" + text.Reveal()))
-	return key[:], nil
+	if len(key) < minKey {
+		return nil, fmt.Errorf("%w: it has fewer than %d bytes", ErrUnusable, minKey)
+	}
+	sum := sha256.Sum256([]byte("tokenfetch cache key\n" + key))
+	return sum[:], nil
 }

@@ -38,15 +38,27 @@ func ReadRegular(ctx context.Context, path string, limit int64) (File, error) {
 // The returned note says why others could have changed the file; it is an
 // error unless trusted is set.
 func ReadValue(ctx context.Context, path string, trusted bool) (v secret.Value, note string, err error) {
-	f, err := read(ctx, path, MaxValue+2, true)
+	f, err := readSafe(ctx, path, trusted)
 	if err != nil {
 		return secret.Value{}, "", err
 	}
-	if f.Unsafe != "" && !trusted {
-		return secret.Value{}, "", permissions(path, f.Unsafe)
-	}
 	v, err = value(f.Data, "the file "+path, failure.FieldInvalid)
 	return v, f.Unsafe, err
+}
+
+// ReadBytes is ReadValue for what may be any bytes, which are returned as they
+// are. A file that others could have changed is an error.
+func ReadBytes(ctx context.Context, path string) (secret.Value, error) {
+	f, err := readSafe(ctx, path, false)
+	return secret.New(string(f.Data)), err
+}
+
+func readSafe(ctx context.Context, path string, trusted bool) (File, error) {
+	f, err := read(ctx, path, MaxValue+2, true)
+	if err == nil && f.Unsafe != "" && !trusted {
+		return File{}, permissions(path, f.Unsafe)
+	}
+	return f, err
 }
 
 // A Stat is what is known of a file that holds a value without reading it.
