@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,18 +19,29 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
-// sealingKeyLimit is how long the sealing key may take: a run goes on without.
-const sealingKeyLimit = time.Second
+// How the sealing key is looked for: a run goes on without.
+const (
+	sealingKeyLimit = time.Second // for each look
+	sealingKeyPause = time.Second // between two looks while another run fetches
+	maxKeyTimeouts  = 3
+)
 
 // tokenCache is the cached tokens that a run may use. A nil one holds none.
 type tokenCache struct {
-	run     *run
-	path    string
-	owner   cache.Owner
-	since   time.Time              // only tokens from then on, for --refresh
-	minTTL  time.Duration          // only tokens that live this long
-	key     []byte                 // nil if there is none yet
-	makeKey func() ([]byte, error) // makes one, nil if none can be made
+	run    *run
+	path   string
+	owner  cache.Owner
+	since  time.Time     // only tokens from then on, for --refresh
+	minTTL time.Duration // only tokens that live this long
+	key    []byte        // nil while there is none
+
+	// The sealing key of the keychain, nil where there is none to be had.
+	findKey  func() ([]byte, error)
+	makeKey  func() ([]byte, error) // where there is none yet
+	keyError error                  // of the last look, nil if there was a key
+	looked   time.Time              // when that was
+	timeouts int                    // of all looks
+	waited   bool                   // for another run, which may have made the key
 }
 
 // cacheAllowed reports whether tokens of a plan may be cached: the definition,
@@ -53,63 +65,95 @@ func (r *run) cacheAllowed(plan *credential.Plan) (bool, error) {
 }
 
 // openTokens returns the cached tokens of a plan, nil where none may be used.
-func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, plan *credential.Plan, near provider.Values, o fetchOptions) (*tokenCache, error) {
+func (r *run) openTokens(ctx context.Context, limit *limit, file *profile.File, plan *credential.Plan, near provider.Values, generation string, o fetchOptions) (*tokenCache, error) {
 	if allowed, err := r.cacheAllowed(plan); err != nil || !allowed || o.noCache {
 		return nil, err
 	}
 	c := &tokenCache{
 		run:    r,
 		path:   cache.UserDirs(r.env.lookup).Cache,
-		owner:  ownerOf(plan, near),
+		owner:  ownerOf(plan, near, generation),
 		minTTL: o.minTTL,
 	}
 	if o.refresh {
 		c.since = r.env.Start
 	}
-	if err := c.open(ctx, limit, file); err != nil {
-		r.console.info("no cache: %s", cacheProblem(err))
-		return nil, nil
+	err := c.open(ctx, limit, file)
+	switch {
+	case err == nil, c.findKey != nil:
+		return c, nil
+	case isBadCacheKey(err):
+		return nil, err
 	}
-	return c, nil
+	r.console.info("no cache: %s", cacheProblem(err))
+	return nil, nil
 }
 
-// ownerOf is whose tokens those of a plan are.
-func ownerOf(plan *credential.Plan, near provider.Values) cache.Owner {
-	return cache.Owner{Ref: []string{plan.Definition.Name, plan.ProfileName}, Identity: plan.Identity(near)}
+// ownerOf is whose tokens those of a plan are. The generation must have been read
+// before the secrets were.
+func ownerOf(plan *credential.Plan, near provider.Values, generation string) cache.Owner {
+	return cache.Owner{Ref: refOf(plan), Identity: plan.Identity(near), Generation: generation}
 }
+
+// generation is that of the tokens of a plan.
+func (r *run) generation(plan *credential.Plan) string {
+	return cache.Generation(cache.UserDirs(r.env.lookup).State, refOf(plan))
+}
+
+func refOf(plan *credential.Plan) []string { return []string{plan.Definition.Name, plan.ProfileName} }
 
 // open finds the sealing key: where cache_key says, or in the keychain.
 func (c *tokenCache) open(ctx context.Context, limit *limit, file *profile.File) (err error) {
-	inTime := func(get func(context.Context) ([]byte, error)) ([]byte, error) {
-		ctx, cancel := limit.context(ctx)
-		defer cancel()
-		ctx, cancel = context.WithTimeout(ctx, sealingKeyLimit)
+	// Neither takes the time that the fetch needs.
+	inTime := func(most time.Duration, get func(context.Context) ([]byte, error)) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, min(most, limit.left()/3))
 		defer cancel()
 		return get(ctx)
 	}
 	if file.CacheKey != nil {
-		c.key, err = inTime(func(ctx context.Context) ([]byte, error) {
-			text, err := c.run.readCacheKey(ctx, file.CacheKey)
-			if err != nil {
-				return nil, err
-			}
-			return cache.KeyFromText(text)
-		})
+		c.key, err = inTime(sealingKeyLimit, func(ctx context.Context) ([]byte, error) { return c.run.readCacheKey(ctx, file.CacheKey) })
 		return err
 	}
 	store, ok := c.run.keyStore()
 	if !ok {
 		return secret.ErrUnavailable
 	}
-	key := func(create bool) ([]byte, error) {
-		return inTime(func(ctx context.Context) ([]byte, error) { return cache.SealingKey(ctx, store, create) })
+	c.findKey = func() ([]byte, error) {
+		return inTime(sealingKeyLimit, func(ctx context.Context) ([]byte, error) { return cache.SealingKey(ctx, store) })
 	}
-	if c.key, err = key(false); errors.Is(err, secret.ErrNotFound) {
-		c.makeKey = func() ([]byte, error) { return key(true) }
-		return nil
+	c.makeKey = func() ([]byte, error) {
+		return inTime(keychainLimit, func(ctx context.Context) ([]byte, error) { return cache.MakeSealingKey(ctx, store, c.path) })
 	}
-	return err
+	c.look()
+	return c.keyError
 }
+
+// look looks for the sealing key in the keychain, unless that is known to be of
+// no use. One that does not answer in time may have many runs asking at once: it
+// is asked again, but not for ever.
+func (c *tokenCache) look() {
+	if c.key != nil || c.findKey == nil {
+		return
+	}
+	c.key, c.keyError = c.findKey()
+	c.looked = time.Now()
+	switch {
+	case c.keyError == nil, c.keyMissing():
+	case errors.Is(c.keyError, secret.ErrTimeout) && c.timeouts < maxKeyTimeouts-1:
+		c.timeouts++
+	default:
+		c.findKey = nil
+	}
+}
+
+// keyMissing reports whether the keychain has no key that can be used, so that
+// one may be made.
+func (c *tokenCache) keyMissing() bool {
+	return errors.Is(c.keyError, secret.ErrNotFound) || errors.Is(c.keyError, cache.ErrUnusable)
+}
+
+// usable reports whether there may be a cached token now or later in the run.
+func (c *tokenCache) usable() bool { return c != nil && (c.key != nil || c.findKey != nil) }
 
 // keyStore is the keychain, which is never unlocked for the sealing key.
 func (r *run) keyStore() (cache.KeyStore, bool) {
@@ -117,16 +161,48 @@ func (r *run) keyStore() (cache.KeyStore, bool) {
 	return store, ok
 }
 
-// readCacheKey reads the text that cache_key names.
-func (r *run) readCacheKey(ctx context.Context, s *profile.Source) (secret.Value, error) {
+// readCacheKey reads the key that cache_key names. One that is wrong is a
+// failure.CacheKeyInvalid; one that is not here is another error.
+func (r *run) readCacheKey(ctx context.Context, s *profile.Source) ([]byte, error) {
+	var kept secret.Value
+	var err error
 	switch {
 	case s.Env != "":
-		return secret.New(r.env.getenv(s.Env)), nil
+		text, set := r.env.lookup(s.Env)
+		if !set {
+			return nil, failure.New(failure.FieldMissing, "the variable %s, which cache_key names, is not set", s.Env)
+		}
+		kept = secret.New(text)
 	case s.File != "":
-		text, _, err := source.ReadValue(ctx, s.File, false)
-		return text, err
+		kept, err = source.ReadBytes(ctx, s.File)
+		if e, ok := errors.AsType[*failure.Error](err); ok {
+			return nil, badCacheKey(e.Message, e.Hint)
+		}
+	default:
+		kept, err = source.CommandBytes(ctx, s.Command, r.childEnviron(), nil)
 	}
-	return source.Command(ctx, s.Command, r.childEnviron(), nil)
+	if err != nil {
+		return nil, err
+	}
+	key, err := cache.KeyFrom(kept)
+	if err != nil {
+		return nil, badCacheKey("it has fewer than 32 bytes", "")
+	}
+	return key, nil
+}
+
+// badCacheKey is the failure of a setting that has to be corrected.
+func badCacheKey(why, hint string) error {
+	if hint == "" {
+		hint = "make a key with: openssl rand -hex 32"
+	}
+	return failure.New(failure.CacheKeyInvalid, "cache_key in [tokenfetch] cannot be used: %s", why).WithHint("%s", hint)
+}
+
+// isBadCacheKey reports whether err is the failure of badCacheKey.
+func isBadCacheKey(err error) bool {
+	e, ok := errors.AsType[*failure.Error](err)
+	return ok && e.Code == failure.CacheKeyInvalid
 }
 
 // get returns the cached token, nil if there is none that this run may use.
@@ -148,17 +224,47 @@ func (c *tokenCache) get() *token.Token {
 	return t
 }
 
+// getWaiting is get while another run fetches, which may make the sealing key.
+func (c *tokenCache) getWaiting() *token.Token {
+	if c == nil {
+		return nil
+	}
+	c.waited = true
+	if time.Since(c.looked) > sealingKeyPause {
+		c.look()
+	}
+	return c.get()
+}
+
+// getInTurn is get once it is this run's turn to fetch.
+func (c *tokenCache) getInTurn() *token.Token {
+	if c != nil && c.keyMissing() {
+		c.look()
+	}
+	for c.usable() && errors.Is(c.keyError, secret.ErrTimeout) && c.others() {
+		c.look() // to go without would cost a request
+	}
+	return c.get()
+}
+
+// others reports whether other runs may have kept a token since this run began,
+// or shortly before.
+func (c *tokenCache) others() bool {
+	info, err := os.Stat(c.path)
+	return c.waited || err == nil && time.Since(info.ModTime()) < time.Minute
+}
+
 // put keeps a token. Trouble costs the next run a request, and no more.
 func (c *tokenCache) put(t *token.Token) {
 	if c == nil || t.Lifetime <= cache.Margin(t.Lifetime) {
 		return
 	}
+	if c.look(); c.key == nil && c.keyMissing() {
+		c.key, c.keyError = c.makeKey()
+	}
 	if c.key == nil {
-		var err error
-		if c.key, err = c.makeKey(); err != nil {
-			c.run.console.info("the token is not cached: %s", cacheProblem(err))
-			return
-		}
+		c.run.console.info("the token is not cached: %s", cacheProblem(c.keyError))
+		return
 	}
 	if err := cache.OpenTokens(c.path, c.key).Put(c.owner, t); err != nil {
 		c.run.console.info("the token is not cached: %s", cacheProblem(err))
@@ -198,7 +304,7 @@ func (r *run) login(ctx context.Context, plan *credential.Plan, c *call, tokens 
 		return nil, false, err
 	}
 	defer unlock()
-	if t := tokens.get(); t != nil {
+	if t := tokens.getInTurn(); t != nil {
 		return t, true, nil
 	}
 	var ignoreBefore time.Time
@@ -236,7 +342,7 @@ func (r *run) awaitTurn(ctx context.Context, guard *cache.Guard, limit *limit, t
 	}
 	defer r.console.waiting("another run that fetches the same token")()
 	unlock, err = guard.Lock(wait, func() bool {
-		return tokens.get() != nil || tokens == nil && !guard.Alone() && guard.Proven(time.Now())
+		return tokens.getWaiting() != nil || !tokens.usable() && !guard.Alone() && guard.Proven(time.Now())
 	})
 	switch {
 	case err == nil:
@@ -430,11 +536,11 @@ var errNoKey = errors.New("no sealing key")
 // clearTokens removes the cached tokens of profiles, each a provider and a name.
 func (r *run) clearTokens(ctx context.Context, limit *limit, file *profile.File, refs [][]string) (removed int, err error) {
 	c := &tokenCache{run: r}
-	if err := c.open(ctx, limit, file); err != nil {
-		return 0, fmt.Errorf("%w: %w", errNoKey, err)
-	}
-	if c.key == nil {
+	switch err := c.open(ctx, limit, file); {
+	case errors.Is(err, secret.ErrNotFound):
 		return 0, nil // nothing was ever sealed
+	case err != nil:
+		return 0, fmt.Errorf("%w: %w", errNoKey, err)
 	}
 	tokens := cache.OpenTokens(cache.UserDirs(r.env.lookup).Cache, c.key)
 	for _, ref := range refs {
@@ -459,6 +565,17 @@ func (r *run) dropTokens(ctx context.Context, limit *limit, file *profile.File, 
 		err = nil // there are none
 	}
 	return removed, err
+}
+
+// advance makes the tokens unreachable that were fetched with the secrets which a
+// profile and those that share them had until now.
+func (r *run) advance(file *profile.File, f ref) {
+	if f.definition.Policy.SingleUse {
+		return // there are none
+	}
+	if err := cache.Advance(cache.UserDirs(r.env.lookup).State, affected(file, f)); err != nil {
+		r.console.info("older tokens in copies of the cache are not made unusable: %s", cacheProblem(err))
+	}
 }
 
 // clearHolds lifts the holds of the account that a plan leads to. It says so

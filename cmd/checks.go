@@ -348,8 +348,10 @@ func (i *inspector) checkSealingKey() []finding {
 	switch {
 	case err != nil && i.file.CacheKey == nil:
 		return []finding{warning(check, "let cache_key in [tokenfetch] name a file or variable with a key, or go on without", "no token is cached: %s", cacheProblem(err))}
+	case isBadCacheKey(err):
+		return []finding{i.run.failed(check, levelError, err)}
 	case err != nil:
-		return []finding{warning(check, "let it name 32 bytes or more, made at random", "no token is cached, as cache_key cannot be used: %s", cacheProblem(err))}
+		return []finding{warning(check, "give it a key where tokens are to be cached: openssl rand -hex 32 makes one", "no token is cached: %s", cacheProblem(err))}
 	case key == nil:
 		return []finding{ok(check, "there is none yet; it is made with the first token that is cached")}
 	}
@@ -381,8 +383,8 @@ func (r *run) checkProfiles(ctx context.Context, i *inspector) ([]finding, []*pr
 func (r *run) profileFindings(s *profileState) []finding {
 	var findings []finding
 	for _, e := range s.told(r) {
-		if e.Code == failure.HeldBack {
-			continue // below
+		if e.Code == failure.HeldBack || e.Code == failure.CacheKeyInvalid {
+			continue // they have findings of their own
 		}
 		f := r.failed("profile", levelError, e)
 		if incomplete(e.Code) {

@@ -262,12 +262,13 @@ func (p *prepared) load(ctx context.Context) error {
 		return nil
 	}
 	access := r.access(p.limit)
+	generation := r.generation(plan)
 	values, err := plan.ReadNear(ctx, access)
 	if err != nil {
 		return err
 	}
 	p.values = values
-	if p.tokens, err = r.openTokens(ctx, p.limit, p.file, plan, values, p.options); err != nil {
+	if p.tokens, err = r.openTokens(ctx, p.limit, p.file, plan, values, generation, p.options); err != nil {
 		return err
 	}
 	if p.cached = p.tokens.get(); p.cached != nil {

@@ -38,6 +38,9 @@ func (r *run) newInspector(ctx context.Context, limit *limit, file *profile.File
 		}
 		c := &tokenCache{run: r}
 		err := c.open(ctx, limit, file)
+		if errors.Is(err, secret.ErrNotFound) {
+			err = nil
+		}
 		return c.key, err
 	})
 	return i
@@ -162,6 +165,11 @@ func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 		s.problems = append(s.problems, err)
 	}
 	allowed, err := i.run.cacheAllowed(s.plan)
+	if allowed && i.file.CacheKey != nil {
+		if _, keyErr := i.sealingKey(); isBadCacheKey(keyErr) {
+			err = keyErr
+		}
+	}
 	if err != nil {
 		s.problems = append(s.problems, err)
 	}
@@ -199,7 +207,7 @@ func (i *inspector) cached(s *profileState, values provider.Values, allowed bool
 		return cachedState{}
 	}
 	tokens := cache.OpenTokens(cache.UserDirs(i.run.env.lookup).Cache, key)
-	owner := ownerOf(s.plan, values)
+	owner := ownerOf(s.plan, values, i.run.generation(s.plan))
 	switch {
 	case !tokens.Any(owner.Ref):
 		return cachedState{}

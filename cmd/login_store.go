@@ -135,6 +135,7 @@ func (l *login) commit(ctx context.Context) (err error) {
 		return err
 	}
 	noChange := l.noteChange()
+	defer l.run.advance(l.file, l.ref) // whatever was stored, if only for a moment
 	var undo []func(context.Context) error
 	defer func() {
 		if err == nil {
@@ -305,11 +306,7 @@ func (l *login) forget(ctx context.Context) {
 	if err != nil {
 		l.run.console.info("holds are not cleared: %s", cacheProblem(err))
 	}
-	refs := [][]string{{l.ref.definition.Name, l.ref.profile}}
-	for _, name := range sharing(l.file, l.ref) {
-		refs = append(refs, []string{l.ref.definition.Name, name})
-	}
-	if _, err := l.run.dropTokens(ctx, l.limit, l.file, refs); err != nil {
+	if _, err := l.run.dropTokens(ctx, l.limit, l.file, affected(l.file, l.ref)); err != nil {
 		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
 	}
 }
@@ -333,6 +330,16 @@ func (l *login) removeMoved(ctx context.Context) {
 			l.run.console.warning("%s is still stored where it was before, too", s.Name)
 		}
 	}
+}
+
+// affected returns the profiles, each a provider and a name, whose tokens are no
+// longer right when the secrets of one change.
+func affected(file *profile.File, f ref) [][]string {
+	refs := [][]string{{f.definition.Name, f.profile}}
+	for _, name := range sharing(file, f) {
+		refs = append(refs, []string{f.definition.Name, name})
+	}
+	return refs
 }
 
 // sharing returns the profiles that use the keychain items of another.

@@ -101,6 +101,7 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	defer unlock()
 	l.clear(ctx) // while the profile says whose holds they are
 	trouble := errors.Join(l.removeItems(ctx, hosts), l.removeFiles())
+	r.advance(l.file, f)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -214,7 +215,7 @@ func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan
 
 // clear removes cached tokens and holds. Trouble with it is no failure.
 func (l *logout) clear(ctx context.Context) {
-	n, err := l.run.dropTokens(ctx, l.limit, l.file, [][]string{{l.ref.definition.Name, l.ref.profile}})
+	n, err := l.run.dropTokens(ctx, l.limit, l.file, affected(l.file, l.ref))
 	if err != nil {
 		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
 	}

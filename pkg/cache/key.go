@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -22,19 +23,10 @@ type KeyStore interface {
 // tokenfetch.
 const keyAccount = "tokenfetch/cache_key"
 
-// SealingKey returns the key in the store. With create one is made if there is
-// none. Of two processes that make one at once the last wins, and the other's
-// entry is lost, which costs one request.
-func SealingKey(ctx context.Context, store KeyStore, create bool) ([]byte, error) {
+// SealingKey returns the key in the store: secret.ErrNotFound if there is none,
+// ErrUnusable if it is damaged.
+func SealingKey(ctx context.Context, store secret.Store) ([]byte, error) {
 	value, err := store.Get(ctx, keyAccount)
-	if errors.Is(err, secret.ErrNotFound) && create {
-		key := make([]byte, KeySize)
-		_, _ = rand.Read(key) // never fails
-		if err := store.Set(ctx, keyAccount, secret.New(base64.StdEncoding.EncodeToString(key))); err != nil {
-			return nil, err
-		}
-		value, err = store.Get(ctx, keyAccount)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,15 +37,47 @@ func SealingKey(ctx context.Context, store KeyStore, create bool) ([]byte, error
 	return key, nil
 }
 
-// minText is the length from which a text is taken as a sealing key.
-const minText = 32
-
-// KeyFromText makes a sealing key of a text that the user keeps: at least 32
-// bytes, made at random.
-func KeyFromText(text secret.Value) ([]byte, error) {
-	if len(text.Reveal()) < minText {
-		return nil, fmt.Errorf("%w: cache_key is shorter than %d bytes", ErrUnusable, minText)
+// MakeSealingKey returns the key in the store, and makes one if there is none
+// that can be used. Of the processes that use the directory path one makes it.
+func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, error) {
+	d, err := openDir(path, true)
+	if err != nil {
+		return nil, err // of no use without one
 	}
-	key := sha256.Sum256([]byte("tokenfetch cache key\n" + text.Reveal()))
-	return key[:], nil
+	unlock, err := d.lock(ctx, "sealing-key.lock", func() bool { return false })
+	if err != nil {
+		return nil, secret.ErrTimeout
+	}
+	defer unlock()
+	key, err := SealingKey(ctx, store)
+	if !errors.Is(err, secret.ErrNotFound) && !errors.Is(err, ErrUnusable) {
+		return key, err
+	}
+	key = make([]byte, KeySize)
+	_, _ = rand.Read(key) // never fails
+	if err := store.Set(ctx, keyAccount, secret.New(base64.StdEncoding.EncodeToString(key))); err != nil {
+		return nil, err
+	}
+	return SealingKey(ctx, store) // another directory's process may have been later
+}
+
+// minKey is how many bytes a key has that the user keeps.
+const minKey = 32
+
+// KeyFrom makes a sealing key of one that the user keeps: any bytes, made at
+// random. One line end behind them (LF or CR LF) does not belong to the key. With
+// fewer than 32 bytes it is an error.
+func KeyFrom(kept secret.Value) ([]byte, error) {
+	key := kept.Reveal()
+	for _, end := range []string{"\r\n", "\n"} {
+		if before, ok := strings.CutSuffix(key, end); ok && len(before) >= minKey {
+			key = before
+			break
+		}
+	}
+	if len(key) < minKey {
+		return nil, fmt.Errorf("%w: it has fewer than %d bytes", ErrUnusable, minKey)
+	}
+	sum := sha256.Sum256([]byte("tokenfetch cache key\n" + key))
+	return sum[:], nil
 }

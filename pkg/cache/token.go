@@ -34,8 +34,9 @@ const KeySize = 32
 
 // Owner is whose token an entry is.
 type Owner struct {
-	Ref      []string // provider and profile
-	Identity []string // everything else that must be equal
+	Ref        []string // provider and profile
+	Identity   []string // everything else that must be equal
+	Generation string   // see the function of that name
 }
 
 // Tokens are the sealed tokens of a user.
@@ -163,7 +164,9 @@ func (t *Tokens) additional(owner Owner) []byte {
 	return digest(t.key, append([]string{header}, owner.parts()...)...)
 }
 
-func (o Owner) parts() []string { return slices.Concat(o.Ref, []string{"identity"}, o.Identity) }
+func (o Owner) parts() []string {
+	return slices.Concat(o.Ref, []string{"generation", o.Generation, "identity"}, o.Identity)
+}
 
 func (t *Tokens) cipher() (cipher.AEAD, error) {
 	block, err := aes.NewCipher(t.key)

@@ -197,12 +197,12 @@ func TestOtherOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range owner.Identity {
-		other := Owner{owner.Ref, slices.Clone(owner.Identity)}
+		other := Owner{Ref: owner.Ref, Identity: slices.Clone(owner.Identity)}
 		other.Identity[i] += "x"
 		checkNotOpened(t, tokensIn(dir), other, mine)
 	}
-	checkNotOpened(t, tokensIn(dir), Owner{[]string{"zeepay", "ci"}, owner.Identity}, mine)
-	checkNotOpened(t, tokensIn(dir), Owner{[]string{"zeepay"}, append([]string{"default"}, owner.Identity...)}, mine)
+	checkNotOpened(t, tokensIn(dir), Owner{Ref: []string{"zeepay", "ci"}, Identity: owner.Identity}, mine)
+	checkNotOpened(t, tokensIn(dir), Owner{Ref: []string{"zeepay"}, Identity: append([]string{"default"}, owner.Identity...)}, mine)
 	checkNotOpened(t, OpenTokens(dir, bytes.Repeat([]byte{8}, KeySize)), owner, mine)
 }
 
@@ -359,7 +359,7 @@ func TestNotOurs(t *testing.T) {
 // CCH-28: only files of ours are removed.
 func TestClear(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	other := Owner{[]string{"zeepay", "ci"}, owner.Identity}
+	other := Owner{Ref: []string{"zeepay", "ci"}, Identity: owner.Identity}
 	for _, o := range []Owner{owner, other} {
 		if err := tokensIn(dir).Put(o, issued(time.Hour)); err != nil {
 			t.Fatal(err)

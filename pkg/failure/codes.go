@@ -55,6 +55,7 @@ const (
 	DefinitionInvalid   Code = "definition_invalid"
 	SetUID              Code = "set_uid"
 	CacheInvalid        Code = "cache_invalid"
+	CacheKeyInvalid     Code = "cache_key_invalid"
 	OpenFilesLimit      Code = "open_files_limit"
 	RunnerFileInvalid   Code = "runner_file_invalid"
 	CommandNotFound     Code = "command_not_found"
@@ -176,6 +177,7 @@ func Codes() []Meaning {
 		{ProxyInvalid, Config, "a proxy variable is not of its form"},
 		{DefinitionInvalid, Config, "a provider definition is wrong"},
 		{CacheInvalid, Config, "a setting of the cache cannot be"},
+		{CacheKeyInvalid, Config, "the key that cache_key names is missing or too short"},
 		{SetUID, Config, "the program runs with other rights than its caller's"},
 		{OpenFilesLimit, Config, "too few files may be open at once"},
 		{RunnerFileInvalid, Config, "the file that a GitHub runner names cannot be used"},

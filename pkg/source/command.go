@@ -35,6 +35,16 @@ const closing = 400 * time.Millisecond
 // helper reads end of file. What the helper prints on standard error is dropped.
 // The helper and its children are killed when ctx ends.
 func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
+	raw, err := CommandBytes(ctx, argv, environ, terminal)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return value([]byte(raw.Reveal()), "the helper "+filepath.Base(argv[0]), failure.HelperFailed)
+}
+
+// CommandBytes is Command for output that may be any bytes, which are returned as
+// they are.
+func CommandBytes(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
 	name := filepath.Base(argv[0])
 	path, err := LookUp(argv[0])
 	if err != nil {
@@ -71,7 +81,7 @@ func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (s
 	case err != nil:
 		return secret.Value{}, failure.New(failure.HelperFailed, "cannot run the helper %s: %s", name, reason(err))
 	}
-	return value(out.data, "the helper "+name, failure.HelperFailed)
+	return secret.New(string(out.data)), nil
 }
 
 // LookUp finds the program of a helper: its absolute path, or its name in PATH.

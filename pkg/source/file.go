@@ -47,15 +47,27 @@ func ReadValue(ctx context.Context, path string, trusted bool) (v secret.Value, 
 // ReadNamed is ReadValue for a path that must not be shown: a secret may stand
 // there by mistake. Errors and the note call the file name.
 func ReadNamed(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
-	f, err := read(ctx, path, name, MaxValue+2, true)
+	f, err := readSafe(ctx, path, name, trusted)
 	if err != nil {
 		return secret.Value{}, "", err
 	}
-	if f.Unsafe != "" && !trusted {
-		return secret.Value{}, "", permissions(name, f.Unsafe, f.Advice)
-	}
 	v, err = value(f.Data, name, failure.FieldInvalid)
 	return v, f.Unsafe, err
+}
+
+// ReadBytes is ReadValue for what may be any bytes, which are returned as they
+// are. A file that others could have changed is an error.
+func ReadBytes(ctx context.Context, path string) (secret.Value, error) {
+	f, err := readSafe(ctx, path, called(path), false)
+	return secret.New(string(f.Data)), err
+}
+
+func readSafe(ctx context.Context, path, name string, trusted bool) (File, error) {
+	f, err := read(ctx, path, name, MaxValue+2, true)
+	if err == nil && f.Unsafe != "" && !trusted {
+		return File{}, permissions(name, f.Unsafe, f.Advice)
+	}
+	return f, err
 }
 
 // A Stat is what is known of a file that holds a value without reading it.
