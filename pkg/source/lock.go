@@ -50,9 +50,10 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 			}, nil
 		case locked:
 			_ = lock.Close() // its holder has removed it: the next one counts
+		case err == nil, errors.Is(err, fs.ErrNotExist): // it is held, or its directory was just removed
 		case opening && exists(name):
 			return nil, unwritable(name, err)
-		case err != nil && !errors.Is(err, fs.ErrNotExist): // else its directory was just removed
+		default:
 			return func() {}, nil
 		}
 		select {
@@ -67,7 +68,7 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 // lowest first.
 func missingDirs(dir string) []string {
 	var missing []string
-	for ; !exists(dir); dir = filepath.Dir(dir) {
+	for ; !exists(dir) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		missing = append(missing, dir)
 	}
 	return missing
