@@ -33,7 +33,7 @@ var frozen = map[string]string{
 	"refused": `
 		credentials_rejected not_allowed provider_refused provider_conflict account_locked held_back`,
 	"later": `
-		provider_closed rate_limited provider_busy provider_error login_in_progress`,
+		provider_closed rate_limited provider_busy provider_error login_in_progress outcome_unknown`,
 	"net": `
 		dns_not_found dns_failed connect_failed proxy_failed tls_untrusted tls_certificate_expired tls_wrong_host
 		tls_certificate_invalid tls_protocol tls_client_certificate connection_lost timeout`,
