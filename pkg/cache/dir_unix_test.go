@@ -104,7 +104,7 @@ func TestModeOfAFile(t *testing.T) {
 }
 
 // TestLockThatCannotBeMade: where no lock file can be made, the key is locked
-// instead.
+// instead. CCH-25: where there are no locks at all, runs go on without.
 func TestLockThatCannotBeMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	g := guardIn(t, dir, "a", 0)
@@ -116,6 +116,13 @@ func TestLockThatCannotBeMade(t *testing.T) {
 	defer cancel()
 	if _, err := g.Lock(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("two runs have the lock: %v", err)
+	}
+	check(t, os.Remove(filepath.Join(dir, keyFile)))
+	check(t, os.Mkdir(filepath.Join(dir, keyFile), 0o700))
+	for range 2 {
+		unlock, err := g.Lock(t.Context(), func() bool { return false })
+		check(t, err)
+		defer unlock()
 	}
 }
 

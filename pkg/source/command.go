@@ -35,20 +35,25 @@ const closing = 400 * time.Millisecond
 // helper reads end of file. What the helper prints on standard error is dropped.
 // The helper and its children are killed when ctx ends.
 func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
-	raw, err := CommandBytes(ctx, argv, environ, terminal)
+	raw, err := output(ctx, argv, environ, terminal)
 	if err != nil {
 		return secret.Value{}, err
 	}
-	return value([]byte(raw.Reveal()), "the helper "+filepath.Base(argv[0]), failure.HelperFailed)
+	return value(raw, "the helper "+filepath.Base(argv[0]), failure.HelperFailed)
 }
 
 // CommandBytes is Command for output that may be any bytes, which are returned as
 // they are.
 func CommandBytes(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
+	raw, err := output(ctx, argv, environ, terminal)
+	return secret.New(string(raw)), err
+}
+
+func output(ctx context.Context, argv, environ []string, terminal *Terminal) ([]byte, error) {
 	name := filepath.Base(argv[0])
 	path, err := LookUp(argv[0])
 	if err != nil {
-		return secret.Value{}, err
+		return nil, err
 	}
 	out := &limited{limit: MaxValue + 2}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
@@ -60,28 +65,28 @@ func CommandBytes(ctx context.Context, argv, environ []string, terminal *Termina
 	interrupted, err := run(cmd, terminal)
 	if interrupted {
 		<-ctx.Done()
-		return secret.Value{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
 	case out.over:
-		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s printed more than the limit of %d bytes", name, MaxValue)
+		return nil, failure.New(failure.HelperFailed, "the helper %s printed more than the limit of %d bytes", name, MaxValue)
 	case isDeadline(context.Cause(ctx)):
-		return secret.Value{}, failure.New(failure.HelperTimeout, "the helper %s timed out", name)
+		return nil, failure.New(failure.HelperTimeout, "the helper %s timed out", name)
 	case ctx.Err() != nil:
-		return secret.Value{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case exited && exit.ExitCode() >= 0:
-		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s ended with status %d", name, exit.ExitCode()).
+		return nil, failure.New(failure.HelperFailed, "the helper %s ended with status %d", name, exit.ExitCode()).
 			WithHint("run it by hand to see why; tokenfetch does not show what it prints")
 	case exited:
-		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s was killed by a signal", name)
+		return nil, failure.New(failure.HelperFailed, "the helper %s was killed by a signal", name)
 	case errors.Is(err, exec.ErrWaitDelay):
-		return secret.Value{}, failure.New(failure.HelperFailed, "the helper %s left a process behind that keeps its output open", name)
+		return nil, failure.New(failure.HelperFailed, "the helper %s left a process behind that keeps its output open", name)
 	case err != nil:
-		return secret.Value{}, failure.New(failure.HelperFailed, "cannot run the helper %s: %s", name, reason(err))
+		return nil, failure.New(failure.HelperFailed, "cannot run the helper %s: %s", name, reason(err))
 	}
-	return secret.New(string(out.data)), nil
+	return out.data, nil
 }
 
 // LookUp finds the program of a helper: its absolute path, or its name in PATH.
