@@ -196,7 +196,7 @@ func providerTable(definitions []*provider.Definition) string {
 
 func formatTable() string {
 	result := output.Result{
-		Provider: "zeepay", Profile: profile.Default, Token: &token.Token{AccessToken: secret.New("abc")},
+		Provider: "zeepay", Profile: profile.Default, AccessToken: secret.New("abc"),
 		Use: token.Use{Header: "Authorization", Scheme: "Bearer"},
 	}
 	var rows [][]string
