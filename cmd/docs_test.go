@@ -450,7 +450,7 @@ func readmeBlocks(t *testing.T, languages ...string) []block {
 			blocks[len(blocks)-1].text += line
 		}
 	}
-	known := []string{"sh", "bash", "fish", "powershell", "makefile", "console", "yaml", "groovy", "ini", "toml", "text", "json"}
+	known := []string{"sh", "bash", "fish", "powershell", "makefile", "console", "yaml", "groovy", "ini", "toml", "text", "json", "go"}
 	for _, b := range blocks {
 		if !slices.Contains(known, b.language) {
 			t.Errorf("README.md: %s: nothing is known of this language", b.name)
