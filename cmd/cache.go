@@ -42,6 +42,8 @@ type tokenCache struct {
 	looked   time.Time              // when that was
 	timeouts int                    // of all looks
 	waited   bool                   // for another run, which may have made the key
+
+	told bool // why the token that is kept is not used
 }
 
 // cacheAllowed reports whether tokens of a plan may be cached: the definition,
@@ -216,7 +218,10 @@ func (c *tokenCache) get() *token.Token {
 	case cache.Missing(err):
 		return nil
 	case err != nil:
-		c.run.console.info("the cached token is not used: %s", cacheProblem(err))
+		if !c.told {
+			c.run.console.info("the cached token is not used: %s", cacheProblem(err))
+		}
+		c.told = true
 		return nil
 	case t.Obtained.Before(c.since), t.Obtained.Add(t.Lifetime).Sub(now) < c.minTTL:
 		return nil
