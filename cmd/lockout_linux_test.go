@@ -52,6 +52,9 @@ func newEnkash(t *testing.T, answer http.HandlerFunc) *enkash {
 func answering(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		if strings.HasPrefix(body, "<") {
+			w.Header().Set("Content-Type", "text/html")
+		}
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}
@@ -333,6 +336,8 @@ func TestEveryAnswerWithoutATokenCounts(t *testing.T) {
 		{"an unknown envelope", `{"code":1}`, 200, "no_token", 2},
 		{"404 in JSON", `{"path":"/oauth/token"}`, 404, "not_a_token_endpoint", 2},
 		{"202", `{}`, 202, "unexpected_status", 2},
+		{"broken JSON", `{"error":"invalid_grant"`, 200, "not_json", 2},
+		{"too much JSON", `{"error":"` + strings.Repeat("x", 2<<20) + `"}`, 412, "not_a_token_endpoint", 2},
 		{"a page", `<html>not found</html>`, 404, "not_a_token_endpoint", 6},
 		{"too many requests", `{}`, 429, "rate_limited", 6},
 		{"closed", `{}`, 503, "provider_error", 6},
