@@ -375,10 +375,10 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 	}
 	full := t.TempDir()
 	for name, environ := range map[string][]string{
-		"no home":                    {"HOME="},
-		"a foreign home":             {"HOME=" + foreign},
-		"a directory open to others": {"XDG_STATE_HOME=" + openState(t)},
-		"a full disk":                {"HOME=" + full},
+		"no home":                           {"HOME="},
+		"a foreign home":                    {"HOME=" + foreign},
+		"a directory that others can write": {"XDG_STATE_HOME=" + openState(t)},
+		"a full disk":                       {"HOME=" + full},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -416,7 +416,7 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 	})
 }
 
-// openState is a state directory whose part for us others may use.
+// openState is a state directory whose part for us others can write.
 func openState(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tokenfetch")
@@ -427,6 +427,30 @@ func openState(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return filepath.Dir(dir)
+}
+
+// A copy of the home directory, or a chmod of all of it, lets others read what is
+// remembered: it is remembered all the same, and is the user's alone again.
+func TestRememberedWhereOthersCouldRead(t *testing.T) {
+	e := newEnkash(t, nil)
+	state := filepath.Join(e.home, ".local/state/tokenfetch")
+	for i := range 5 {
+		code := "provider_refused"
+		if i >= 2 {
+			code = "held_back"
+		}
+		e.fails(code, fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash")
+		if info, err := os.Stat(state); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if out, err := exec.Command("chmod", "-R", "go+rX", e.home).CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+	}
+	e.wantSeen(2)
+	if left := e.left(); left != "1" {
+		t.Errorf("refusals left: %s", left)
+	}
 }
 
 // Each way out that a hint names works.
