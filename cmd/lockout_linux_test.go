@@ -227,6 +227,34 @@ func TestLoginsWithoutAnAnswerCount(t *testing.T) {
 	}
 }
 
+// The password was changed at the provider: a login that nobody waited for was a
+// failed one, as the refusal of the same credentials shows.
+func TestChangedPasswordWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	const works, hangs, refuses = 0, 1, 2
+	var now atomic.Int32
+	refusal := answering(400, `{"error":"invalid_grant"}`)
+	e := newEnkash(t, func(w http.ResponseWriter, r *http.Request) {
+		switch now.Load() {
+		case works:
+			answering(200, `{"access_token":"tok-1","token_type":"bearer","expires_in":1}`)(w, r)
+		case hangs:
+			slowly(5*time.Second, refusal)(w, r)
+		default:
+			refusal(w, r)
+		}
+	})
+	if o := e.run("enkash"); o.exit != 0 {
+		t.Fatalf("%+v", o)
+	}
+	now.Store(hangs)
+	e.fails("timeout", "enkash", "--timeout", "1s")
+	now.Store(refuses)
+	e.fails("provider_refused", "enkash")
+	e.fails("held_back", "TOKENFETCH_ENKASH_PASSWORD=another", "enkash")
+	e.wantSeen(3) // with the one that worked
+}
+
 // Credentials that have worked lose only that when an answer fails to come.
 func TestProvenCredentialsWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
