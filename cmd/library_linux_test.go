@@ -9,7 +9,7 @@ import (
 )
 
 // userProgram is a program of somebody else: it fetches a token and calls an API
-// with another one. README stands for the block of the README.
+// with another one. BLOCK stands for that of the README.
 const userProgram = `package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 
 // readme is what the README shows. It only has to build.
 func readme(ctx context.Context) (*tokenfetch.Token, *http.Client, error) {
-README
+BLOCK
 	return token, calls, err
 }
 `
@@ -65,7 +65,7 @@ func TestProgramThatImportsTheEngine(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"main.go": strings.Replace(userProgram, "README", readmeBlocks(t, "go")[0].text, 1) + "\nvar _ = readme\n",
+		"main.go": strings.Replace(userProgram, "BLOCK", readmeBlocks(t, "go")[0].text, 1) + "\nvar _ = readme\n",
 		"go.mod":  "module example.com/payout\n\ngo 1.26.0\n\nrequire github.com/tokenfetch/tokenfetch v0.0.0\n\nreplace github.com/tokenfetch/tokenfetch => " + root + "\n",
 		"go.sum":  string(sums),
 	} {
