@@ -274,19 +274,19 @@ func findCommand(name string) (string, error) {
 	bare := name == filepath.Base(name)
 	switch {
 	case errors.Is(err, exec.ErrDot), err == nil && bare && !filepath.IsAbs(path): // GODEBUG can turn ErrDot off
-		return "", before(exitNotFound, failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
-			WithHint("give its path, such as ./%s", name))
+		return "", exitError{failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
+			WithHint("give its path, such as ./%s", name), exitNotFound}
 	case err == nil:
 		return path, nil
 	case errors.Is(err, syscall.EISDIR):
-		return "", before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
-			WithHint("name a program in it"))
+		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
+			WithHint("name a program in it"), exitNotRunnable}
 	case errors.Is(err, fs.ErrPermission), bare && inPath(name):
-		return "", before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
-			WithHint("make it so with chmod +x, or name its interpreter before it"))
+		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
+			WithHint("make it so with chmod +x, or name its interpreter before it"), exitNotRunnable}
 	}
-	return "", before(exitNotFound, failure.New(failure.CommandNotFound, "the command %s was not found", name).
-		WithHint("check its name and PATH"))
+	return "", exitError{failure.New(failure.CommandNotFound, "the command %s was not found", name).
+		WithHint("check its name and PATH"), exitNotFound}
 }
 
 // inPath reports whether PATH leads to a file of that name, executable or not.
@@ -295,12 +295,6 @@ func inPath(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular()
 	})
-}
-
-// before gives a failure that comes before the command its exit code.
-func before(code int, e *failure.Error) error {
-	e.ExitCode = code
-	return e
 }
 
 // checkSize refuses, before anything is fetched, what the system would not start:
@@ -317,6 +311,6 @@ func checkSize(path string, argv, environ []string, all []wanted) error {
 }
 
 func tooLarge() error {
-	return before(exitNotRunnable, failure.New(failure.EnvironmentTooLarge, "the command's arguments and environment are too large together").
-		WithHint("remove large variables from the environment, or hand arguments over in a file"))
+	return exitError{failure.New(failure.EnvironmentTooLarge, "the command's arguments and environment are too large together").
+		WithHint("remove large variables from the environment, or hand arguments over in a file"), exitNotRunnable}
 }

@@ -670,7 +670,7 @@ func (r *run) client(roots *x509.CertPool) *token.Client {
 // singleUse adds to a failure after the request was sent that a token may be
 // lost.
 func singleUse(d *provider.Definition, err error) error {
-	if e, ok := errors.AsType[*failure.Error](err); ok && d.Policy.SingleUse && e.Sent != "" && e.Sent != failure.SentNo {
+	if e, ok := errors.AsType[*failure.Error](err); ok && d.Policy.SingleUse && e.Sent != failure.SentNo {
 		e.Message += "; a token may have been issued"
 	}
 	return err

@@ -364,7 +364,7 @@ func (l *login) makePlan(ctx context.Context) (err error) {
 	}
 	plan, err := l.find(ctx, l.query)
 	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code == failure.HostMissing && len(l.settings) == 0 {
-		e.Hint = "say it with: tokenfetch login " + l.name() + " --replace"
+		err = e.WithHint("say it with: tokenfetch login %s --replace", l.name())
 	}
 	if plan == nil || plan.Base.Host == "" {
 		return err

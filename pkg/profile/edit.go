@@ -108,15 +108,15 @@ func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw
 func (f *File) CheckSave() error { return writing(source.CheckWrite(f.Path, f.raw)) }
 
 func writing(err error) error {
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Message = "the profiles file is not changed: " + e.Message
-		if e.Code == failure.FilePermissions {
-			e.Code = failure.ProfilesPermissions
-		} else {
-			e.Code = failure.ProfilesUnwritable
-		}
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok {
+		return err
 	}
-	return err
+	code := failure.ProfilesUnwritable
+	if e.Code == failure.FilePermissions {
+		code = failure.ProfilesPermissions
+	}
+	return failure.New(code, "the profiles file is not changed: %s", e.Message).WithHint("%s", e.Hint)
 }
 
 func (f *File) has(provider, name string) bool {

@@ -121,8 +121,7 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 		case failure.InputTimeout:
 			return nil, e
 		}
-		e.Code = failure.ProfilesUnreadable
-		return nil, e
+		return nil, failure.New(failure.ProfilesUnreadable, "%s", e.Message).WithHint("%s", e.Hint)
 	}
 	if err != nil {
 		return nil, err
