@@ -23,17 +23,18 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
-	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
+	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
+	"pkg/await":      {},
+	"pkg/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},
-	"pkg/keychain":   {"pkg/secret"},
+	"pkg/keychain":   {"pkg/await", "pkg/secret"},
 	"pkg/output":     {"pkg/secret", "pkg/token"},
 	"pkg/profile":    {"pkg/failure", "pkg/secret", "pkg/source"},
 	"pkg/provider":   {"pkg/failure", "pkg/secret", "pkg/token"},
 	"pkg/secret":     {},
-	"pkg/source":     {"pkg/failure", "pkg/secret"},
+	"pkg/source":     {"pkg/await", "pkg/failure", "pkg/secret"},
 	"pkg/token":      {"pkg/failure", "pkg/secret"},
 }
 

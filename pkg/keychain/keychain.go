@@ -11,6 +11,7 @@ import (
 
 	"github.com/zalando/go-keyring"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
@@ -95,7 +96,7 @@ func known(err error) error {
 // locked.
 func ask[T any](ctx context.Context, k *Keychain, call func() (T, error)) (T, error) {
 	var none T
-	switch locked, err := await(ctx, k.locked); {
+	switch locked, err := inTime(ctx, k.locked); {
 	case err != nil:
 		return none, err
 	case locked && !k.Dialog:
@@ -103,7 +104,7 @@ func ask[T any](ctx context.Context, k *Keychain, call func() (T, error)) (T, er
 	case locked:
 		return inDialog(k, call)
 	}
-	return await(ctx, call)
+	return inTime(ctx, call)
 }
 
 // inDialog makes a call that opens the unlock dialog.
@@ -112,33 +113,18 @@ func inDialog[T any](k *Keychain, call func() (T, error)) (T, error) {
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, UnlockTimeout)
 	defer cancel()
-	value, err := await(ctx, call)
+	value, err := inTime(ctx, call)
 	if errors.Is(err, secret.ErrUnavailable) {
 		err = secret.ErrLocked // the dialog was dismissed
 	}
 	return value, err
 }
 
-// await runs call, which cannot be broken off, and leaves it behind when ctx
-// ends.
-func await[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
+// inTime makes a call that cannot be broken off, which ends with ctx all the same.
+func inTime[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	value, err := await.Do(ctx, call)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = secret.ErrTimeout
 	}
-	done := make(chan result, 1)
-	go func() {
-		value, err := call()
-		done <- result{value, err}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return none, secret.ErrTimeout
-		}
-		return none, context.Cause(ctx)
-	}
+	return value, err
 }
