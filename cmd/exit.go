@@ -185,19 +185,8 @@ func (r *run) errorJSON(e *failure.Error, code int) []byte {
 	return output.JSONLine(line)
 }
 
-func (r *run) orNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	text = r.words(text)
-	return &text
-}
+// orNull is a text from outside for JSON, null if it is empty.
+func (r *run) orNull(text string) *string { return output.OrNull(r.words(text)) }
 
 // lineOrNull is a text of ours for JSON, null if it is empty.
-func (r *run) lineOrNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	text = r.console.safe(text, maxLine)
-	return &text
-}
+func (r *run) lineOrNull(text string) *string { return output.OrNull(r.console.safe(text, maxLine)) }

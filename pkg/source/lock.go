@@ -31,7 +31,7 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	var made []string
 	err = await.Until(ctx, func() (done bool, err error) {
 		made = append(made, missingDirs(dir)...)
-		locked, err := false, makeDirs(dir)
+		locked, err := false, MakeDirs(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, unwritable(path, err)
 		}
