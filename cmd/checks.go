@@ -337,7 +337,7 @@ func (i *inspector) checkSealingKey() []finding {
 		where = "cache_key"
 	}
 	if s := i.file.CacheKey; s != nil && s.Command != nil {
-		if _, err := source.LookUp(s.Command[0]); err != nil {
+		if _, err := source.FindHelper(s.Command[0]); err != nil {
 			f := i.run.failed(check, levelWarning, err)
 			f.message += ": no token is cached"
 			return []finding{f}

@@ -17,6 +17,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
@@ -270,10 +271,9 @@ func (r *run) fieldEntries(w wanted, p *prepared) []string {
 // findCommand finds a command as a shell does, except that nothing is run
 // through a relative entry of PATH.
 func findCommand(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	bare := name == filepath.Base(name)
+	path, err := source.LookPath(name)
 	switch {
-	case errors.Is(err, exec.ErrDot), err == nil && bare && !filepath.IsAbs(path): // GODEBUG can turn ErrDot off
+	case errors.Is(err, exec.ErrDot):
 		return "", exitError{failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
 			WithHint("give its path, such as ./%s", name), exitNotFound}
 	case err == nil:
@@ -281,7 +281,7 @@ func findCommand(name string) (string, error) {
 	case errors.Is(err, syscall.EISDIR):
 		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
 			WithHint("name a program in it"), exitNotRunnable}
-	case errors.Is(err, fs.ErrPermission), bare && inPath(name):
+	case errors.Is(err, fs.ErrPermission), inPath(name):
 		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
 			WithHint("make it so with chmod +x, or name its interpreter before it"), exitNotRunnable}
 	}
@@ -291,7 +291,7 @@ func findCommand(name string) (string, error) {
 
 // inPath reports whether PATH leads to a file of that name, executable or not.
 func inPath(name string) bool {
-	return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
+	return name == filepath.Base(name) && slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular()
 	})
