@@ -286,7 +286,7 @@ func (r *run) checkKeychain(ctx context.Context, limit *limit) (_ []finding, err
 	case errors.Is(err, secret.ErrLocked):
 		return []finding{warning(check, "unlock it in your desktop session", "%s", err)}, err
 	case errors.Is(err, secret.ErrTimeout):
-		e := failure.New(failure.KeychainTimeout, "%s", err).WithHint("check your keychain service; %s", without)
+		e := credential.KeychainFailure(err).AppendHint("; %s", without)
 		return []finding{r.failed(check, levelError, e)}, err
 	case err != nil:
 		return []finding{warning(check, without, "the keychain cannot be asked")}, err
