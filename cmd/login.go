@@ -443,7 +443,7 @@ func (l *login) verify(ctx context.Context) error {
 	}
 	err := l.fetch(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Message += "; nothing is stored"
+		err = e.Append("; nothing is stored")
 	}
 	if err == nil {
 		l.run.console.note("%s gave a token for these credentials", d.Title)
@@ -478,7 +478,7 @@ func (l *login) fetch(ctx context.Context) error {
 	}
 	t, _, err := l.run.login(ctx, plan, c, nil, fetchOptions{tryAnyway: l.o.tryAnyway})
 	if e, ok := errors.AsType[*failure.Error](err); ok && c.held != nil && c.held.LockoutAfter == 0 {
-		e.Hint += "; or store them without a try, with --verify=false, which lets the next fetch send them"
+		err = e.AppendHint("; or store them without a try, with --verify=false, which lets the next fetch send them")
 	}
 	if err == nil {
 		l.tried = true

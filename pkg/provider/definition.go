@@ -154,20 +154,12 @@ type Example struct {
 
 // Field returns the field of that name.
 func (d *Definition) Field(name string) (Field, bool) {
-	i := slices.IndexFunc(d.Fields, func(f Field) bool { return f.Name == name })
-	if i < 0 {
-		return Field{}, false
-	}
-	return d.Fields[i], true
+	return find(d.Fields, func(f Field) bool { return f.Name == name })
 }
 
 // Environment returns the environment of that name.
 func (d *Definition) Environment(name string) (Environment, bool) {
-	i := slices.IndexFunc(d.Environments, func(e Environment) bool { return e.Name == name })
-	if i < 0 {
-		return Environment{}, false
-	}
-	return d.Environments[i], true
+	return find(d.Environments, func(e Environment) bool { return e.Name == name })
 }
 
 // CheckEnvironment is Environment for a name that a user gave: the error says
@@ -200,11 +192,14 @@ func (d *Definition) EnvironmentNames() []string {
 
 // Example returns the example of that name.
 func (d *Definition) Example(name string) (Example, bool) {
-	i := slices.IndexFunc(d.Examples, func(e Example) bool { return e.Name == name })
-	if i < 0 {
-		return Example{}, false
+	return find(d.Examples, func(e Example) bool { return e.Name == name })
+}
+
+func find[T any](all []T, wanted func(T) bool) (found T, ok bool) {
+	if i := slices.IndexFunc(all, wanted); i >= 0 {
+		return all[i], true
 	}
-	return d.Examples[i], true
+	return found, false
 }
 
 // Flag returns the name of the flag of a field, without dashes: of a secret
