@@ -409,7 +409,7 @@ func (g *Guard) save(name string, r record) error {
 }
 
 // ClearHolds lifts the holds of every password of the account, and returns how
-// many records there were. The count of refusals that may lock the account stays.
+// many records were removed, with an error too. The count of refusals that may lock the account stays.
 func (g *Guard) ClearHolds() (int, error) {
 	if g.err != nil {
 		return 0, g.err
@@ -427,11 +427,12 @@ func (g *Guard) Forget() error {
 	return errors.Join(err, g.dir.remove(g.count))
 }
 
-// ClearHolds lifts all holds in the directory path.
+// ClearHolds lifts all holds in the directory path, and returns how many records
+// were removed, with an error too.
 func ClearHolds(path string) (int, error) { return clearFiles(path, "", recordSuffix) }
 
 // AnyCount reports whether failed logins of any account are counted in the
-// directory path at now.
+// directory path at now. In one that cannot be read none are.
 func AnyCount(path string, now time.Time) bool {
 	d, err := openDir(path, false)
 	if err != nil {

@@ -31,13 +31,14 @@ type Access struct {
 }
 
 // ReadNear reads the fields that need neither the keychain nor a helper: what
-// a cached token is told apart by.
+// a cached token is told apart by. The error is a *failure.Error, or one of Access.
 func (p *Plan) ReadNear(ctx context.Context, a Access) (provider.Values, error) {
 	values := provider.Values{}
 	return values, p.readInto(ctx, a, values, func(place Place) bool { return !place.far() })
 }
 
-// Read adds the remaining fields to values, those that ReadNear has read.
+// Read adds the remaining fields to values, those that ReadNear has read. Errors are
+// as there, those of the keychain as KeychainFailure has them.
 func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error {
 	return p.readFar(ctx, a, values, func(provider.Field) bool { return true })
 }

@@ -88,7 +88,8 @@ type ReplyOutline struct {
 	Members map[string]string
 }
 
-// New returns an Error with a formatted message and no hint.
+// New returns an Error with a formatted message, without a hint, before anything was
+// sent.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }

@@ -21,8 +21,9 @@ const Service = "tokenfetch"
 // UnlockTimeout is how long a person has to answer an unlock dialog.
 const UnlockTimeout = 2 * time.Minute
 
-// Keychain is the keychain of the operating system. A call returns
-// secret.ErrTimeout when its context reaches its deadline.
+// Keychain is the keychain of the operating system. The error of a call is one of
+// package secret, secret.ErrTimeout when the context reaches its deadline, or the
+// cause of the context's end.
 type Keychain struct {
 	// Getenv reads the environment, to find the session bus.
 	Getenv func(string) string
@@ -38,7 +39,7 @@ type Keychain struct {
 
 var _ secret.Keeper = (*Keychain)(nil)
 
-// Get returns the item stored for account.
+// Get returns the item stored for account, or secret.ErrNotFound.
 func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error) {
 	return ask(ctx, k, func() (secret.Value, error) {
 		text, err := keyring.Get(Service, account)
@@ -46,7 +47,8 @@ func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error
 	})
 }
 
-// Set stores a secret for account, in place of an older one.
+// Set stores a secret for account, in place of an older one. It fails with
+// secret.ErrTooLarge for one that is longer than Limit says.
 func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) error {
 	if limit := k.Limit(account); limit > 0 && len(value.Reveal()) > limit {
 		return secret.ErrTooLarge
@@ -58,7 +60,7 @@ func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) 
 }
 
 // Delete removes the item stored for account, and others of that name, which other
-// programs may have stored.
+// programs may have stored. It fails with secret.ErrNotFound if there is none.
 func (k *Keychain) Delete(ctx context.Context, account string) error {
 	_, err := ask(ctx, k, func() (struct{}, error) {
 		err := known(keyring.Delete(Service, account))

@@ -138,7 +138,7 @@ func jsonLine(r Result) []byte {
 	return JSONLine(line)
 }
 
-// OrNull returns text for JSON, nil, which is null there, if it is empty.
+// OrNull returns text for JSON: nil, which is null there, if it is empty.
 func OrNull(text string) *string {
 	if text == "" {
 		return nil

@@ -93,14 +93,15 @@ func (f *File) Without(provider, name string) (*File, error) {
 	return f.changed(provider, name, text)
 }
 
-// Lock waits until no other process changes the file, see source.Lock.
+// Lock waits until no other process changes the file, see source.Lock. The error is
+// the cause of ctx's end, or a *failure.Error.
 func (f *File) Lock(ctx context.Context) (unlock func(), err error) {
 	unlock, err = source.Lock(ctx, f.Path)
 	return unlock, writing(err)
 }
 
 // Save writes the file, unless it is no longer as it was read, see source.Update.
-// CheckSave reports whether it could.
+// CheckSave reports whether it could. The error is a *failure.Error.
 func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw)) }
 
 // CheckSave reports whether Save would work, as far as that can be told without

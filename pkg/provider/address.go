@@ -146,7 +146,8 @@ func (a Address) Origin() string {
 func (a Address) String() string { return a.Scheme + "://" + a.Authority() + a.Path }
 
 // Address returns the base address of an environment; value gives the fields
-// its placeholders stand for, each of which must be one DNS label.
+// its placeholders stand for, each of which must be one DNS label. The error is a
+// *failure.Error.
 func (d *Definition) Address(e Environment, value func(field string) string) (Address, error) {
 	text := e.BaseURL
 	for _, f := range d.Fields {
@@ -163,7 +164,8 @@ func (d *Definition) Address(e Environment, value func(field string) string) (Ad
 	return ParseAddress(text)
 }
 
-// CheckBase reads a base address that a user gave for this provider.
+// CheckBase reads a base address that a user gave for this provider. One that ends in
+// the path of the token endpoint is an error, a *failure.Error like any other.
 func (d *Definition) CheckBase(text string) (Address, error) {
 	a, err := ParseAddress(text)
 	if err != nil {

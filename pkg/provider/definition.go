@@ -152,18 +152,18 @@ type Example struct {
 	Outcome string `toml:"outcome"`
 }
 
-// Field returns the field of that name.
+// Field returns the field of that name, and whether there is one.
 func (d *Definition) Field(name string) (Field, bool) {
 	return find(d.Fields, func(f Field) bool { return f.Name == name })
 }
 
-// Environment returns the environment of that name.
+// Environment returns the environment of that name, and whether there is one.
 func (d *Definition) Environment(name string) (Environment, bool) {
 	return find(d.Environments, func(e Environment) bool { return e.Name == name })
 }
 
-// CheckEnvironment is Environment for a name that a user gave: the error says
-// which there are.
+// CheckEnvironment is Environment for a name that a user gave: the error, a
+// *failure.Error, says which there are.
 func (d *Definition) CheckEnvironment(name string) (Environment, error) {
 	if e, ok := d.Environment(name); ok {
 		return e, nil
@@ -190,7 +190,7 @@ func (d *Definition) EnvironmentNames() []string {
 	return names
 }
 
-// Example returns the example of that name.
+// Example returns the example of that name, and whether there is one.
 func (d *Definition) Example(name string) (Example, bool) {
 	return find(d.Examples, func(e Example) bool { return e.Name == name })
 }
@@ -230,8 +230,8 @@ func FieldVariable(provider, field string) string { return upper(provider) + "_"
 
 func upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
 
-// Parse reads a definition strictly. file names it in errors, which give line
-// and column where they can.
+// Parse reads a definition strictly. file names it in errors, which are
+// *failure.Error and give line and column where they can.
 func Parse(file string, data []byte) (*Definition, error) {
 	d := new(Definition)
 	err := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(d)

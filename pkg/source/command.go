@@ -33,7 +33,8 @@ const closing = 400 * time.Millisecond
 // as a value. environ is the helper's whole environment. terminal, when not
 // nil, is handed to it as standard input and foreground terminal; without it the
 // helper reads end of file. What the helper prints on standard error is dropped.
-// The helper and its children are killed when ctx ends.
+// The helper and its children are killed when ctx ends: at its deadline that is a
+// failure of the helper, else the error is the cause.
 func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
 	raw, err := output(ctx, argv, environ, terminal)
 	if err != nil {

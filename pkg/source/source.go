@@ -1,7 +1,8 @@
 // Package source reads one value from where it is kept: a file, standard
 // input or the output of a helper command. What it returns is exactly what
 // stood there, less one line end; what it will not take is an error that names
-// the rule and never the value. It also writes the files that are read so.
+// the rule and never the value. It also writes the files that are read so. Errors are
+// *failure.Error, unless a function says otherwise.
 package source
 
 import (

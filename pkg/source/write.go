@@ -96,7 +96,7 @@ func CheckWrite(path string, data []byte) error {
 }
 
 // WriteTemp writes data to a new file beside path, for the user alone, and
-// returns its name. After an error there is none.
+// returns its name. After an error, which is that of the system, there is none.
 func WriteTemp(path string, data []byte) (temp string, err error) {
 	var random [tempRandom]byte
 	_, _ = rand.Read(random[:]) // never fails
