@@ -20,16 +20,17 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // checkAll makes all checks, in the order in which they are told.
 func (r *run) checkAll(ctx context.Context, network bool) []finding {
 	limit := r.limit
-	ctx, cancel := limit.context(ctx)
+	ctx, cancel := limit.Context(ctx)
 	defer cancel()
 	var all []finding
 	// No check takes all the time that is left from the others.
-	most := func() time.Duration { return min(checkLimit, limit.left()/2) }
+	most := func() time.Duration { return min(checkLimit, limit.Left()/2) }
 	check := func(name string, run func(context.Context) []finding) {
 		findings, _, _ := inTime(ctx, name, most(), func(ctx context.Context) ([]finding, struct{}) { return run(ctx), struct{}{} })
 		all = append(all, findings...)
@@ -39,7 +40,7 @@ func (r *run) checkAll(ctx context.Context, network bool) []finding {
 	check("ci", r.checkCI)
 	check("shell", r.checkShell)
 	findings, file, _ := inTime(ctx, "profiles_file", most(), func(ctx context.Context) ([]finding, *profile.File) {
-		return r.checkProfilesFile(ctx, limit)
+		return r.checkProfilesFile(ctx)
 	})
 	all = append(all, findings...)
 	check("variables", func(context.Context) []finding { return r.checkVariables(file) })
@@ -50,7 +51,7 @@ func (r *run) checkAll(ctx context.Context, network bool) []finding {
 	if !answered {
 		broken = secret.ErrTimeout
 	}
-	dirs := cache.UserDirs(r.env.lookup)
+	dirs := r.engine().Dirs()
 	check("state_directory", func(context.Context) []finding {
 		return checkDir("state_directory", dirs.State, "refusals are not remembered, so a wrong password is sent again and again")
 	})
@@ -156,7 +157,7 @@ func (r *run) checkVariables(file *profile.File) []finding {
 			owner[d.Variable(f.Name)], owner[d.Variable(f.Name)+"_FILE"] = d, d
 		}
 	}
-	unnamed, profileErr := r.unnamedProfile()
+	unnamed, profileErr := r.engine().UnnamedProfile()
 	var findings []finding
 	if profileErr != nil {
 		findings = append(findings, r.failed("variables", levelError, profileErr))
@@ -224,7 +225,7 @@ func namedProfiles(file *profile.File, d *provider.Definition) []string {
 
 // checkProfilesFile looks for the profiles file and loads it; the file is nil if
 // that fails.
-func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *profile.File) {
+func (r *run) checkProfilesFile(ctx context.Context) ([]finding, *profile.File) {
 	const check = "profiles_file"
 	why := "the default place"
 	switch _, set := r.env.lookup("TOKENFETCH_CONFIG"); {
@@ -236,7 +237,7 @@ func (r *run) checkProfilesFile(ctx context.Context, limit *limit) ([]finding, *
 		why = "below XDG_CONFIG_HOME"
 	}
 	var findings []finding
-	file, err := r.loadProfilesWith(ctx, limit, func(note string) {
+	file, err := r.engine().Profiles(ctx, func(note string) {
 		findings = append(findings, warning(check, "make it yours alone where you can", "%s", note))
 	})
 	if err != nil {
@@ -271,7 +272,7 @@ func (r *run) touches(name string) bool {
 const slow = time.Second
 
 // checkKeychain asks whether the keychain answers; err is why it does not.
-func (r *run) checkKeychain(ctx context.Context, limit *limit) (_ []finding, err error) {
+func (r *run) checkKeychain(ctx context.Context, limit *tokenfetch.Limit) (_ []finding, err error) {
 	const check, without = "keychain", "give secrets by files, variables or helpers: tokenfetch help environment"
 	start := time.Now()
 	err = r.pingKeychain(ctx, limit)
@@ -297,8 +298,8 @@ func (r *run) checkKeychain(ctx context.Context, limit *limit) (_ []finding, err
 }
 
 // pingKeychain asks whether the keychain would answer, and starts nothing.
-func (r *run) pingKeychain(ctx context.Context, limit *limit) error {
-	ctx, done := limit.keychain(ctx)
+func (r *run) pingKeychain(ctx context.Context, limit *tokenfetch.Limit) error {
+	ctx, done := limit.Keychain(ctx)
 	defer done()
 	if r.env.Keychain == nil {
 		return (&keychain.Keychain{Getenv: r.env.getenv}).Ping(ctx)
@@ -347,11 +348,11 @@ func (i *inspector) checkSealingKey() []finding {
 	key, err := i.sealingKey()
 	switch {
 	case err != nil && i.file.CacheKey == nil:
-		return []finding{warning(check, "let cache_key in [tokenfetch] name a file or variable with a key, or go on without", "no token is cached: %s", cacheProblem(err))}
-	case isBadCacheKey(err):
+		return []finding{warning(check, "let cache_key in [tokenfetch] name a file or variable with a key, or go on without", "no token is cached: %s", tokenfetch.CacheProblem(err))}
+	case tokenfetch.IsBadCacheKey(err):
 		return []finding{i.run.failed(check, levelError, err)}
 	case err != nil:
-		return []finding{warning(check, "give it a key where tokens are to be cached: openssl rand -hex 32 makes one", "no token is cached: %s", cacheProblem(err))}
+		return []finding{warning(check, "give it a key where tokens are to be cached: openssl rand -hex 32 makes one", "no token is cached: %s", tokenfetch.CacheProblem(err))}
 	case key == nil:
 		return []finding{ok(check, "there is none yet; it is made with the first token that is cached")}
 	}
@@ -367,7 +368,7 @@ func (r *run) checkProfiles(ctx context.Context, i *inspector) ([]finding, []*pr
 	var all []finding
 	var states []*profileState
 	for _, f := range refs {
-		findings, s, known := inTime(ctx, "profile", min(checkLimit, i.limit.left()/2), func(ctx context.Context) ([]finding, *profileState) {
+		findings, s, known := inTime(ctx, "profile", min(checkLimit, i.limit.Left()/2), func(ctx context.Context) ([]finding, *profileState) {
 			s := i.inspect(ctx, f)
 			return r.profileFindings(s), s
 		})
@@ -406,13 +407,13 @@ func (r *run) profileFindings(s *profileState) []finding {
 			findings = append(findings, warning("profile", "run: chmod 600 FILE", "%s: others can read %s in %s", s.ref, place.Field.Name, place.Where))
 		}
 	}
-	lockoutAfter := s.ref.definition.Policy.LockoutAfter
+	lockoutAfter := s.ref.Definition.Policy.LockoutAfter
 	switch {
 	case s.hold != nil:
-		findings = append(findings, warning("hold", heldHint(s.ref, s.hold), "%s: %s", s.ref, s.hold.Failure().Message))
+		findings = append(findings, warning("hold", tokenfetch.HoldHint(s.ref, s.hold), "%s: %s", s.ref, s.hold.Failure().Message))
 	case s.left != nil && *s.left < lockoutAfter:
 		findings = append(findings, warning("hold", "make sure of the credentials before the next run", "%s: %s locks the account after %d refusals in a row, and %d are left",
-			s.ref, s.ref.definition.Title, lockoutAfter, *s.left))
+			s.ref, s.ref.Definition.Title, lockoutAfter, *s.left))
 	}
 	return findings
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // checkProxy looks at the proxy variables. Only HOST:PORT of one is shown.
@@ -100,7 +102,7 @@ func isDir(path string) bool {
 }
 
 // checkNetwork calls the hosts of the profiles, each once, all at the same time.
-func (r *run) checkNetwork(ctx context.Context, limit *limit, states []*profileState) []finding {
+func (r *run) checkNetwork(ctx context.Context, limit *tokenfetch.Limit, states []*profileState) []finding {
 	type target struct{ origin, caFile string }
 	var targets []*profileState
 	seen := map[target]bool{}
@@ -125,7 +127,7 @@ func (r *run) checkNetwork(ctx context.Context, limit *limit, states []*profileS
 	var all sync.WaitGroup
 	for n, s := range targets {
 		all.Go(func() {
-			results[n], _, _ = inTime(ctx, "network", limit.left(), func(ctx context.Context) ([]finding, struct{}) {
+			results[n], _, _ = inTime(ctx, "network", limit.Left(), func(ctx context.Context) ([]finding, struct{}) {
 				return r.checkHost(ctx, limit, s), struct{}{}
 			})
 		})
@@ -135,16 +137,18 @@ func (r *run) checkNetwork(ctx context.Context, limit *limit, states []*profileS
 }
 
 // checkHost calls the host of a profile.
-func (r *run) checkHost(ctx context.Context, limit *limit, s *profileState) []finding {
+func (r *run) checkHost(ctx context.Context, limit *tokenfetch.Limit, s *profileState) []finding {
 	const check = "network"
 	origin := s.plan.Base.Origin()
-	roots, err := r.loadRoots(ctx, limit, s.plan, "")
+	roots, err := r.engine().Roots(ctx, limit, s.plan.Profile, "")
 	if err != nil {
 		return []finding{r.failed(check, levelError, err)}
 	}
-	contact, err := r.client(roots).Probe(ctx, origin)
+	contact, err := r.engine().HTTP(roots).Probe(ctx, origin)
 	if err != nil {
-		err = adviseAllowList(s.ref.definition, &call{environment: s.plan.Environment}, err)
+		if e, ok := errors.AsType[*failure.Error](err); ok {
+			tokenfetch.AdviseAllowList(s.ref.Definition, s.plan.Environment, e)
+		}
 		f := r.failed(check, levelError, err)
 		f.message = origin + ": " + f.message
 		return []finding{f}

@@ -19,7 +19,7 @@ func (r *run) runCommand(path string, argv, environ []string) error {
 		return exitError{failure.New(failure.CommandNotRunnable, "the command behind -- cannot be run").
 			WithHint("check its mode and format"), exitNotRunnable}
 	}
-	r.limit.pause() // the command decides when the run ends
+	r.limit.Pause() // the command decides when the run ends
 	stop := r.signals.passOn(command.Process)
 	err := command.Wait()
 	stop()

@@ -15,6 +15,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // cobra's scripts evaluate the line that is typed, so that the Tab key starts the
@@ -92,7 +93,7 @@ func (r *run) needVerb(cmd *cobra.Command, hint string) error {
 // be read completes to nothing, and so does a name that no profile can have: some
 // shells insert what they get as it is, and would run a $(command) in it.
 func (r *run) profileNames(providerName string) []string {
-	file, err := r.loadProfiles(context.Background(), newLimit(time.Now(), time.Second))
+	file, err := r.newEngine(tokenfetch.NewLimit(time.Now(), time.Second)).Profiles(context.Background(), nil)
 	if err != nil {
 		return nil
 	}

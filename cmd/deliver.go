@@ -24,7 +24,7 @@ func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, er
 		file, err := r.openRunnerFile(variable)
 		return func(data []byte) error { return appendTo(file, data) }, err
 	}
-	if f.definition.Policy.SingleUse {
+	if f.Definition.Policy.SingleUse {
 		return r.deliver, r.checkStdout()
 	}
 	return r.deliver, nil

@@ -20,6 +20,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // defaultListen is where the emulator listens if nothing else is said.
@@ -127,7 +128,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	if err := r.print(lines.String()); err != nil {
 		return err
 	}
-	r.limit.pause() // until a signal ends it
+	r.limit.Pause() // until a signal ends it
 	if err := <-served; err != nil {
 		return failure.New(failure.EmulatorUnavailable, "the emulator stopped listening")
 	}
@@ -165,11 +166,11 @@ func (r *run) forgetEmulator(ctx context.Context, definitions []*provider.Defini
 		plan, err := credential.Find(ctx, credential.Query{Definition: d, Profile: profile.Default, File: &profile.File{}, Environ: variables})
 		if err == nil {
 			_, account := plan.Fingerprint(emulator.Credentials(d))
-			guard := cache.ReadGuard(cache.UserDirs(r.env.lookup).State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter})
+			guard := cache.ReadGuard(r.engine().Dirs().State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter})
 			err = guard.Forget()
 		}
 		if err != nil {
-			r.console.info("what is known of the demo account of %s is not forgotten: %s", d.Name, cacheProblem(err))
+			r.console.info("what is known of the demo account of %s is not forgotten: %s", d.Name, tokenfetch.CacheProblem(err))
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // The exit codes of exec before the command runs; from then on they are the
@@ -104,21 +105,21 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 		if !given {
 			name = arg
 		}
-		f, err := r.parseRef(name)
+		f, err := r.engine().Ref(name)
 		if err != nil {
 			return nil, err
 		}
-		w := wanted{ref: f, variable: provider.TokenVariable(f.definition.Name)}
+		w := wanted{ref: f, variable: provider.TokenVariable(f.Definition.Name)}
 		if given {
 			w.variable = variable
 			if rule := output.CheckVariable(variable); rule != "" {
-				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", f.definition.Name, rule).
-					WithHint("choose another name, such as %s", provider.TokenVariable(f.definition.Name))
+				return nil, failure.New(failure.BadVariableName, "the name before =%s %s", f.Definition.Name, rule).
+					WithHint("choose another name, such as %s", provider.TokenVariable(f.Definition.Name))
 			}
 		}
 		if slices.ContainsFunc(all, func(other wanted) bool { return other.variable == w.variable }) {
 			return nil, failure.New(failure.BadVariableName, "two tokens would fill one variable").
-				WithHint("give one of them another name: NAME=%s", f.definition.Name)
+				WithHint("give one of them another name: NAME=%s", f.Definition.Name)
 		}
 		all = append(all, w)
 	}
@@ -136,12 +137,12 @@ func addFields(all []wanted, names []string) error {
 		found := false
 		for i := range all {
 			w := &all[i]
-			field, ok := w.ref.definition.Field(name)
+			field, ok := w.ref.Definition.Field(name)
 			if !ok {
 				continue
 			}
 			found = true
-			variable := provider.FieldVariable(w.ref.definition.Name, name)
+			variable := provider.FieldVariable(w.ref.Definition.Name, name)
 			if rule := output.CheckVariable(variable); rule != "" {
 				return failure.New(failure.BadVariableName, "the variable %s for --with %s", variable, rule).WithHint("leave that field out")
 			}
@@ -165,13 +166,13 @@ func addFields(all []wanted, names []string) error {
 func noField(all []wanted, name string) error {
 	var providers, fields []string
 	for _, w := range all {
-		for _, f := range w.ref.definition.Fields {
+		for _, f := range w.ref.Definition.Fields {
 			if !slices.Contains(fields, f.Name) {
 				fields = append(fields, f.Name)
 			}
 		}
-		if !slices.Contains(providers, w.ref.definition.Name) {
-			providers = append(providers, w.ref.definition.Name)
+		if !slices.Contains(providers, w.ref.Definition.Name) {
+			providers = append(providers, w.ref.Definition.Name)
 		}
 	}
 	hint := "the fields are " + strings.Join(fields, ", ")
@@ -191,24 +192,26 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 	if err := r.checkMask(o); err != nil {
 		return err
 	}
-	prepared := make([]*prepared, len(all))
-	for i, w := range all {
-		if prepared[i], err = r.prepare(ctx, w.ref, o); err != nil {
+	plans, end, err := r.planAll(ctx, all, o)
+	defer end()
+	if err != nil {
+		return err
+	}
+	for i, p := range plans { // now it is known what helpers must not get
+		r.aboutPlan(all[i].ref, p)
+		if o.dryRun {
+			r.showPlan(p)
+		} else if err := p.Load(ctx); err != nil {
 			return err
 		}
 	}
-	for _, p := range prepared { // now it is known what helpers must not get
-		if err := p.load(ctx); err != nil {
-			return err
-		}
-	}
-	environ := slices.DeleteFunc(r.childEnviron(), func(entry string) bool {
+	environ := slices.DeleteFunc(r.engine().ChildEnviron(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.ContainsFunc(all, func(w wanted) bool { return w.fills(name) })
 	})
 	for i, w := range all {
 		if !o.dryRun {
-			environ = append(environ, r.fieldEntries(w, prepared[i])...)
+			environ = append(environ, r.fieldEntries(w, plans[i])...)
 		}
 	}
 	if err := checkSize(path, argv, environ, all); err != nil {
@@ -226,23 +229,43 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 	// A token that can be used once is lost if another fails after it.
 	for _, single := range []bool{false, true} {
 		for i, w := range all {
-			if w.ref.definition.Policy.SingleUse != single {
+			if w.ref.Definition.Policy.SingleUse != single {
 				continue
 			}
-			result, err := prepared[i].fetch(ctx)
+			r.aboutPlan(w.ref, plans[i])
+			result, err := plans[i].Token(ctx)
 			if err != nil {
 				return err
 			}
-			if err := r.mask(result.Token.AccessToken, o); err != nil {
+			if err := r.mask(result.AccessToken, o); err != nil {
 				return err
 			}
-			environ = append(environ, w.variable+"="+result.Token.AccessToken.Reveal())
+			environ = append(environ, w.variable+"="+result.AccessToken.Reveal())
 		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return r.become(path, argv, environ)
+}
+
+// planAll finds where everything comes from that the tokens need. What emulates a
+// provider runs until end is called.
+func (r *run) planAll(ctx context.Context, all []wanted, o fetchOptions) (plans []*tokenfetch.Plan, end func(), err error) {
+	var ends []func()
+	end = func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+	for _, w := range all {
+		p, endOne, err := r.plan(ctx, w.ref, o)
+		if err != nil {
+			return nil, end, err
+		}
+		plans, ends = append(plans, p), append(ends, endOne)
+	}
+	return plans, end, nil
 }
 
 // fills reports whether the command gets a variable of that name.
@@ -252,10 +275,10 @@ func (w wanted) fills(name string) bool {
 
 // fieldEntries returns the variables of the fields, as NAME=VALUE, without those of
 // optional fields that nothing gives.
-func (r *run) fieldEntries(w wanted, p *prepared) []string {
+func (r *run) fieldEntries(w wanted, p *tokenfetch.Plan) []string {
 	var entries []string
 	for _, f := range w.fields {
-		value, ok := p.values[f.Name]
+		value, ok := p.Value(f.Name)
 		if !ok {
 			r.console.info("%s is not set: nothing gives %s of %s", f.variable, f.Name, w.ref)
 			continue

@@ -24,7 +24,7 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
+	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
 	"pkg/await":      {},
 	"pkg/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"pkg/secret":     {},
 	"pkg/source":     {"pkg/await", "pkg/failure", "pkg/secret"},
 	"pkg/token":      {"pkg/failure", "pkg/secret"},
+	"pkg/tokenfetch": {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
 }
 
 // onlyIn says which packages may import a library: itself and what is below it.
@@ -68,7 +69,8 @@ var restricted = []struct {
 	names   []string
 	in      []string
 }{
-	{"os", []string{"Getenv", "LookupEnv", "Environ", "ExpandEnv", "Args", "Stdin", "Stdout", "Stderr"}, []string{"cmd"}},
+	{"os", []string{"Getenv", "LookupEnv", "ExpandEnv", "Args", "Stdin", "Stdout", "Stderr"}, []string{"cmd"}},
+	{"os", []string{"Environ"}, []string{"cmd", "pkg/tokenfetch"}}, // for FromEnvironment
 	{"os", []string{"Exit"}, []string{"", "cmd"}},
 	{"fmt", []string{"Print*", "Scan", "Scanf", "Scanln"}, nil},
 	{"log", []string{"Print*", "Fatal*", "Panic*", "Default"}, nil},
@@ -82,7 +84,7 @@ var restricted = []struct {
 }
 
 // reveals are the packages that call Reveal of a secret.
-var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token"}
+var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token", "pkg/tokenfetch"}
 
 // TestImports holds the program to the directions in which its packages may
 // look, whatever system a file is built for.

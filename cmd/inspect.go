@@ -10,51 +10,42 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/keychain"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // inspector looks at profiles. It changes nothing, asks nobody and runs nothing.
 type inspector struct {
 	run   *run
-	limit *limit
+	limit *tokenfetch.Limit
 	file  *profile.File
 	store *patient
 	// sealingKey returns the key of the cached tokens, nil if there is none yet.
 	sealingKey func() ([]byte, error)
 }
 
-func (r *run) newInspector(ctx context.Context, limit *limit, file *profile.File) *inspector {
+func (r *run) newInspector(ctx context.Context, limit *tokenfetch.Limit, file *profile.File) *inspector {
 	i := &inspector{run: r, limit: limit, file: file}
-	i.store = &patient{store: &limitedStore{r, r.quietKeychain(), limit}}
+	i.store = &patient{store: r.engine().QuietKeychain(limit)}
 	i.sealingKey = sync.OnceValues(func() ([]byte, error) {
 		if s := file.CacheKey; s != nil && s.Command != nil {
 			return nil, errNotRun
 		} else if broken := i.store.gaveUp(); s == nil && broken != nil {
 			return nil, broken
 		}
-		c := &tokenCache{run: r}
-		err := c.open(ctx, limit, file)
+		key, err := r.engine().CacheKey(ctx, file)
 		if errors.Is(err, secret.ErrNotFound) {
 			err = nil
 		}
-		return c.key, err
+		return key, err
 	})
 	return i
 }
 
 var errNotRun = errors.New("the helper of cache_key is not run")
-
-// quietKeychain is the keychain without a dialog.
-func (r *run) quietKeychain() secret.Store {
-	if r.env.Keychain != nil {
-		return r.env.Keychain
-	}
-	return &keychain.Keychain{Getenv: r.env.getenv}
-}
 
 // patient is a store that is not asked again once it could not answer.
 type patient struct {
@@ -102,10 +93,10 @@ func (i *inspector) all(ctx context.Context) ([]ref, error) {
 	for _, d := range definitions {
 		names := i.file.Names(d.Name)
 		if !slices.Contains(names, profile.Default) && (i.run.touches(d.Name) || i.misplaced(ctx, d)) {
-			refs = append(refs, ref{d, profile.Default})
+			refs = append(refs, ref{Definition: d, Profile: profile.Default})
 		}
 		for _, name := range names {
-			refs = append(refs, ref{d, name})
+			refs = append(refs, ref{Definition: d, Profile: name})
 		}
 	}
 	return refs, nil
@@ -114,14 +105,14 @@ func (i *inspector) all(ctx context.Context) ([]ref, error) {
 // misplaced reports whether something stands under the provider's name that is
 // no profile.
 func (i *inspector) misplaced(ctx context.Context, d *provider.Definition) bool {
-	e, ok := errors.AsType[*failure.Error](i.survey(ctx, ref{d, profile.Default}).Problem)
+	e, ok := errors.AsType[*failure.Error](i.survey(ctx, ref{Definition: d, Profile: profile.Default}).Problem)
 	return ok && e.Code == failure.ProfileInvalid
 }
 
 func (i *inspector) survey(ctx context.Context, f ref) *credential.Plan {
-	ctx, cancel := i.limit.context(ctx)
+	ctx, cancel := i.limit.Context(ctx)
 	defer cancel()
-	return credential.Survey(ctx, credential.Query{Definition: f.definition, Profile: f.profile, File: i.file, Environ: i.run.env.Environ})
+	return credential.Survey(ctx, credential.Query{Definition: f.Definition, Profile: f.Profile, File: i.file, Environ: i.run.env.Environ})
 }
 
 // profileState is what is known of a profile.
@@ -149,24 +140,24 @@ func (s *profileState) ready() bool { return len(s.problems) == 0 || s.cached.to
 // inspect looks at one profile.
 func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 	s := &profileState{ref: f, now: time.Now()}
-	if err := checkProfileName(f.definition, f.profile); err != nil {
-		s.plan = &credential.Plan{Definition: f.definition, ProfileName: f.profile, Problem: err}
+	if err := tokenfetch.CheckProfileName(f.Definition, f.Profile); err != nil {
+		s.plan = &credential.Plan{Definition: f.Definition, ProfileName: f.Profile, Problem: err}
 	} else {
 		s.plan = i.survey(ctx, f)
 	}
-	access := i.run.access(i.limit)
+	access := i.run.engine().Access(ctx, i.limit)
 	access.Keychain = i.store
 	values := s.plan.Inspect(ctx, access)
 	if err := s.plan.Unfinished(); err != nil {
 		s.problems = append(s.problems, err)
 	}
 	s.problems = append(s.problems, s.plan.Problems()...)
-	if _, err := i.run.loadRoots(ctx, i.limit, s.plan, ""); err != nil {
+	if _, err := i.run.engine().Roots(ctx, i.limit, s.plan.Profile, ""); err != nil {
 		s.problems = append(s.problems, err)
 	}
-	allowed, err := i.run.cacheAllowed(s.plan)
+	allowed, err := i.run.engine().CacheAllowed(s.plan)
 	if allowed && i.file.CacheKey != nil {
-		if _, keyErr := i.sealingKey(); isBadCacheKey(keyErr) {
+		if _, keyErr := i.sealingKey(); tokenfetch.IsBadCacheKey(keyErr) {
 			err = keyErr
 		}
 	}
@@ -180,7 +171,7 @@ func (i *inspector) inspect(ctx context.Context, f ref) *profileState {
 	s.cached = i.cached(s, values, allowed)
 	i.findHold(s, values)
 	if s.hold != nil {
-		s.problems = append(s.problems, s.hold.Failure().WithHint("%s", heldHint(f, s.hold)))
+		s.problems = append(s.problems, s.hold.Failure().WithHint("%s", tokenfetch.HoldHint(f, s.hold)))
 	}
 	return s
 }
@@ -200,14 +191,15 @@ func (i *inspector) cached(s *profileState, values provider.Values, allowed bool
 	case errors.Is(err, errNotRun):
 		return cachedState{doubt: errNotRun.Error()}
 	case errors.Is(err, secret.ErrLocked), errors.Is(err, secret.ErrTimeout):
-		return cachedState{doubt: cacheProblem(err)}
+		return cachedState{doubt: tokenfetch.CacheProblem(err)}
 	case err != nil:
-		return cachedState{none: "no key to seal tokens with: " + cacheProblem(err)}
+		return cachedState{none: "no key to seal tokens with: " + tokenfetch.CacheProblem(err)}
 	case key == nil:
 		return cachedState{}
 	}
-	tokens := cache.OpenTokens(cache.UserDirs(i.run.env.lookup).Cache, key)
-	owner := ownerOf(s.plan, values, i.run.generation(s.plan))
+	tokens := cache.OpenTokens(i.run.engine().Dirs().Cache, key)
+	dirs := i.run.engine().Dirs()
+	owner := cache.Owner{Ref: s.plan.Ref(), Identity: s.plan.Identity(values), Generation: cache.Generation(dirs.State, s.plan.Ref())}
 	switch {
 	case !tokens.Any(owner.Ref):
 		return cachedState{}
@@ -229,11 +221,11 @@ func (i *inspector) findHold(s *profileState, values provider.Values) {
 		return
 	}
 	all, account := s.plan.Fingerprint(values)
-	guard := cache.ReadGuard(cache.UserDirs(i.run.env.lookup).State, cache.Credential{
+	guard := cache.ReadGuard(i.run.engine().Dirs().State, cache.Credential{
 		Values: all, Account: account, LockoutAfter: s.plan.Definition.Policy.LockoutAfter,
 	})
 	if err := guard.Err(); err != nil {
-		s.holdDoubt = "no refusals are kept here: " + cacheProblem(err)
+		s.holdDoubt = "no refusals are kept here: " + tokenfetch.CacheProblem(err)
 		return
 	}
 	state := guard.State(s.now, time.Time{})

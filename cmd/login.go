@@ -15,6 +15,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // The places where login stores secrets.
@@ -60,9 +61,9 @@ and an empty answer keeps one; --replace changes the rest too.`,
 			if err != nil {
 				return err
 			}
-			o.fields = givenFields(cmd.Flags(), f.definition)
+			o.fields = givenFields(cmd.Flags(), f.Definition)
 			o.storeGiven, o.verifyGiven = cmd.Flags().Changed("store"), cmd.Flags().Changed("verify")
-			if err := checkLoginFlags(f.definition, &o); err != nil {
+			if err := checkLoginFlags(f.Definition, &o); err != nil {
 				return err
 			}
 			return r.logIn(r.context(), f, o)
@@ -115,7 +116,7 @@ func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment,
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
 			if found := words(r.env.Args); len(found) > 1 {
-				_, err := r.parseRef(found[1])
+				_, err := r.engine().Ref(found[1])
 				return err
 			}
 			return r.needRef(cmd)
@@ -133,7 +134,7 @@ func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
 		return ref{}, failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).
 			WithHint("run %s --help", cmd.CommandPath())
 	}
-	f, err := r.parseRef(args[0])
+	f, err := r.engine().Ref(args[0])
 	if err == nil {
 		r.about(f)
 	}
@@ -180,8 +181,8 @@ type login struct {
 	run   *run
 	ref   ref
 	o     loginOptions
-	limit *limit
-	store *limitedStore
+	limit *tokenfetch.Limit
+	store secret.Keeper
 	file  *profile.File
 	old   *profile.Profile // nil for a new one
 
@@ -218,7 +219,7 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 	r.watch(limit) // the timeout of the profile is for the try alone
 	l := &login{
 		run: r, ref: f, o: o, limit: limit,
-		store:  &limitedStore{r, r.keychain(limit), limit},
+		store:  r.engine().Keychain(ctx, limit),
 		person: r.openPrompter(limit),
 	}
 	if l.person != nil {
@@ -236,18 +237,18 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 	return nil
 }
 
-func (l *login) definition() *provider.Definition { return l.ref.definition }
+func (l *login) definition() *provider.Definition { return l.ref.Definition }
 
 // name is the profile as the next command names it.
 func (l *login) name() string { return l.run.short(l.ref) }
 
 // table is the profile as the file names it.
-func (l *login) table() string { return "[" + l.ref.definition.Name + "." + l.ref.profile + "]" }
+func (l *login) table() string { return "[" + l.ref.Definition.Name + "." + l.ref.Profile + "]" }
 
 // readFile reads the profiles file, which others must not have been able to
 // change even in CI: it is going to be written.
 func (l *login) readFile(ctx context.Context) error {
-	path, _, err := l.run.profilesPath()
+	path, _, err := l.run.engine().ProfilesPath()
 	if err != nil {
 		return err
 	}
@@ -255,12 +256,12 @@ func (l *login) readFile(ctx context.Context) error {
 		return failure.New(failure.ProfilesUnwritable, "there is no home directory for a profiles file").
 			WithHint("set HOME, or name the file with --config FILE")
 	}
-	if l.file, err = l.run.readProfiles(ctx, l.limit, path, false, l.run.note); err != nil {
+	if l.file, err = l.run.engine().ReadProfiles(ctx, path, false, nil); err != nil {
 		return err
 	}
 	l.run.file = l.file
 	d := l.definition()
-	if l.old, err = l.file.Profile(d.Name, l.ref.profile, credential.ProfileFields(d)); err != nil || l.old == nil || l.o.replace {
+	if l.old, err = l.file.Profile(d.Name, l.ref.Profile, credential.ProfileFields(d)); err != nil || l.old == nil || l.o.replace {
 		return err
 	}
 	if flag := l.changingFlag(); flag != "" {
@@ -289,7 +290,7 @@ func (l *login) changingFlag() string {
 // secretFile is the path of the file that login stores a secret in: in the
 // directory of the profiles file, and from there.
 func secretFile(file *profile.File, f ref, field string) (path, relative string) {
-	relative = "secrets/" + f.definition.Name + "." + f.profile + "." + field
+	relative = "secrets/" + f.Definition.Name + "." + f.Profile + "." + field
 	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
 }
 
@@ -328,7 +329,7 @@ func (l *login) chooseSecrets(context.Context) error {
 // places, or in words somewhere else.
 func (l *login) sourceOf(s *secretField) (in, from string) {
 	switch is, ok := l.old.Fields[s.Name]; {
-	case !ok, is.Keychain == l.ref.profile:
+	case !ok, is.Keychain == l.ref.Profile:
 		return inKeychain, ""
 	case is.Keychain != "":
 		return "", "the keychain item of " + l.definition().Name + "/" + is.Keychain
@@ -358,8 +359,8 @@ func (l *login) makePlan(ctx context.Context) (err error) {
 	if l.next, err = l.edited(l.file); err != nil {
 		return err
 	}
-	l.query = credential.Query{Definition: l.definition(), Profile: l.ref.profile, File: l.next, Alone: true}
-	if l.old != nil && l.old.Environment == "" && l.old.BaseURL == "" && len(l.settings) == 0 && l.ref.profile == profile.Default {
+	l.query = credential.Query{Definition: l.definition(), Profile: l.ref.Profile, File: l.next, Alone: true}
+	if l.old != nil && l.old.Environment == "" && l.old.BaseURL == "" && len(l.settings) == 0 && l.ref.Profile == profile.Default {
 		l.query.Alone = false // a variable may say which host it is
 	}
 	plan, err := l.find(ctx, l.query)
@@ -372,13 +373,13 @@ func (l *login) makePlan(ctx context.Context) (err error) {
 	// A field that another source does not give now is no hindrance to storing the others.
 	l.plan, l.run.origin = plan, plan.Base.Origin()
 	for _, s := range l.secrets {
-		s.account = credential.Account(l.definition(), l.ref.profile, s.Name, plan.Base)
+		s.account = credential.Account(l.definition(), l.ref.Profile, s.Name, plan.Base)
 	}
 	return nil
 }
 
 func (l *login) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
-	return l.run.find(ctx, l.limit, q)
+	return l.run.engine().Find(ctx, q)
 }
 
 // edited is a profiles file with the settings of this run.
@@ -405,7 +406,7 @@ func (l *login) edited(file *profile.File) (*profile.File, error) {
 	if names := l.namesIn(inKeychain, false); names != "" {
 		comment = names + ": from the keychain, as nothing else is said"
 	}
-	return file.With(l.definition().Name, l.ref.profile, settings, comment)
+	return file.With(l.definition().Name, l.ref.Profile, settings, comment)
 }
 
 // namesIn returns the names of the secrets that go to a place, or only of the
@@ -460,30 +461,21 @@ func (l *login) fetch(ctx context.Context) error {
 			given[s.Name] = s.value
 		}
 	}
-	q := l.query
-	q.Given = given
-	plan, err := l.find(ctx, q)
+	plan, err := l.run.engine().Plan(ctx, tokenfetch.Query{
+		Ref: l.ref, File: l.next, Alone: l.query.Alone, Given: given, NoCache: true, TryAnyway: l.o.tryAnyway,
+	})
 	if err != nil {
 		return err
 	}
-	limit := l.run.limitOf(plan)
-	access := l.run.access(limit)
-	values, err := plan.ReadNear(ctx, access)
-	if err != nil {
+	l.run.watch(plan.Limit())
+	if err := plan.Load(ctx); err != nil {
 		return err
 	}
-	c, err := l.run.newCall(ctx, limit, plan, access, values, "")
-	if err != nil {
-		return err
-	}
-	t, _, err := l.run.login(ctx, plan, c, nil, fetchOptions{tryAnyway: l.o.tryAnyway})
-	if e, ok := errors.AsType[*failure.Error](err); ok && c.held != nil && c.held.LockoutAfter == 0 {
+	_, err = plan.Token(ctx)
+	if e, ok := errors.AsType[*failure.Error](err); ok && plan.HeldBack() {
 		err = e.AppendHint("; or store them without a try, with --verify=false, which lets the next fetch send them")
 	}
-	if err == nil {
-		l.tried = true
-		l.run.console.hide(t.AccessToken)
-	}
+	l.tried = err == nil
 	return err
 }
 
@@ -540,7 +532,7 @@ func (l *login) tellOldHost(ctx context.Context) {
 func (l *login) overriding() []string {
 	d := l.definition()
 	settings := []string{"environment", "base_url"}
-	if l.ref.profile == profile.Default {
+	if l.ref.Profile == profile.Default {
 		for _, f := range d.Fields {
 			settings = append(settings, f.Name, f.Name+"_file")
 		}

@@ -31,7 +31,7 @@ func (l *login) begin() error {
 		return nil
 	}
 	l.asked = true
-	l.person.say(l.definition().Title + ", profile " + l.ref.profile)
+	l.person.say(l.definition().Title + ", profile " + l.ref.Profile)
 	return l.file.CheckSave()
 }
 
@@ -292,9 +292,9 @@ func (l *login) take(s *secretField, value secret.Value) {
 // readFlag reads a secret from the file that a flag names.
 func (l *login) readFlag(ctx context.Context, flag, path string) (secret.Value, error) {
 	if path == "-" {
-		return l.run.readStdin(ctx, l.limit)
+		return l.run.readStdin(ctx)
 	}
-	ctx, cancel := l.limit.context(ctx)
+	ctx, cancel := l.limit.Context(ctx)
 	defer cancel()
 	name := "the file of --" + flag
 	value, note, err := source.ReadNamed(ctx, path, name, l.run.env.ci())
@@ -307,7 +307,7 @@ func (l *login) readFlag(ctx context.Context, flag, path string) (secret.Value, 
 // lookUp finds out whether a secret is stored at its place. After a login that has
 // not finished none counts, because an old one may be left beside a new one.
 func (l *login) lookUp(ctx context.Context, s *secretField) error {
-	if l.file.Unfinished(l.definition().Name, l.ref.profile) {
+	if l.file.Unfinished(l.definition().Name, l.ref.Profile) {
 		return nil
 	}
 	if s.in == inFiles {

@@ -16,6 +16,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // proveStore writes to the keychain, reads that back and removes it: nobody
@@ -139,7 +140,7 @@ func (l *login) commit(ctx context.Context) (err error) {
 	var undo []func(context.Context) error
 	defer func() {
 		if err == nil {
-			err = l.file.End(l.definition().Name, l.ref.profile)
+			err = l.file.End(l.definition().Name, l.ref.Profile)
 			return
 		}
 		failed := false
@@ -178,7 +179,7 @@ func (l *login) noteChange() (noChange func()) {
 	if l.next != l.file {
 		steps++
 	}
-	d, name := l.definition().Name, l.ref.profile
+	d, name := l.definition().Name, l.ref.Profile
 	if steps < 2 || l.file.Unfinished(d, name) {
 		return func() {}
 	}
@@ -191,7 +192,7 @@ func (l *login) noteChange() (noChange func()) {
 // removeTemps removes what a login has left that was killed while it wrote a file.
 func removeTemps(file *profile.File, f ref) error {
 	paths := []string{file.Path}
-	for _, field := range f.definition.Fields {
+	for _, field := range f.Definition.Fields {
 		if field.Secret {
 			path, _ := secretFile(file, f, field.Name)
 			paths = append(paths, path)
@@ -281,11 +282,11 @@ func (l *login) writeProfile(ctx context.Context) error {
 	if l.next == l.file {
 		return nil
 	}
-	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false, l.run.note)
+	newest, err := l.run.engine().ReadProfiles(ctx, l.file.Path, false, nil)
 	if err != nil {
 		return err
 	}
-	if l.old == nil && slices.Contains(newest.Names(l.definition().Name), l.ref.profile) {
+	if l.old == nil && slices.Contains(newest.Names(l.definition().Name), l.ref.Profile) {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s: another run has written it meanwhile; nothing is stored", l.table(), l.file.Path).
 			WithHint("run this again to store other secrets for it")
 	}
@@ -301,13 +302,13 @@ func (l *login) forget(ctx context.Context) {
 	l.removeMoved(ctx)
 	plan, err := l.find(ctx, l.query)
 	if err == nil && !l.tried {
-		_, err = l.run.clearHolds(ctx, l.limit, plan)
+		_, err = l.run.clearHolds(ctx, plan)
 	}
 	if err != nil {
-		l.run.console.info("holds are not cleared: %s", cacheProblem(err))
+		l.run.console.info("holds are not cleared: %s", tokenfetch.CacheProblem(err))
 	}
-	if _, err := l.run.dropTokens(ctx, l.limit, l.file, affected(l.file, l.ref)); err != nil {
-		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
+	if _, err := l.run.engine().DropTokens(ctx, l.file, affected(l.file, l.ref)); err != nil {
+		l.run.console.info("cached tokens are not removed: %s", tokenfetch.CacheProblem(err))
 	}
 }
 
@@ -335,9 +336,9 @@ func (l *login) removeMoved(ctx context.Context) {
 // affected returns the profiles, each a provider and a name, whose tokens are no
 // longer right when the secrets of one change.
 func affected(file *profile.File, f ref) [][]string {
-	refs := [][]string{{f.definition.Name, f.profile}}
+	refs := [][]string{{f.Definition.Name, f.Profile}}
 	for _, name := range sharing(file, f) {
-		refs = append(refs, []string{f.definition.Name, name})
+		refs = append(refs, []string{f.Definition.Name, name})
 	}
 	return refs
 }
@@ -345,13 +346,13 @@ func affected(file *profile.File, f ref) [][]string {
 // sharing returns the profiles that use the keychain items of another.
 func sharing(file *profile.File, f ref) []string {
 	var names []string
-	for _, name := range file.Names(f.definition.Name) {
-		p, err := file.Profile(f.definition.Name, name, credential.ProfileFields(f.definition))
-		if err != nil || p == nil || name == f.profile {
+	for _, name := range file.Names(f.Definition.Name) {
+		p, err := file.Profile(f.Definition.Name, name, credential.ProfileFields(f.Definition))
+		if err != nil || p == nil || name == f.Profile {
 			continue // a profile that cannot be read uses nothing
 		}
-		for _, field := range f.definition.Fields {
-			if p.Fields[field.Name].Keychain == f.profile && !slices.Contains(names, name) {
+		for _, field := range f.Definition.Fields {
+			if p.Fields[field.Name].Keychain == f.Profile && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // logoutOptions are the flags of logout.
@@ -48,11 +49,11 @@ count of refusals that may lock an account stays in any case.`,
 				return conflict("--environment", "--base-url")
 			}
 			if o.environment != "" {
-				if _, err := f.definition.CheckEnvironment(o.environment); err != nil {
+				if _, err := f.Definition.CheckEnvironment(o.environment); err != nil {
 					return err
 				}
 			}
-			o.fields = givenFields(cmd.Flags(), f.definition)
+			o.fields = givenFields(cmd.Flags(), f.Definition)
 			return r.logOut(r.context(), f, o)
 		},
 	}
@@ -75,7 +76,7 @@ type logout struct {
 	run     *run
 	ref     ref
 	o       logoutOptions
-	limit   *limit
+	limit   *tokenfetch.Limit
 	trusted bool // the file may be one that others could have changed
 	file    *profile.File
 	old     *profile.Profile // nil if there is none of that name
@@ -106,7 +107,7 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 		return context.Cause(ctx)
 	}
 	if trouble == nil {
-		trouble = l.file.End(f.definition.Name, f.profile)
+		trouble = l.file.End(f.Definition.Name, f.Profile)
 	}
 	if trouble == nil && o.purge {
 		trouble = l.purge(ctx)
@@ -121,7 +122,7 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 		return trouble
 	}
 	if len(l.removed) == 0 && l.old == nil {
-		query := credential.Query{Definition: f.definition, Profile: f.profile, File: l.file}
+		query := credential.Query{Definition: f.Definition, Profile: f.Profile, File: l.file}
 		if err := query.CheckNamed(); err != nil {
 			return err
 		}
@@ -133,14 +134,14 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 		r.console.warning("these profiles use the same secrets: %s", strings.Join(names, ", "))
 	}
 	if l.old != nil && !o.purge {
-		r.console.hint("the profile [" + f.definition.Name + "." + f.profile + "] stays in " + l.file.Path + ": --purge removes it too")
+		r.console.hint("the profile [" + f.Definition.Name + "." + f.Profile + "] stays in " + l.file.Path + ": --purge removes it too")
 	}
 	return nil
 }
 
 // readFile reads the profiles file, which need not exist.
 func (l *logout) readFile(ctx context.Context) error {
-	path, named, err := l.run.profilesPath()
+	path, named, err := l.run.engine().ProfilesPath()
 	if err != nil {
 		return err
 	}
@@ -149,11 +150,11 @@ func (l *logout) readFile(ctx context.Context) error {
 		return nil
 	}
 	l.trusted = named && l.run.env.ci() && !l.o.purge
-	if l.file, err = l.run.readProfiles(ctx, l.limit, path, l.trusted, l.run.note); err != nil {
+	if l.file, err = l.run.engine().ReadProfiles(ctx, path, l.trusted, nil); err != nil {
 		return err
 	}
 	l.run.file = l.file
-	l.old, err = l.file.Profile(l.ref.definition.Name, l.ref.profile, credential.ProfileFields(l.ref.definition))
+	l.old, err = l.file.Profile(l.ref.Definition.Name, l.ref.Profile, credential.ProfileFields(l.ref.Definition))
 	return err
 }
 
@@ -169,7 +170,7 @@ func (l *logout) lock(ctx context.Context) (unlock func(), err error) {
 // for: the provider's environments, and what the flags, the profile and the
 // variables say. The parts of a host's name come from the same places.
 func (l *logout) hosts(ctx context.Context) ([]provider.Address, error) {
-	d := l.ref.definition
+	d := l.ref.Definition
 	var hosts []provider.Address
 	add := func(base provider.Address, err error) bool {
 		if err == nil && !slices.ContainsFunc(hosts, func(a provider.Address) bool { return a.Authority() == base.Authority() }) {
@@ -209,26 +210,26 @@ func (l *logout) hosts(ctx context.Context) ([]provider.Address, error) {
 
 // find finds the credentials of the profile, with the flags.
 func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
-	q.Definition, q.Profile, q.File, q.Flags = l.ref.definition, l.ref.profile, l.file, l.o.fields
-	return l.run.find(ctx, l.limit, q)
+	q.Definition, q.Profile, q.File, q.Flags = l.ref.Definition, l.ref.Profile, l.file, l.o.fields
+	return l.run.engine().Find(ctx, q)
 }
 
 // clear removes cached tokens and holds. Trouble with it is no failure.
 func (l *logout) clear(ctx context.Context) {
-	n, err := l.run.dropTokens(ctx, l.limit, l.file, affected(l.file, l.ref))
+	n, err := l.run.engine().DropTokens(ctx, l.file, affected(l.file, l.ref))
 	if err != nil {
-		l.run.console.info("cached tokens are not removed: %s", cacheProblem(err))
+		l.run.console.info("cached tokens are not removed: %s", tokenfetch.CacheProblem(err))
 	}
 	if n > 0 {
 		l.removed = append(l.removed, "cached tokens")
 	}
 	plan, err := l.find(ctx, credential.Query{Environment: l.o.environment, BaseURL: l.o.baseURL})
 	if err == nil {
-		n, err = l.run.clearHolds(ctx, l.limit, plan)
+		n, err = l.run.clearHolds(ctx, plan)
 	}
 	switch {
 	case err != nil && l.old != nil:
-		l.run.console.info("holds are not cleared: %s", cacheProblem(err))
+		l.run.console.info("holds are not cleared: %s", tokenfetch.CacheProblem(err))
 	case err == nil && n > 0:
 		l.removed = append(l.removed, "holds and other records of its credentials")
 	}
@@ -237,14 +238,14 @@ func (l *logout) clear(ctx context.Context) {
 // removeItems removes the profile's own items of the keychain, for each host.
 // After the first trouble the keychain is not asked again.
 func (l *logout) removeItems(ctx context.Context, hosts []provider.Address) error {
-	d := l.ref.definition
-	store := &limitedStore{l.run, l.run.keychain(l.limit), l.limit}
+	d := l.ref.Definition
+	store := l.run.engine().Keychain(ctx, l.limit)
 	for _, host := range hosts {
 		for _, f := range d.Fields {
 			if !f.Secret {
 				continue
 			}
-			account := credential.Account(d, l.ref.profile, f.Name, host)
+			account := credential.Account(d, l.ref.Profile, f.Name, host)
 			switch err := store.Delete(ctx, account); {
 			case err == nil:
 				l.removed = append(l.removed, "the keychain item "+account)
@@ -263,9 +264,9 @@ func (l *logout) removeItems(ctx context.Context, hosts []provider.Address) erro
 // usesKeychain reports whether a secret of the profile may be in the keychain:
 // where no profile says, it may.
 func (l *logout) usesKeychain() bool {
-	return l.old == nil || slices.ContainsFunc(l.ref.definition.Fields, func(f provider.Field) bool {
+	return l.old == nil || slices.ContainsFunc(l.ref.Definition.Fields, func(f provider.Field) bool {
 		is, ok := l.old.Fields[f.Name]
-		return f.Secret && (!ok || is.Keychain == l.ref.profile)
+		return f.Secret && (!ok || is.Keychain == l.ref.Profile)
 	})
 }
 
@@ -291,7 +292,7 @@ func (l *logout) removeFiles() error {
 	if err := removeTemps(l.file, l.ref); err != nil {
 		return err
 	}
-	for _, f := range l.ref.definition.Fields {
+	for _, f := range l.ref.Definition.Fields {
 		path, _ := secretFile(l.file, l.ref, f.Name)
 		if info, err := os.Lstat(path); !f.Secret || err != nil || !info.Mode().IsRegular() {
 			continue
@@ -310,17 +311,17 @@ func (l *logout) purge(ctx context.Context) error {
 	if l.old == nil {
 		return nil
 	}
-	newest, err := l.run.readProfiles(ctx, l.limit, l.file.Path, false, l.run.note)
+	newest, err := l.run.engine().ReadProfiles(ctx, l.file.Path, false, nil)
 	if err != nil {
 		return err
 	}
-	next, err := newest.Without(l.ref.definition.Name, l.ref.profile)
+	next, err := newest.Without(l.ref.Definition.Name, l.ref.Profile)
 	if err != nil {
 		return err
 	}
 	if err := next.Save(); err != nil {
 		return err
 	}
-	l.removed = append(l.removed, "the profile ["+l.ref.definition.Name+"."+l.ref.profile+"] from "+l.file.Path)
+	l.removed = append(l.removed, "the profile ["+l.ref.Definition.Name+"."+l.ref.Profile+"] from "+l.file.Path)
 	return nil
 }

@@ -11,18 +11,19 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // prompter asks a person on the controlling terminal, whatever the standard
 // streams are. The time that takes does not count.
 type prompter struct {
 	run     *run
-	limit   *limit
+	limit   *tokenfetch.Limit
 	in, out *os.File
 }
 
 // openPrompter returns nil where there is no terminal, or in CI nobody at it.
-func (r *run) openPrompter(limit *limit) *prompter {
+func (r *run) openPrompter(limit *tokenfetch.Limit) *prompter {
 	open := r.env.Terminal
 	if open == nil {
 		open = openTerminal
@@ -56,7 +57,7 @@ func (p *prompter) write(text string) { _, _ = io.WriteString(p.out, text) }
 // ask asks until the answer keeps the rules: check returns the one it breaks, or
 // "". A hidden answer is not shown, nor repeated in any way.
 func (p *prompter) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
-	defer p.limit.pause()()
+	defer p.limit.Pause()()
 	for {
 		p.write(p.run.console.safe(question, maxLine) + ": ")
 		answer, err := p.line(ctx, hidden)

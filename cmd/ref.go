@@ -2,48 +2,30 @@ package cmd
 
 import (
 	"slices"
-	"strings"
 
-	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
-	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// ref is a profile of a provider, as an argument names it.
-type ref struct {
-	definition *provider.Definition
-	profile    string
-}
-
-// String is the name with both parts: zeepay/default.
-func (f ref) String() string { return f.definition.Name + "/" + f.profile }
+// ref is a profile of a provider.
+type ref = tokenfetch.Ref
 
 // short is the name as a command line needs it: zeepay, zeepay/ci.
 func (r *run) short(f ref) string {
-	if _, set := r.env.lookup("TOKENFETCH_PROFILE"); f.profile == profile.Default && !set {
-		return f.definition.Name
+	if _, set := r.env.lookup("TOKENFETCH_PROFILE"); f.Profile == profile.Default && !set {
+		return f.Definition.Name
 	}
 	return f.String()
 }
 
-// parseRef reads PROVIDER[/PROFILE]. It does not repeat a word that is neither,
-// which may be a misplaced secret.
-func (r *run) parseRef(text string) (ref, error) {
-	name, profileName, named := strings.Cut(text, "/")
-	d, err := r.catalog.Definition(name)
-	if err != nil {
-		return ref{}, failure.New(failure.UnexpectedArgument, "a name is not PROVIDER or PROVIDER/PROFILE").
-			WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
-	}
-	if !named {
-		profileName, err = r.unnamedProfile()
-		return ref{d, profileName}, err
-	}
-	return ref{d, profileName}, checkProfileName(d, profileName)
-}
-
 // about makes a failure from here on one of this profile.
-func (r *run) about(f ref) { r.provider, r.profile, r.origin = f.definition.Name, f.profile, "" }
+func (r *run) about(f ref) { r.provider, r.profile, r.origin = f.Definition.Name, f.Profile, "" }
+
+// aboutPlan is about for a profile that a plan was made of.
+func (r *run) aboutPlan(f ref, p *tokenfetch.Plan) {
+	r.about(f)
+	r.origin = p.Origin()
+}
 
 // knownProfile is the profile of a failure, "" where it does not exist: what was
 // given for its name may be a secret.
@@ -52,28 +34,4 @@ func (r *run) knownProfile() string {
 		return r.profile
 	}
 	return ""
-}
-
-// unnamedProfile is the profile where nobody names one: $TOKENFETCH_PROFILE, or
-// the default.
-func (r *run) unnamedProfile() (string, error) {
-	const variable = "TOKENFETCH_PROFILE"
-	value, set := r.env.lookup(variable)
-	switch {
-	case !set:
-		return profile.Default, nil
-	case value == "":
-		return "", failure.New(failure.VariableEmpty, "%s is set but empty", variable).WithHint("unset it, or set it to a profile's name")
-	case !profile.ValidName(value):
-		return "", failure.New(failure.VariableInvalid, "%s must match %s", variable, profile.NamePattern).WithHint("set it to a profile's name")
-	}
-	return value, nil
-}
-
-func checkProfileName(d *provider.Definition, name string) error {
-	if !profile.ValidName(name) {
-		return failure.New(failure.BadProfileName, "the profile's name must match %s", profile.NamePattern).
-			WithHint("run tokenfetch %s --help", d.Name)
-	}
-	return nil
 }

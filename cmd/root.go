@@ -15,10 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // run is one run of the program: the world outside, the flags that every
@@ -31,16 +31,16 @@ type run struct {
 	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
-	limit    *limit
-	longest  *limit        // of the profiles in use, nil for limit
-	overdue  chan struct{} // receives when the limit has been over for a while
-	unwatch  func()        // ends the watch on the limit
-	sending  atomic.Bool   // a request may have been sent
+	limit    *tokenfetch.Limit
+	longest  *tokenfetch.Limit // of the profiles in use, nil for limit
+	overdue  chan struct{}     // receives when the limit has been over for a while
+	unwatch  func()            // ends the watch on the limit
+	sending  atomic.Bool       // a request may have been sent
 
 	config  string        // --config
 	timeout time.Duration // --timeout, 0 if not given
 
-	plans                     []*credential.Plan // of the profiles in use, see find
+	client                    *tokenfetch.Client // see engine
 	file                      *profile.File      // nil before it is read
 	provider, profile, origin string
 	outputBegun               bool
@@ -89,7 +89,7 @@ func Run(env Env) int {
 
 func newRun(env Env) *run {
 	return &run{
-		env: env, catalog: provider.NewCatalog(), console: newConsole(&env), limit: newLimit(env.Start, 0),
+		env: env, catalog: provider.NewCatalog(), console: newConsole(&env), limit: tokenfetch.NewLimit(env.Start, 0),
 		overdue: make(chan struct{}, 1), unwatch: func() {},
 	}
 }
@@ -159,7 +159,7 @@ func (r *run) execute() error {
 	if !enoughFiles() {
 		return failure.New(failure.OpenFilesLimit, "fewer than %d files may be open at once", minFiles).WithHint("run: ulimit -n 256")
 	}
-	r.unwatch = r.limit.whenOver(r.expire)
+	r.unwatch = r.limit.WhenOver(r.expire)
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
 		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
 	}

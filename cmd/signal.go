@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // interrupt is the cause of a context that a signal ended.
@@ -90,16 +90,16 @@ func (s *signals) passOn(child *os.Process) (stop func()) {
 }
 
 // lendTerminal lends standard input to a helper, until end is called.
-func (r *run) lendTerminal(limit *limit) (lent *source.Terminal, end func()) {
+func (r *run) lendTerminal() (lent *tokenfetch.Terminal, end func()) {
 	fd := int(r.env.Stdin.Fd())
 	if foreground(fd) {
 		_ = r.terminal.keep(fd) // without its settings there is nothing to undo
 	}
-	return &source.Terminal{
+	return &tokenfetch.Terminal{
 		File:      r.env.Stdin,
 		Interrupt: func(sig os.Signal) { r.signals.received <- sig },
 		Stop: func() {
-			defer limit.pause()()
+			defer r.limit.Pause()()
 			again := r.terminal.pause()
 			stopUntilForeground(fd)
 			again()

@@ -61,7 +61,7 @@ nothing is known.`,
 		RunE: func(_ *cobra.Command, names []string) error {
 			var refs []ref
 			for _, name := range names {
-				f, err := r.parseRef(name)
+				f, err := r.engine().Ref(name)
 				if err != nil {
 					return err
 				}
@@ -77,7 +77,7 @@ nothing is known.`,
 // status reports on profiles, on all there are if none is named.
 func (r *run) status(ctx context.Context, named []ref, format string) error {
 	limit := r.limit
-	file, err := r.loadProfiles(ctx, limit)
+	file, err := r.loadProfiles(ctx)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *profileState) describe(p *report) {
 		p.line("hold", word{}, s.describeHold())
 	}
 	if s.left != nil {
-		p.line("refusals left", word{}, fmt.Sprintf("%d, then %s locks the account", *s.left, s.ref.definition.Title))
+		p.line("refusals left", word{}, fmt.Sprintf("%d, then %s locks the account", *s.left, s.ref.Definition.Title))
 	}
 	for _, e := range s.told(p.run) {
 		p.line("problem", word{}, e.Message)
@@ -383,8 +383,8 @@ type jsonProblem struct {
 func (s *profileState) json(r *run) jsonProfile {
 	line := jsonProfile{
 		Ref:         r.words(s.ref.String()),
-		Provider:    s.ref.definition.Name,
-		Profile:     r.words(s.ref.profile),
+		Provider:    s.ref.Definition.Name,
+		Profile:     r.words(s.ref.Profile),
 		Ready:       s.ready(),
 		Environment: r.orNull(s.plan.Environment),
 		Fields:      []jsonField{},

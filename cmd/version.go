@@ -63,7 +63,7 @@ type stdout struct{ run *run }
 func (s stdout) Write(data []byte) (int, error) {
 	s.run.useTimeout() // help and version wait for nothing else
 	l := cmp.Or(s.run.longest, s.run.limit)
-	n, err := writeWithin(s.run.env.Stdout, data, max(l.left(), overtime/2))
+	n, err := writeWithin(s.run.env.Stdout, data, max(l.Left(), overtime/2))
 	// What a reader that comes late will find is not known.
 	s.run.outputBegun = s.run.outputBegun || n > 0 || errors.Is(err, errNotRead)
 	return n, err

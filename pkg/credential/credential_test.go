@@ -1018,7 +1018,7 @@ func TestWithoutSecrets(t *testing.T) {
 	want := []string{
 		"PATH=/bin", "PLAIN=1", "MY_PASSWORD_2=stays", "EMPTY=", "=C:=C:\\x", "odd", "TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x", "TOKENFETCH_ZEEPAY_CLIENT_ID=1", "TOKENFETCH_CONFIG=/c", "LAST=1",
 	}
-	if diff := cmp.Diff(want, credential.WithoutSecrets(provider.NewCatalog(), w.environ, plan)); diff != "" {
+	if diff := cmp.Diff(want, credential.WithoutSecrets(provider.NewCatalog(), w.environ, plan.SecretVariables())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, w.environ); diff != "" {
@@ -1029,7 +1029,7 @@ func TestWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"A=1"}, credential.WithoutSecrets(provider.NewCatalog(), []string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan)); diff != "" {
+	if diff := cmp.Diff([]string{"A=1"}, credential.WithoutSecrets(provider.NewCatalog(), []string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan.SecretVariables())); diff != "" {
 		t.Errorf("without a profile (-want +got):\n%s", diff)
 	}
 }

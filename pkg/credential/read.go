@@ -290,29 +290,34 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 	return ""
 }
 
-// WithoutSecrets returns environ without the variables that hold secrets: those
-// of the secret fields of every provider in the catalog, those that the profiles of the plans name as
-// the source of one, and the one that cache_key of their profiles file names. A
-// plan may be without a profile.
-func WithoutSecrets(catalog *provider.Catalog, environ []string, plans ...*Plan) []string {
-	drop := map[string]bool{}
-	for _, p := range plans {
-		if key := p.query.File.CacheKey; key != nil && key.Env != "" {
-			drop[key.Env] = true
-		}
-		if p.Profile == nil {
-			continue
-		}
-		for _, f := range p.Definition.Fields {
-			if name := p.Profile.Fields[f.Name].Env; f.Secret && name != "" {
-				drop[name] = true
-			}
+// Ref names the profile in the cache: its provider and its name.
+func (p *Plan) Ref() []string { return []string{p.Definition.Name, p.ProfileName} }
+
+// SecretVariables returns the variables that the profile names as the sources of
+// its secret fields, and the one that cache_key of its profiles file names.
+func (p *Plan) SecretVariables() []string {
+	var names []string
+	if key := p.query.File.CacheKey; key != nil && key.Env != "" {
+		names = append(names, key.Env)
+	}
+	if p.Profile == nil {
+		return names
+	}
+	for _, f := range p.Definition.Fields {
+		if name := p.Profile.Fields[f.Name].Env; f.Secret && name != "" {
+			names = append(names, name)
 		}
 	}
+	return names
+}
+
+// WithoutSecrets returns environ without the variables that hold secrets: those
+// of the secret fields of every provider in the catalog, and the named ones.
+func WithoutSecrets(catalog *provider.Catalog, environ, names []string) []string {
 	secretNames, err := catalog.SecretVariables()
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		ours := strings.HasPrefix(name, "TOKENFETCH_") && (err != nil || slices.Contains(secretNames, name))
-		return ours || drop[name]
+		return ours || slices.Contains(names, name)
 	})
 }

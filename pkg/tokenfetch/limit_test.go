@@ -1,4 +1,4 @@
-package cmd
+package tokenfetch
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type slowStore time.Duration
 
 func (s slowStore) Get(context.Context, string) (secret.Value, error) {
 	time.Sleep(time.Duration(s))
-	return secret.New(canaries["PASSWORD"]), nil
+	return secret.New("stored"), nil
 }
 
 // TestSlowKeychainForManyTokens prepares more tokens than fit into the limit of a
@@ -38,47 +38,48 @@ func TestSlowKeychainForManyTokens(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
 	synctest.Test(t, func(t *testing.T) {
-		env := Env{Stdin: null, Stdout: null, Stderr: null, Keychain: slowStore(2 * time.Second), Start: time.Now()}
-		r := newRun(env)
-		r.config = path
+		start := time.Now()
+		limit := NewLimit(start, 0)
+		client := New(Options{Config: path, Keychain: slowStore(2 * time.Second), Limit: limit})
 		for n := range profiles {
-			if _, err := r.prepare(t.Context(), ref{d, fmt.Sprintf("p%d", n)}, fetchOptions{}); err != nil {
-				t.Fatalf("profile %d, after %v: %v", n, time.Since(env.Start), err)
+			plan, err := client.Plan(t.Context(), Query{Ref: Ref{d, fmt.Sprintf("p%d", n)}})
+			if err == nil {
+				err = plan.Load(t.Context())
+			}
+			if err != nil {
+				t.Fatalf("profile %d, after %v: %v", n, time.Since(start), err)
 			}
 		}
-		if left := r.limit.left(); left < defaultLimit-time.Second {
+		if took := time.Since(start); took < profiles*2*time.Second {
+			t.Errorf("the keychain was not asked: took %v", took)
+		}
+		if left := limit.Left(); left < defaultLimit-time.Second {
 			t.Errorf("%v of the limit are left", left)
 		}
-		r.unwatch()
 	})
 }
 
 func TestLimitStandsStillInAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		l := newLimit(start, 10*time.Second)
+		l := NewLimit(start, 10*time.Second)
 		var over time.Duration
-		stop := l.whenOver(func() { over = time.Since(start) })
+		stop := l.WhenOver(func() { over = time.Since(start) })
 		time.Sleep(4 * time.Second)
-		first := l.pause()
+		first := l.Pause()
 		time.Sleep(3 * time.Second)
-		second := l.pause() // in which the first ends
+		second := l.Pause() // in which the first ends
 		time.Sleep(3 * time.Second)
 		first()
 		first()
 		time.Sleep(14 * time.Second)
-		if left := l.left(); left != 6*time.Second {
+		if left := l.Left(); left != 6*time.Second {
 			t.Errorf("%v left in a pause, want 6s", left)
 		}
 		second()
 		time.Sleep(time.Second)
-		if left := l.of(time.Minute).left(); left != 55*time.Second {
+		if left := l.Of(time.Minute).Left(); left != 55*time.Second {
 			t.Errorf("%v of a minute are left, want 55s", left)
 		}
 		time.Sleep(time.Minute)

@@ -1,0 +1,215 @@
+package tokenfetch
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"path/filepath"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/keychain"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// Profiles reads the profiles file. One that Config or TOKENFETCH_CONFIG names
+// must exist. note is told what was taken on trust, nil for Trace.
+func (c *Client) Profiles(ctx context.Context, note func(string)) (*profile.File, error) {
+	path, named, err := c.ProfilesPath()
+	if err != nil || path == "" {
+		return &profile.File{}, err
+	}
+	file, err := c.ReadProfiles(ctx, path, named && c.ci(), note)
+	if err == nil && named && !file.Exists {
+		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).
+			WithHint("check --config and TOKENFETCH_CONFIG")
+	}
+	return file, err
+}
+
+// ProfilesPath returns where the profiles file is, empty if there is no home for
+// it, and whether Config or TOKENFETCH_CONFIG names it.
+func (c *Client) ProfilesPath() (path string, named bool, err error) {
+	path = c.options.Config
+	_, byVariable := c.lookup("TOKENFETCH_CONFIG")
+	named = path != "" || byVariable
+	if path == "" {
+		path, err = profile.Path(c.lookup)
+	}
+	if err != nil || path == "" {
+		return "", named, err
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	return path, named, nil
+}
+
+// ReadProfiles reads the profiles file at path. With trusted it may be one that
+// others could have changed, of which note is told, nil for Trace.
+func (c *Client) ReadProfiles(ctx context.Context, path string, trusted bool, note func(string)) (*profile.File, error) {
+	if note == nil {
+		note = c.note
+	}
+	ctx, cancel := c.limit.Context(ctx)
+	defer cancel()
+	return profile.Load(ctx, path, profile.Options{Home: profile.Home(c.lookup), Trusted: trusted, Note: note})
+}
+
+func (c *Client) note(text string) { c.options.Person.Trace("%s", text) }
+
+// Find finds credentials, see credential.Find. From then on the programs that
+// the Client starts do not get the variables that give secrets of the profile.
+func (c *Client) Find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
+	ctx, cancel := c.limit.Context(ctx)
+	defer cancel()
+	q.Environ = c.options.Environ
+	plan, err := credential.Find(ctx, q)
+	c.hidden.add(plan.SecretVariables()...)
+	return plan, err
+}
+
+// Access reaches the places values come from, each within the limit.
+func (c *Client) Access(ctx context.Context, limit *Limit) credential.Access {
+	return credential.Access{
+		Stdin: c.options.Person.Stdin,
+		Helper: func(ctx context.Context, argv []string) (secret.Value, error) {
+			return c.helper(ctx, limit, argv)
+		},
+		File:     limit.Context,
+		Keychain: c.Keychain(ctx, limit),
+		Trusted:  c.ci(),
+		Note:     c.note,
+	}
+}
+
+// helper runs a helper command.
+func (c *Client) helper(ctx context.Context, limit *Limit, argv []string) (secret.Value, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer limit.WhenOver(func() { cancel(context.DeadlineExceeded) })()
+	var lent *Terminal
+	if lend := c.options.Person.Terminal; lend != nil {
+		var end func()
+		lent, end = lend()
+		defer end()
+	}
+	if lent == nil {
+		defer c.options.Person.Waiting("the helper " + filepath.Base(argv[0]))()
+	}
+	return source.Command(ctx, argv, c.ChildEnviron(), lent)
+}
+
+// Roots reads the certificates that a profile trusts, nil for the system's. path
+// is another file of them, empty for the profile's.
+func (c *Client) Roots(ctx context.Context, limit *Limit, p *profile.Profile, path string) (*x509.CertPool, error) {
+	if path == "" && p != nil {
+		path = p.CAFile
+	}
+	if path == "" {
+		return nil, nil
+	}
+	ctx, cancel := limit.Context(ctx)
+	defer cancel()
+	file, err := source.ReadRegular(ctx, path, 4<<20)
+	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code != failure.InputTimeout {
+		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("check --ca-file, or ca_file in the profile")
+	}
+	if err != nil {
+		return nil, err
+	}
+	roots, err := token.ParseCertificates(file.Data)
+	if err != nil {
+		return nil, failure.New(failure.CAFileInvalid, "the file of certificates %s %s", path, err).
+			WithHint("name a PEM file with the certificates of your authority")
+	}
+	return roots, nil
+}
+
+// HTTP makes connections that trust roots, or the system's where that is nil.
+func (c *Client) HTTP(roots *x509.CertPool) *token.Client {
+	return &token.Client{UserAgent: c.options.UserAgent, Roots: roots, Getenv: c.getenv, Trace: c.options.Person.Trace}
+}
+
+// Keychain is the keychain, each call of it within the limit. It may be unlocked
+// in a dialog, where a person is there to answer: the time that takes does not
+// count, and it ends with ctx.
+func (c *Client) Keychain(ctx context.Context, limit *Limit) secret.Keeper {
+	store := c.options.Keychain
+	if store == nil {
+		store = &keychain.Keychain{
+			Getenv: c.getenv,
+			Dialog: c.options.Person.Dialog,
+			Waiting: func() (context.Context, func()) {
+				resume, erase := limit.Pause(), c.options.Person.Waiting("the keychain to be unlocked")
+				return ctx, func() { erase(); resume() }
+			},
+		}
+	}
+	return &limited{c, store, limit}
+}
+
+// QuietKeychain is Keychain without a dialog.
+func (c *Client) QuietKeychain(limit *Limit) secret.Store { return &limited{c, c.quiet(), limit} }
+
+// quiet is the keychain without a dialog or a limit.
+func (c *Client) quiet() secret.Store {
+	if c.options.Keychain != nil {
+		return c.options.Keychain
+	}
+	return &keychain.Keychain{Getenv: c.getenv}
+}
+
+// limited gives each call of a store its time limit.
+type limited struct {
+	client *Client
+	store  secret.Store
+	limit  *Limit
+}
+
+// begin starts a call; end ends it.
+func (s *limited) begin(ctx context.Context) (_ context.Context, end func()) {
+	erase := s.client.options.Person.Waiting("the keychain")
+	ctx, done := s.limit.Keychain(ctx)
+	return ctx, func() { done(); erase() }
+}
+
+// Get asks the store within the limit of a keychain call.
+func (s *limited) Get(ctx context.Context, account string) (secret.Value, error) {
+	ctx, end := s.begin(ctx)
+	defer end()
+	return s.store.Get(ctx, account)
+}
+
+// Set writes to the store within that limit, if it can be written to.
+func (s *limited) Set(ctx context.Context, account string, value secret.Value) error {
+	keeper, ok := s.store.(secret.Keeper)
+	if !ok {
+		return secret.ErrUnavailable
+	}
+	ctx, end := s.begin(ctx)
+	defer end()
+	return keeper.Set(ctx, account, value)
+}
+
+// Delete removes an item within that limit, if the store can be written to.
+func (s *limited) Delete(ctx context.Context, account string) error {
+	keeper, ok := s.store.(secret.Keeper)
+	if !ok {
+		return secret.ErrUnavailable
+	}
+	ctx, end := s.begin(ctx)
+	defer end()
+	return keeper.Delete(ctx, account)
+}
+
+// Limit returns how long an item may be, see secret.Keeper.
+func (s *limited) Limit(account string) int {
+	if keeper, ok := s.store.(secret.Keeper); ok {
+		return keeper.Limit(account)
+	}
+	return 0
+}

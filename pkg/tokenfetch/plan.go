@@ -1,0 +1,183 @@
+package tokenfetch
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// Query says which token is wanted, and how.
+type Query struct {
+	Ref
+	Environment string            // which of the provider's hosts, empty for the profile's
+	BaseURL     string            // or its address
+	Flags       map[string]string // values by the names of the fields' flags: of a secret a path, "-" for standard input
+	CAFile      string            // trust these certificates, and only these
+	Retries     int               // how many more attempts may be made
+	NoCache     bool              // neither use nor keep a cached token
+	Refresh     bool              // only a token that is fetched from now on
+	MinTTL      time.Duration     // only a token that lives at least this long
+	TryAnyway   bool              // send credentials that an earlier refusal holds back
+	With        []string          // fields whose values are wanted too, see Plan.Value
+
+	// For a profile that is not written yet, or never will be.
+	File       *profile.File   // in place of the profiles file
+	Alone      bool            // without the variables that fill a profile
+	Given      provider.Values // values at hand, by the names of their fields
+	Unrecorded bool            // neither holds back nor remembers a refusal
+}
+
+// Plan is where everything that one token needs comes from. Once it is loaded,
+// what is needed is at hand, and nothing has been sent.
+type Plan struct {
+	client *Client
+	query  Query
+	limit  *Limit
+	file   *profile.File
+	found  *credential.Plan
+
+	values provider.Values
+	roots  *x509.CertPool // nil for the system's
+	kept   *kept          // nil where no cached token may be used
+	cached *token.Token   // nil if it must be fetched
+	held   *cache.Hold    // why it was not fetched, nil if it was
+}
+
+// Plan finds where everything comes from. It reads the profiles file, runs no
+// helper, asks no keychain and sends nothing. With an error too it returns what
+// is known of the plan.
+func (c *Client) Plan(ctx context.Context, q Query) (*Plan, error) {
+	p := &Plan{client: c, query: q, limit: c.limit, file: q.File, found: &credential.Plan{Definition: q.Definition, ProfileName: q.Profile}}
+	if lifetime, fixed := q.Definition.FixedLifetime(); fixed && lifetime < q.MinTTL {
+		return p, shortLifetime()
+	}
+	if p.file == nil {
+		var err error
+		if p.file, err = c.Profiles(ctx, nil); err != nil {
+			return p, err
+		}
+	}
+	found, err := c.Find(ctx, credential.Query{
+		Definition: q.Definition, Profile: q.Profile, File: p.file, Alone: q.Alone, Given: q.Given,
+		Environment: q.Environment, BaseURL: q.BaseURL, Flags: q.Flags,
+	})
+	p.found = found
+	if found.Profile != nil && found.Profile.Timeout > 0 && !c.limit.given {
+		p.limit = c.limit.Of(found.Profile.Timeout)
+	}
+	return p, err
+}
+
+func shortLifetime() *failure.Error {
+	return failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
+		WithHint("ask for less, or do without --min-ttl")
+}
+
+// Limit returns the time that is left for the token: the profile may set one
+// where the Client has none.
+func (p *Plan) Limit() *Limit { return p.limit }
+
+// Profiles returns the profiles file that was read, nil if none was.
+func (p *Plan) Profiles() *profile.File { return p.file }
+
+// Origin returns SCHEME://HOST:PORT of the token endpoint, empty if it is not
+// known.
+func (p *Plan) Origin() string {
+	if p.found.Base.Host == "" {
+		return ""
+	}
+	return p.found.Base.Origin()
+}
+
+// Load gets what is needed: a cached token, or the credentials. It sends nothing.
+func (p *Plan) Load(ctx context.Context) (err error) {
+	c, found := p.client, p.found
+	access := c.Access(ctx, p.limit)
+	generation := cache.Generation(c.dirs.State, found.Ref())
+	if p.values, err = found.ReadNear(ctx, access); err != nil {
+		return err
+	}
+	if p.kept, err = c.openKept(ctx, p, generation); err != nil {
+		return err
+	}
+	if p.cached = p.kept.get(); p.cached != nil {
+		c.options.Person.Trace("token from the cache")
+		return p.readWanted(ctx, access)
+	}
+	for _, place := range found.Places {
+		c.options.Person.Trace("%s from %s", place.Field.Name, place.Where)
+	}
+	if p.roots, err = c.Roots(ctx, p.limit, found.Profile, p.query.CAFile); err != nil {
+		return err
+	}
+	if err := found.Read(ctx, access, p.values); err != nil {
+		return err
+	}
+	return found.Unfinished()
+}
+
+// readWanted reads the fields that are wanted beside a cached token.
+func (p *Plan) readWanted(ctx context.Context, access credential.Access) error {
+	if len(p.query.With) == 0 {
+		return nil
+	}
+	if err := p.found.ReadFields(ctx, access, p.values, p.query.With); err != nil {
+		return err
+	}
+	return p.found.Unfinished()
+}
+
+// Value returns the value of a field, and whether there is one: after Load, of
+// one that With names.
+func (p *Plan) Value(field string) (secret.Value, bool) {
+	value, ok := p.values[field]
+	return value, ok
+}
+
+// HeldBack reports whether these very credentials were held back, and not their
+// account whatever the password.
+func (p *Plan) HeldBack() bool { return p.held != nil && p.held.LockoutAfter == 0 }
+
+// Describe returns the request that would be sent, line by line, and where each
+// value comes from. No value of a secret field is known before Load, and none is
+// shown.
+func (p *Plan) Describe() []string {
+	d, values := p.found.Definition, p.found.Known()
+	lines := []string{fmt.Sprintf("POST %s%s", p.found.Base, d.Request.Path), "Content-Type: " + d.Request.ContentType()}
+	show := func(field string) string {
+		for _, place := range p.found.Places {
+			if place.Field.Name != field {
+				continue
+			}
+			value := secret.Hidden
+			if !place.Field.Secret {
+				value = "[read when it is sent]"
+				if known, ok := values[field]; ok {
+					value = known.Reveal()
+				}
+			}
+			return value + "  (" + field + " from " + place.Where + ")"
+		}
+		return "[not sent]  (" + field + " is optional)"
+	}
+	if b := d.Request.Basic; b != nil {
+		lines = append(lines, "Authorization: Basic, user "+show(b.User), "Authorization: Basic, password "+show(b.Password))
+	}
+	for _, m := range d.Request.Body {
+		value := m.Value
+		if m.Field != "" {
+			value = show(m.Field)
+		}
+		lines = append(lines, "body "+m.Name+" = "+value)
+	}
+	return lines
+}

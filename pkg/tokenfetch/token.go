@@ -1,0 +1,337 @@
+package tokenfetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/token"
+)
+
+// Token is a token with what is known of it.
+type Token struct {
+	*token.Token
+	Ref
+	Environment string    // of the provider, empty if a base address was given
+	BaseURL     string    // of the token endpoint
+	Origin      string    // SCHEME://HOST:PORT of it
+	Use         token.Use // how calls carry the token
+	Cached      bool      // it comes from the cache
+}
+
+// Token returns the token: the cached one, or one that is fetched. Nothing is
+// sent while an earlier refusal holds the credentials back; they are sent by one
+// process at a time until they have been seen to work; and whoever waits takes
+// the token that another process has fetched meanwhile.
+func (p *Plan) Token(ctx context.Context) (*Token, error) {
+	if p.cached != nil {
+		return p.result(p.cached, true), nil
+	}
+	secrets, request, err := p.request()
+	if err != nil {
+		return nil, err
+	}
+	guard := p.guard()
+	release, err := p.awaitTurn(ctx, guard)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if t := p.kept.getInTurn(); t != nil {
+		return p.result(t, true), nil
+	}
+	if p.held = guard.State(time.Now(), p.ignoreBefore()).Hold; p.held != nil {
+		return nil, p.held.Failure().WithHint("%s", HoldHint(p.query.Ref, p.held))
+	}
+	t, err := p.exchange(ctx, guard, request, secrets)
+	if err != nil {
+		return nil, p.advise(guard, err)
+	}
+	p.kept.put(t)
+	if t.Lifetime < p.query.MinTTL {
+		e := shortLifetime()
+		e.Sent, e.Attempts = failure.SentYes, 1
+		return nil, e
+	}
+	return p.result(t, false), nil
+}
+
+func (p *Plan) result(t *token.Token, cached bool) *Token {
+	p.client.options.Person.Hide(t.AccessToken)
+	base := p.found.Base
+	return &Token{
+		Token: t, Ref: p.query.Ref, Cached: cached, Use: p.query.Definition.Use(),
+		Environment: p.found.Environment, BaseURL: base.String(), Origin: base.Origin(),
+	}
+}
+
+// request builds the request. The secrets in it are hidden from then on.
+func (p *Plan) request() ([]secret.Value, token.Request, error) {
+	var secrets []secret.Value
+	for _, f := range p.query.Definition.Fields {
+		if f.Secret {
+			secrets = append(secrets, p.values[f.Name])
+		}
+	}
+	p.client.options.Person.Hide(secrets...)
+	request, err := p.query.Definition.TokenRequest(p.found.Base, p.values)
+	p.client.options.Person.Hide(request.Body)
+	return secrets, request, err
+}
+
+// guard opens what is known of the credentials, nil if that does not matter.
+func (p *Plan) guard() *cache.Guard {
+	if p.query.Unrecorded {
+		return nil
+	}
+	values, account := p.found.Fingerprint(p.values)
+	guard := cache.OpenGuard(p.client.dirs.State, cache.Credential{Values: values, Account: account, LockoutAfter: p.query.Definition.Policy.LockoutAfter})
+	if err := guard.Err(); err != nil {
+		p.client.options.Person.Trace("earlier refusals are not known, and none is recorded: %s", CacheProblem(err))
+	}
+	return guard
+}
+
+// ignoreBefore is the time before which refusals hold nothing back.
+func (p *Plan) ignoreBefore() time.Time {
+	if p.query.TryAnyway {
+		return p.client.limit.Start()
+	}
+	return time.Time{}
+}
+
+// awaitTurn waits until no other run sends the same credentials, where that
+// matters: while they have never been seen to work, where a refusal may lock
+// the account, and where the other run's token can be shared.
+func (p *Plan) awaitTurn(ctx context.Context, guard *cache.Guard) (release func(), err error) {
+	proven := guard == nil || guard.Proven(time.Now())
+	if proven && !guard.Alone() && p.kept == nil {
+		return func() {}, nil
+	}
+	wait, cancel := p.limit.Context(ctx)
+	defer cancel()
+	if proven && !guard.Alone() {
+		// Whoever has the lock may be stuck; these credentials are safe to send.
+		wait, cancel = context.WithTimeout(wait, p.limit.Left()/3)
+		defer cancel()
+	}
+	defer p.client.options.Person.Waiting("another run that fetches the same token")()
+	release, err = guard.Lock(wait, func() bool {
+		return p.kept.getWaiting() != nil || !p.kept.usable() && !guard.Alone() && guard.Proven(time.Now())
+	})
+	switch {
+	case err == nil:
+		return release, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case proven && !guard.Alone():
+		return func() {}, nil
+	}
+	return nil, failure.New(failure.LoginInProgress, "another run is trying the same credentials, and has not finished in time").
+		WithHint("try again later")
+}
+
+// The waits between attempts that never reached the provider: a random part
+// (full jitter) of a bound that doubles from the first to the last.
+const (
+	firstBackoff = 200 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+)
+
+// exchange sends the request and judges the reply. As many more attempts are made
+// as the query allows, where that cannot count as a second login: see retryWait.
+func (p *Plan) exchange(ctx context.Context, guard *cache.Guard, request token.Request, sent []secret.Value) (*token.Token, error) {
+	p.client.options.Person.Sending()
+	if guard.Err() == nil {
+		defer func() {
+			if err := guard.Err(); err != nil {
+				p.client.options.Person.Trace("what became of the credentials is not recorded: %s", CacheProblem(err))
+			}
+		}()
+	}
+	for attempt := 1; ; attempt++ {
+		t, err := p.attempt(ctx, guard, request, sent)
+		e, failed := errors.AsType[*failure.Error](err)
+		if !failed {
+			return t, err
+		}
+		e.Attempts = attempt
+		wait, again := retryWait(e, attempt)
+		if attempt > p.query.Retries || !again {
+			return nil, e
+		}
+		if wait > p.limit.Left() {
+			e.Message += "; the wait before another attempt is longer than allowed"
+			e.Hint = "try again later, or allow more time with --timeout"
+			return nil, e
+		}
+		p.client.options.Person.Trace("attempt %d failed (%s); the next in %v", attempt, e.Code, wait.Round(time.Millisecond))
+		if err := p.sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// attempt is one exchange. What becomes of it is recorded: where a login without
+// an answer counts, from the moment on when the connection stands.
+func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Request, sent []secret.Value) (*token.Token, error) {
+	defer p.client.options.Person.Waiting(p.found.Base.Authority())()
+	limit, cancel := p.limit.Context(ctx)
+	defer cancel()
+	client := p.client.HTTP(p.roots)
+	client.Connected = func() { guard.Begin(time.Now()) }
+	reply, err := client.Post(limit, request)
+	if err != nil {
+		return nil, p.maybeIssued(err)
+	}
+	t, err := p.query.Definition.Token(reply, sent...)
+	record(guard, err)
+	return t, err
+}
+
+// maybeIssued adds to a failure after the request was sent that a token that can
+// be used once may be lost.
+func (p *Plan) maybeIssued(err error) error {
+	e, ok := errors.AsType[*failure.Error](err)
+	if ok && p.query.Definition.Policy.SingleUse && e.Sent != failure.SentNo {
+		e.Message += "; a token may have been issued"
+	}
+	return err
+}
+
+// record records what became of the credentials in one attempt that ended with
+// err. An attempt without an answer stays on record as it was begun.
+func record(guard *cache.Guard, err error) {
+	now := time.Now()
+	e, failed := errors.AsType[*failure.Error](err)
+	switch {
+	case err == nil:
+		guard.Record(cache.Worked, "", now)
+	case !failed:
+	case e.Counted:
+		guard.Record(cache.Refused, e.Code, now)
+	case e.HTTPStatus != 0 && e.Sent == failure.SentYes && e.Class() != failure.Net && e.Class() != failure.Signal:
+		guard.Record(cache.Answered, "", now)
+	}
+}
+
+// retryWait says how long to wait before another attempt, and whether there
+// may be one: only after a failure that provably came before the first byte of
+// the request, or if the provider itself names a time (429 and 503). A
+// certificate that is refused once is refused again, and so is a proxy's password.
+func retryWait(e *failure.Error, attempt int) (time.Duration, bool) {
+	certificate := []failure.Code{failure.TLSUntrusted, failure.TLSExpired, failure.TLSWrongHost, failure.TLSInvalid, failure.TLSClientCert}
+	switch {
+	case e.Class() == failure.Net && e.Sent == failure.SentNo && !slices.Contains(certificate, e.Code) && e.HTTPStatus/100 != 4:
+		bound := min(lastBackoff, firstBackoff<<(min(attempt, 10)-1))
+		return rand.N(bound), true
+	case (e.HTTPStatus == 429 || e.HTTPStatus == 503) && e.RetryAfter != nil:
+		// A little later than asked, so that many processes do not come at once.
+		return *e.RetryAfter + rand.N(*e.RetryAfter/4+firstBackoff), true
+	}
+	return 0, false
+}
+
+// sleep waits, saying so.
+func (p *Plan) sleep(ctx context.Context, wait time.Duration) error {
+	defer p.client.options.Person.Waiting("another attempt")()
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// advise says in the error of a login what to do about it.
+func (p *Plan) advise(guard *cache.Guard, err error) error {
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		AdviseAllowList(p.query.Definition, p.found.Environment, e)
+		p.adviseRefusal(guard, e)
+	}
+	return err
+}
+
+// AdviseAllowList adds a hint to e where the source address may be the reason: a
+// host that accepts only listed ones gives no proper answer, or any host of a
+// provider that keeps such a list says that the request is not allowed. environment
+// is the name of the host, empty if it is none of the provider's.
+func AdviseAllowList(d *provider.Definition, environment string, e *Error) {
+	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}
+	if !slices.Contains(suspects, e.Code) {
+		return
+	}
+	accepts := ""
+	if known, _ := d.Environment(environment); known.AllowListed {
+		accepts = "accepts"
+	} else if e.Code == failure.NotAllowed && d.AllowListed() {
+		accepts = "may accept"
+	}
+	if accepts != "" {
+		e.Hint = "this host " + accepts + " only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
+		e.Hint = strings.TrimSuffix(e.Hint, "; otherwise ")
+	}
+}
+
+// adviseRefusal says what follows on this computer where the provider has counted
+// a failed login, or may have.
+func (p *Plan) adviseRefusal(guard *cache.Guard, e *failure.Error) {
+	d := p.query.Definition
+	lockoutAfter := d.Policy.LockoutAfter
+	unanswered := lockoutAfter > 0 && e.Class() == failure.Net && e.Sent != failure.SentNo
+	if guard == nil || !e.Counted && !unanswered {
+		return
+	}
+	state := guard.State(time.Now(), time.Time{})
+	unrecorded, held := guard.Err(), state.Hold
+	switch {
+	case held == nil:
+	case held.LockoutAfter > 0:
+		e.Hint += fmt.Sprintf("; nothing more is sent to this account from this computer for %s, except with --try-anyway", failure.Span(held.Left))
+	case unanswered:
+		e.Hint += fmt.Sprintf("; this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
+	default:
+		e.Hint += "; until they change they are held back on this computer for " + failure.Span(held.Left)
+	}
+	if lockoutAfter > 0 && (e.Counted || held != nil || unrecorded != nil) {
+		e.Hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, lockoutAfter)
+		if state.Left != nil {
+			e.Hint += fmt.Sprintf(" (%d left, as far as this computer knows)", *state.Left)
+		}
+	}
+	if lockoutAfter > 0 && e.Counted && d.AllowListed() {
+		e.Hint += "; if this computer's address was not on the list of " + d.Title + ", send again with --try-anyway once it is"
+	}
+	if p.client.ci() {
+		e.Hint += "; other CI machines do not know of this"
+	}
+	if unrecorded != nil {
+		e.Hint += "\n" + unrecordedHint
+	}
+}
+
+// unrecordedHint is what to do where refusals cannot be recorded.
+const unrecordedHint = "this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)"
+
+// HoldHint is what to do where the credentials of a profile are held back.
+func HoldHint(f Ref, h *cache.Hold) string {
+	switch {
+	case h.LockoutAfter > 0:
+		return fmt.Sprintf("make sure that the account of %s works at %s, and reset it there if need be; then send with --try-anyway, which can be repeated", f, f.Definition.Title)
+	case h.Code == failure.OutcomeUnknown:
+		return "wait, and allow more time with --timeout 60s; or send them again with --try-anyway"
+	}
+	hint := fmt.Sprintf("correct the credentials of %s, or send these again with --try-anyway", f)
+	if n := f.Definition.Policy.LockoutAfter; n > 0 {
+		hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", f.Definition.Title, n)
+	}
+	return hint
+}
