@@ -42,9 +42,7 @@ func (r *run) deliver(data []byte) error {
 
 // undelivered is the failure of handing over a token that has been fetched.
 func undelivered(message string) *failure.Error {
-	e := failure.New(failure.OutputFailed, "%s", message)
-	e.Sent, e.Attempts = failure.SentYes, 1
-	return e
+	return failure.New(failure.OutputFailed, "%s", message).WithSent(failure.SentYes, 1)
 }
 
 // checkStdout refuses to fetch a token that nothing would receive. The null device

@@ -365,7 +365,7 @@ func (l *login) makePlan(ctx context.Context) (err error) {
 	}
 	plan, err := l.find(ctx, l.query)
 	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code == failure.HostMissing && len(l.settings) == 0 {
-		e.Hint = "say it with: tokenfetch login " + l.name() + " --replace"
+		err = e.WithHint("say it with: tokenfetch login %s --replace", l.name())
 	}
 	if plan == nil || plan.Base.Host == "" {
 		return err
@@ -444,7 +444,7 @@ func (l *login) verify(ctx context.Context) error {
 	}
 	err := l.fetch(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Message += "; nothing is stored"
+		err = e.Append("; nothing is stored")
 	}
 	if err == nil {
 		l.run.console.note("%s gave a token for these credentials", d.Title)
@@ -473,7 +473,7 @@ func (l *login) fetch(ctx context.Context) error {
 	}
 	_, err = plan.Token(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok && plan.HeldBack() {
-		e.Hint += "; or store them without a try, with --verify=false, which lets the next fetch send them"
+		err = e.AppendHint("; or store them without a try, with --verify=false, which lets the next fetch send them")
 	}
 	l.tried = err == nil
 	return err

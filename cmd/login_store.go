@@ -55,26 +55,23 @@ var errUnverified = errors.New("the keychain gave back something else")
 // adviseStore turns an error of the keychain into what a user can do: unlock it,
 // or keep the secrets elsewhere.
 func (l *login) adviseStore(err error) error {
-	var e *failure.Error
-	first := ""
+	e := credential.KeychainFailure(err)
 	switch {
-	case errors.Is(err, secret.ErrUnavailable), errors.Is(err, secret.ErrNotFound):
-		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
-	case errors.Is(err, secret.ErrLocked):
-		e = failure.New(failure.KeychainLocked, "the keychain is locked, so that no secret can be stored in it")
-		first = "unlock it in your desktop session and run this again\n"
-	case errors.Is(err, secret.ErrTimeout):
-		e = failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked to store a secret")
-		first = "check your keychain service, or allow more time with --timeout 60s\n"
 	case errors.Is(err, errUnverified):
 		e = failure.New(failure.KeychainUnverified, "what was stored in the keychain could not be verified: it gives back something else")
-	default:
+	case e == nil:
 		return err
+	case e.Code == failure.KeychainUnavailable, e.Code == failure.KeychainNotFound:
+		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
+	case e.Code == failure.KeychainLocked:
+		e = e.Append(", so that no secret can be stored in it").AppendHint(" and run this again\n")
+	case e.Code == failure.KeychainTimeout:
+		e = e.Append(" when asked to store a secret").AppendHint(", or allow more time with --timeout 60s\n")
 	}
 	if l.person == nil && !l.complete() {
-		e.Message += ", and there is no terminal to ask on"
+		e = e.Append(", and there is no terminal to ask on")
 	}
-	return e.WithHint("%s", first+l.otherWays())
+	return e.AppendHint("%s", l.otherWays())
 }
 
 // complete reports whether the flags, and the profile if there is one, give
@@ -151,7 +148,7 @@ func (l *login) commit(ctx context.Context) (err error) {
 		if !failed {
 			noChange()
 		} else if e, ok := errors.AsType[*failure.Error](err); ok {
-			e.Message += "; what was stored before could not be put back"
+			err = e.Append("; what was stored before could not be put back")
 		}
 	}()
 	for _, s := range l.secrets {

@@ -270,18 +270,17 @@ func (l *logout) usesKeychain() bool {
 	})
 }
 
+// adviseKeychain says what stays where the keychain could not be asked.
 func (l *logout) adviseKeychain(err error) error {
-	const stays = ", so that secrets stay in it if there are any; everything else is removed, except the profile"
-	again := "and run tokenfetch logout " + l.run.short(l.ref) + " again"
-	switch {
-	case errors.Is(err, secret.ErrUnavailable):
-		return failure.New(failure.KeychainUnavailable, "there is no keychain here that can be asked"+stays).WithHint("start your keychain service %s", again)
-	case errors.Is(err, secret.ErrLocked):
-		return failure.New(failure.KeychainLocked, "the keychain is locked"+stays).WithHint("unlock it in your desktop session %s", again)
-	case errors.Is(err, secret.ErrTimeout):
-		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time"+stays).WithHint("check your keychain service %s", again)
+	e := credential.KeychainFailure(err)
+	if e == nil {
+		return err
 	}
-	return err
+	if e.Code == failure.KeychainUnavailable {
+		e = e.Append(" that can be asked")
+	}
+	return e.Append(", so that secrets stay in it if there are any; everything else is removed, except the profile").
+		AppendHint(" and run tokenfetch logout %s again", l.run.short(l.ref))
 }
 
 // removeFiles removes the files of secrets that login has made, those with the

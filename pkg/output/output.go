@@ -117,17 +117,17 @@ func jsonLine(r Result) []byte {
 		Schema:      "tokenfetch.token/1",
 		Provider:    r.Provider,
 		Profile:     r.Profile,
-		Environment: orNull(r.Environment),
+		Environment: OrNull(r.Environment),
 		Origin:      r.Origin,
 		BaseURL:     r.BaseURL,
 		AccessToken: r.AccessToken.Reveal(),
-		Use:         use{orNull(r.Use.Header), orNull(r.Use.Scheme), orNull(r.Use.Member), r.Use.Headers},
-		Scope:       orNull(r.Scope),
+		Use:         use{OrNull(r.Use.Header), OrNull(r.Use.Scheme), OrNull(r.Use.Member), r.Use.Headers},
+		Scope:       OrNull(r.Scope),
 		SingleUse:   r.SingleUse,
 		Cached:      r.Cached,
 	}
 	if r.Use.Header != "" {
-		line.TokenType = orNull("Bearer")
+		line.TokenType = OrNull("Bearer")
 	}
 	if line.Use.Headers == nil {
 		line.Use.Headers = map[string]*string{} // an object, not null
@@ -143,11 +143,12 @@ func jsonLine(r Result) []byte {
 	return JSONLine(line)
 }
 
-func orNull(s string) *string {
-	if s == "" {
+// OrNull returns text for JSON: nil, which is null there, if it is empty.
+func OrNull(text string) *string {
+	if text == "" {
 		return nil
 	}
-	return &s
+	return &text
 }
 
 // JSONLine returns v as one line of JSON in printable ASCII. v must be made of

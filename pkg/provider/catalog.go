@@ -102,7 +102,7 @@ func (c *Catalog) All() ([]*Definition, error) {
 }
 
 // SecretVariables returns the environment variables that hold the secret fields
-// of all providers.
+// of all providers; with an error, of none.
 func (c *Catalog) SecretVariables() ([]string, error) {
 	all, err := c.All()
 	var names []string

@@ -370,12 +370,14 @@ func proxyHost(value string) (string, bool) {
 	}
 	switch proxy.Scheme {
 	case "http", "https", "socks5", "socks5h":
-		return proxy.Host, validHost(proxy.Hostname())
+		return proxy.Host, plainHost(proxy.Hostname())
 	}
 	return "", false
 }
 
-func validHost(host string) bool {
+// plainHost reports whether a proxy's host is an address, or a name of ASCII
+// letters, digits, dots, hyphens and underscores: local networks have such names.
+func plainHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
