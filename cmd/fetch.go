@@ -86,6 +86,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 // PROVIDER/NAME, or the one for when nobody names one.
 func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) (ref, error) {
 	name, flag := o.profile, cmd.Flags().Changed("profile")
+	// Other programs take a password in the word of -p.
 	if flag && slices.ContainsFunc(r.env.Args, func(arg string) bool {
 		return strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "p"+name)
 	}) {
