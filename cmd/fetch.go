@@ -291,7 +291,8 @@ func (r *run) emulateOne(ctx context.Context, d *provider.Definition) (baseURL s
 // resultOf is a token of a profile for a person or script.
 func resultOf(f ref, t *tokenfetch.Token) output.Result {
 	return output.Result{
-		Token: t.Token, Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
+		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
+		Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
 		Origin: t.Origin, BaseURL: t.BaseURL, Use: t.Use, Cached: t.Cached, Now: time.Now(),
 	}
 }

@@ -50,7 +50,7 @@ var onlyIn = map[string][]string{
 	"github.com/godbus/dbus":          {},
 	"github.com/pelletier/go-toml":    {"pkg/profile", "pkg/provider"},
 	"github.com/gofrs/flock":          {"pkg/cache", "pkg/source"},
-	"net/http":                        {"pkg/emulator", "pkg/token"},
+	"net/http":                        {"pkg/emulator", "pkg/token", "pkg/tokenfetch"},
 	"net/rpc":                         {},
 	"net/smtp":                        {},
 	"golang.org/x/net":                {"pkg/token"},
@@ -75,7 +75,8 @@ var restricted = []struct {
 	{"fmt", []string{"Print*", "Scan", "Scanf", "Scanln"}, nil},
 	{"log", []string{"Print*", "Fatal*", "Panic*", "Default"}, nil},
 	{"log", []string{"SetOutput"}, []string{"cmd"}},
-	{"net/http", []string{"Client", "Transport", "RoundTripper", "NewRequest*", "Get", "Head", "Post*", "DefaultClient", "DefaultTransport"}, []string{"pkg/token"}},
+	{"net/http", []string{"Client", "Transport", "NewRequest*", "Get", "Head", "Post*", "DefaultClient"}, []string{"pkg/token"}},
+	{"net/http", []string{"RoundTripper", "DefaultTransport"}, []string{"pkg/tokenfetch"}}, // for calls of a program that imports it
 	{"net/http", []string{"Server", "Serve*", "ListenAndServe*", "Handle*", "HandlerFunc", "NewServeMux"}, []string{"pkg/emulator"}},
 	{"net/http", []string{"ProxyFromEnvironment"}, nil},
 	{"golang.org/x/net/http/httpproxy", []string{"FromEnvironment"}, nil},

@@ -22,8 +22,9 @@ const maxFile = 64 << 10
 // dir is a directory of ours: 0700 and owned by the user.
 type dir struct{ path string }
 
-// openDir returns the directory at path. With create it is made, unless that
-// would leave files of one user in the home of another (sudo with HOME kept).
+// openDir returns the directory at path. One that others can write is not used; one
+// that they can only read is made the user's alone again. With create it is made, unless
+// that would leave files of one user in the home of another (sudo with HOME kept).
 func openDir(path string, create bool) (dir, error) {
 	if path == "" {
 		return dir{}, fmt.Errorf("%w: there is no home directory", ErrUnusable)
@@ -41,8 +42,8 @@ func openDir(path string, create bool) (dir, error) {
 	if err != nil {
 		return dir{}, fmt.Errorf("%w: it cannot be opened", ErrUnusable)
 	}
-	if !info.IsDir() || !ours(info) || foreign(info) {
-		return dir{}, fmt.Errorf("%w: it belongs to another user, or others may use it", ErrUnusable)
+	if !info.IsDir() || !ours(info) || shared(info) || foreign(info) && os.Chmod(path, 0o700) != nil { //nolint:gosec // a directory needs its x bit
+		return dir{}, fmt.Errorf("%w: it belongs to another user, or others can write it", ErrUnusable)
 	}
 	return dir{path}, nil
 }

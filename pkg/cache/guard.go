@@ -228,6 +228,15 @@ func (r record) proven(now time.Time) bool {
 	return r.Refusals == 0 && r.Attempted.IsZero() && !r.Proven.After(now) && now.Before(r.Proven.Add(provenFor))
 }
 
+// uncounted returns how many logins without an answer were not counted, because
+// the values were proven: if these are refused now, so was that one.
+func (r record) uncounted(now time.Time) int {
+	if r.Proven.IsZero() || until(r.Attempted, unknownFor, now) == 0 {
+		return 0
+	}
+	return 1
+}
+
 // hold returns why the values are held back, nil if they are not.
 func (r record) hold(now time.Time) *Hold {
 	if left := until(r.Refused, hold(r.Refusals), now); left > 0 {
@@ -360,7 +369,7 @@ func (g *Guard) Record(outcome Outcome, code failure.Code, now time.Time) {
 			if until(count.Refused, countFor, now) == 0 {
 				count.Refusals = 0
 			}
-			count.Refusals, count.Refused = count.Refusals+1, now.UTC()
+			count.Refusals, count.Refused = count.Refusals+1+values.uncounted(now), now.UTC()
 			g.write(g.count, count)
 		}
 		g.write(g.values, record{Refusals: values.Refusals + 1, Refused: now.UTC(), Code: string(code)})

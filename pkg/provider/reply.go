@@ -102,15 +102,15 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 
 // counted reports whether the provider has counted, or may have counted, a reply
 // as a failed login. A provider that locks accounts is given no benefit of the
-// doubt: there any answer in JSON counts that holds no token and does not only
-// ask for a later try. A page of HTML is a gateway's.
+// doubt: there any answer in JSON, readable or not, counts that holds no token and
+// does not only ask for a later try. A page of HTML is a gateway's.
 func (d *Definition) counted(reply *token.Reply, class failure.Class) bool {
 	switch status := reply.Status; {
 	case class == failure.Refused:
 		return true
 	case slices.Contains([]int{400, 401, 403, 409, 422, 423}, status):
 		return true
-	case d.Policy.LockoutAfter == 0 || !reply.IsJSON():
+	case d.Policy.LockoutAfter == 0 || !reply.ClaimsJSON():
 		return false
 	default:
 		return status/100 == 2 || status/100 == 4 && status != 408 && status != 429

@@ -72,6 +72,10 @@ func (r *Reply) Object() (Object, error) {
 // IsJSON reports whether the body was read whole and is JSON of any kind.
 func (r *Reply) IsJSON() bool { return r.bodyErr == nil && r.Encoding == "" && validJSON(r.body) }
 
+// ClaimsJSON reports whether the body is JSON, or is called so by its media type:
+// it may be broken, too large, compressed, or not read to its end.
+func (r *Reply) ClaimsJSON() bool { return r.IsJSON() || strings.HasSuffix(r.ContentType, "json") }
+
 // Client sends requests. The zero Client trusts the system's certificates.
 type Client struct {
 	UserAgent string

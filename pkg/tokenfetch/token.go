@@ -15,15 +15,33 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
-// Token is a token with what is known of it.
+// Token is an access token with what is known of it.
 type Token struct {
-	*token.Token
+	// AccessToken is 1 to 8192 bytes of visible ASCII. It prints as [hidden]; Reveal
+	// returns it.
+	AccessToken secret.Value
+	Lifetime    time.Duration // from Obtained on, whole seconds; 0 if it is unknown
+	Obtained    time.Time     // when the reply arrived, UTC
+	Scope       string        // RFC 6749 section 3.3, empty if not stated
+	SingleUse   bool          // the provider accepts it for one call only
+	Use         Use           // how calls carry it
+	Cached      bool          // it comes from the cache
+
 	Ref
-	Environment string    // of the provider, empty if a base address was given
-	BaseURL     string    // of the token endpoint
-	Origin      string    // SCHEME://HOST:PORT of it
-	Use         token.Use // how calls carry the token
-	Cached      bool      // it comes from the cache
+	Environment string // of the provider, empty if a base address was given
+	BaseURL     string // of the token endpoint
+	Origin      string // SCHEME://HOST:PORT of it
+}
+
+// Use says how a call carries a token: in a header, or as a member of its JSON
+// body.
+type Use = token.Use
+
+// Expired reports whether the token is not to be used at now any more: the last
+// part of its life, a minute or 5 % of it, does not count. A token whose lifetime
+// is unknown never is.
+func (t *Token) Expired(now time.Time) bool {
+	return t.Lifetime > 0 && !now.Before(t.Obtained.Add(t.Lifetime-cache.Margin(t.Lifetime)))
 }
 
 // Token returns the token: the cached one, or one that is fetched. Nothing is
@@ -65,8 +83,9 @@ func (p *Plan) result(t *token.Token, cached bool) *Token {
 	p.client.options.Person.Hide(t.AccessToken)
 	base := p.found.Base
 	return &Token{
-		Token: t, Ref: p.query.Ref, Cached: cached, Use: p.query.Definition.Use(),
-		Environment: p.found.Environment, BaseURL: base.String(), Origin: base.Origin(),
+		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
+		Use: p.query.Definition.Use(), Cached: cached,
+		Ref: p.query.Ref, Environment: p.found.Environment, BaseURL: base.String(), Origin: base.Origin(),
 	}
 }
 
