@@ -690,12 +690,8 @@ func parseCommandLines(t *testing.T, bin string) {
 	text := codeOnly(readFile(t, readmeFile))
 	r := &run{catalog: provider.NewCatalog(), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 	r.console = newConsole(&r.env)
-	root, err := r.newRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root.InitDefaultHelpCmd()
-	var commands []string
+	root := r.newRoot()
+	commands := r.catalog.Names()
 	for _, c := range root.Commands() {
 		commands = append(commands, c.Name())
 	}

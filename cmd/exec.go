@@ -84,7 +84,7 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 			return r.exec(r.context(), all, args[dash:], o)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if slices.Contains(r.typed(), "--") { // ArgsLenAtDash counts dashes that cobra adds here
+			if slices.Contains(r.env.Args, "--") { // ArgsLenAtDash counts dashes that cobra adds here
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			return r.completeProfiles(cmd, args, word)
