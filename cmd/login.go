@@ -340,12 +340,12 @@ func (l *loginCommand) store(ctx context.Context) error {
 	if report.Unnoted {
 		console.info("a run that is killed while it stores secrets will not be noticed: no file can be made beside %s", file.Path)
 	}
+	for _, name := range report.Left {
+		console.warning("%s is still stored where it was before, too", name)
+	}
 	l.run.tellForgotten(l.definition(), report.Forgotten)
 	if err != nil {
 		return err
-	}
-	for _, name := range report.Left {
-		console.warning("%s is still stored where it was before, too", name)
 	}
 	if report.Written {
 		console.note("the profile %s is written to %s", l.setup.Table(), file.Path)

@@ -66,19 +66,24 @@ count of refusals that may lock an account stays in any case.`,
 func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	removal := login.Removal{
 		Options:     r.loginOptionsFor(ctx, f, r.limit),
-		Environment: o.environment, BaseURL: o.baseURL, Variable: r.env.getenv(f.Definition.Variable("base_url")), Fields: o.fields,
-		CI: r.env.ci(), Purge: o.purge,
+		Environment: o.environment, BaseURL: o.baseURL, Fields: o.fields,
+		BaseURLVariable: r.env.getenv(f.Definition.Variable("base_url")),
+		CI:              r.env.ci(), Purge: o.purge,
+	}
+	err := removal.Read(ctx)
+	r.file = removal.File
+	if err != nil {
+		return err
 	}
 	removed, err := removal.Remove(ctx)
-	r.file = removed.File
 	r.tellForgotten(f.Definition, removed.Forgotten)
 	if removed.NoKeychain {
 		r.console.info("there is no keychain here")
 	}
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return err
 	}
-	r.tellRemoved(removal.Table(), removed)
+	r.tellRemoved(removal.Table()+" from "+removal.File.Path, removed)
 	if err != nil {
 		return err
 	}
@@ -88,13 +93,14 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	if len(removed.Sharing) > 0 {
 		r.console.warning("these profiles use the same secrets: %s", strings.Join(removed.Sharing, ", "))
 	}
-	if removed.Old != nil && !o.purge {
-		r.console.hint("the profile " + removal.Table() + " stays in " + removed.File.Path + ": --purge removes it too")
+	if removal.Old != nil && !o.purge {
+		r.console.hint("the profile " + removal.Table() + " stays in " + removal.File.Path + ": --purge removes it too")
 	}
 	return nil
 }
 
-func (r *run) tellRemoved(table string, removed *login.Removed) {
+// tellRemoved tells what was removed; purged names the profile and its file.
+func (r *run) tellRemoved(purged string, removed *login.Removed) {
 	note := func(what string) { r.console.note("removed %s", what) }
 	if removed.Tokens > 0 {
 		note("cached tokens")
@@ -109,6 +115,6 @@ func (r *run) tellRemoved(table string, removed *login.Removed) {
 		note("the file " + path)
 	}
 	if removed.Purged {
-		note("the profile " + table + " from " + removed.File.Path)
+		note("the profile " + purged)
 	}
 }

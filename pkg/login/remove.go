@@ -15,29 +15,30 @@ import (
 )
 
 // Removal says what is removed of a profile: its secrets, for each of the provider's
-// hosts and the profile's own, cached tokens and holds.
+// hosts and the profile's own, cached tokens and holds. Read comes before Remove.
 type Removal struct {
 	Options
-	Environment string            // a host of the provider whose name must be known, or empty
-	BaseURL     string            // another host, or empty
-	Variable    string            // another, as a variable says; what is no address is none
-	Fields      map[string]string // the parts of a host's name, by the flags of their fields
-	CI          bool              // a profiles file that is named may be one that others could have changed
-	Purge       bool              // remove the profile from the file too
+	Environment     string            // a host of the provider whose name must be known, or empty
+	BaseURL         string            // another host, or empty
+	BaseURLVariable string            // the value of a variable, maybe another host; what is no address is none
+	Fields          map[string]string // the parts of a host's name, by the flags of their fields
+	CI              bool              // a profiles file that is named may be one that others could have changed
+	Purge           bool              // remove the profile from the file too
 
-	removed Removed
+	File *profile.File    // after Read
+	Old  *profile.Profile // what File has of the profile, nil if it has none
+
 	trusted bool
+	removed Removed
 }
 
 // Removed says what was removed.
 type Removed struct {
-	File       *profile.File    // as it was read; nil if it could not be
-	Old        *profile.Profile // what it had of the profile, nil if it had none
-	Items      []string         // accounts in the keychain
-	Files      []string         // their paths
-	Purged     bool             // the profile was removed from File
-	NoKeychain bool             // there is none, and the profile needs none
-	Sharing    []string         // the profiles that use the same secrets
+	Items      []string // accounts in the keychain
+	Files      []string // paths
+	Purged     bool     // the profile was removed from the profiles file
+	NoKeychain bool     // there is none, and the profile needs none
+	Sharing    []string // the profiles that use the same secrets
 	Forgotten
 }
 
@@ -46,14 +47,30 @@ func (r *Removed) Nothing() bool {
 	return r.Tokens == 0 && r.Holds == 0 && r.Items == nil && r.Files == nil && !r.Purged
 }
 
+// Read reads the profiles file, which need not exist. File is nil if it cannot be
+// read.
+func (r *Removal) Read(ctx context.Context) error {
+	path, named, err := r.Client.ProfilesPath()
+	if err != nil {
+		return err
+	}
+	file := &profile.File{}
+	if path != "" {
+		r.trusted = named && r.CI && !r.Purge
+		if file, err = r.Client.ReadProfiles(ctx, path, r.trusted, nil); err != nil {
+			return err
+		}
+	}
+	r.File = file
+	r.Old, err = r.old(file)
+	return err
+}
+
 // Remove removes it. A keychain that cannot be asked is an error, but what is kept
 // elsewhere is removed all the same; the profile stays then, because it tells where
-// to look next time. What is returned is never nil, and right after an error too.
+// to look next time. With an error too it returns what was removed, never nil.
 func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 	done := &r.removed
-	if err := r.readFile(ctx); err != nil {
-		return done, err
-	}
 	hosts, err := r.hosts(ctx)
 	if err != nil {
 		return done, err
@@ -65,21 +82,21 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 	defer unlock()
 	r.forget(ctx) // while the profile says whose holds they are
 	err = firstFailure(r.removeItems(ctx, hosts), r.removeFiles())
-	done.Generation = r.advance(done.File)
+	done.Generation = r.advance(r.File)
 	if ctx.Err() != nil {
 		return done, context.Cause(ctx)
 	}
 	if err == nil {
-		err = done.File.End(r.Ref.Definition.Name, r.Ref.Profile)
+		err = r.File.End(r.Ref.Definition.Name, r.Ref.Profile)
 	}
 	if err == nil && r.Purge {
 		err = r.purge(ctx)
 	}
-	if err == nil && done.Nothing() && done.Old == nil {
+	if err == nil && done.Nothing() && r.Old == nil {
 		query := r.query(credential.Query{})
 		err = query.CheckNamed()
 	}
-	done.Sharing = r.sharing(done.File)
+	done.Sharing = r.sharing(r.File)
 	return done, err
 }
 
@@ -92,30 +109,12 @@ func firstFailure(errs ...error) error {
 	return err
 }
 
-// readFile reads the profiles file, which need not exist.
-func (r *Removal) readFile(ctx context.Context) error {
-	path, named, err := r.Client.ProfilesPath()
-	if err != nil {
-		return err
-	}
-	file := &profile.File{}
-	if path != "" {
-		r.trusted = named && r.CI && !r.Purge
-		if file, err = r.Client.ReadProfiles(ctx, path, r.trusted, nil); err != nil {
-			return err
-		}
-	}
-	r.removed.File = file
-	r.removed.Old, err = r.old(file)
-	return err
-}
-
 // lock waits for other runs that change the profile.
 func (r *Removal) lock(ctx context.Context) (unlock func(), err error) {
-	if !r.removed.File.Exists || r.trusted {
+	if !r.File.Exists || r.trusted {
 		return func() {}, nil
 	}
-	return r.Client.LockProfiles(ctx, r.removed.File)
+	return r.Client.LockProfiles(ctx, r.File)
 }
 
 // hosts returns every address that secrets of the profile may have been stored
@@ -137,9 +136,9 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 		}
 	}
 	// Nothing can have been stored for an address that is not one.
-	add(d.CheckBase(r.Variable))
-	if r.removed.Old != nil {
-		add(d.CheckBase(r.removed.Old.BaseURL))
+	add(d.CheckBase(r.BaseURLVariable))
+	if r.Old != nil {
+		add(d.CheckBase(r.Old.BaseURL))
 	}
 	for _, e := range d.Environments {
 		known := add(d.Address(e, func(field string) string {
@@ -162,7 +161,7 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 
 // query returns a query for the credentials of the profile.
 func (r *Removal) query(q credential.Query) credential.Query {
-	q.Definition, q.Profile, q.File, q.Flags = r.Ref.Definition, r.Ref.Profile, r.removed.File, r.Fields
+	q.Definition, q.Profile, q.File, q.Flags = r.Ref.Definition, r.Ref.Profile, r.File, r.Fields
 	return q
 }
 
@@ -170,9 +169,9 @@ func (r *Removal) query(q credential.Query) credential.Query {
 // there is not.
 func (r *Removal) forget(ctx context.Context) {
 	done := &r.removed
-	r.dropTokens(ctx, done.File, &done.Forgotten)
+	r.dropTokens(ctx, r.File, &done.Forgotten)
 	r.clearHolds(ctx, r.query(credential.Query{Environment: r.Environment, BaseURL: r.BaseURL}), &done.Forgotten)
-	if done.Old == nil {
+	if r.Old == nil {
 		done.HoldsError = nil
 	}
 }
@@ -205,9 +204,8 @@ func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address) err
 // usesKeychain reports whether a secret of the profile may be in the keychain:
 // where no profile says, it may.
 func (r *Removal) usesKeychain() bool {
-	old := r.removed.Old
-	return old == nil || slices.ContainsFunc(r.Ref.Definition.Fields, func(f provider.Field) bool {
-		is, ok := old.Fields[f.Name]
+	return r.Old == nil || slices.ContainsFunc(r.Ref.Definition.Fields, func(f provider.Field) bool {
+		is, ok := r.Old.Fields[f.Name]
 		return f.Secret && (!ok || is.Keychain == r.Ref.Profile)
 	})
 }
@@ -215,7 +213,7 @@ func (r *Removal) usesKeychain() bool {
 // removeFiles removes the files of secrets that Store has made, those with the
 // name it gives them, and what a login has left that was killed.
 func (r *Removal) removeFiles() error {
-	file := r.removed.File
+	file := r.File
 	if file.Path == "" {
 		return nil
 	}
@@ -238,10 +236,10 @@ func (r *Removal) removeFiles() error {
 
 // purge removes the profile from the file.
 func (r *Removal) purge(ctx context.Context) error {
-	if r.removed.Old == nil {
+	if r.Old == nil {
 		return nil
 	}
-	newest, err := r.Client.ReadProfiles(ctx, r.removed.File.Path, false, nil)
+	newest, err := r.Client.ReadProfiles(ctx, r.File.Path, false, nil)
 	if err != nil {
 		return err
 	}
