@@ -287,7 +287,7 @@ func (r *run) checkKeychain(ctx context.Context, limit *tokenfetch.Limit) (_ []f
 	case errors.Is(err, secret.ErrLocked):
 		return []finding{warning(check, "unlock it in your desktop session", "%s", err)}, err
 	case errors.Is(err, secret.ErrTimeout):
-		e := failure.New(failure.KeychainTimeout, "%s", err).WithHint("check your keychain service; %s", without)
+		e := credential.KeychainFailure(err).AppendHint("; %s", without)
 		return []finding{r.failed(check, levelError, e)}, err
 	case err != nil:
 		return []finding{warning(check, without, "the keychain cannot be asked")}, err
@@ -338,7 +338,7 @@ func (i *inspector) checkSealingKey() []finding {
 		where = "cache_key"
 	}
 	if s := i.file.CacheKey; s != nil && s.Command != nil {
-		if _, err := source.LookUp(s.Command[0]); err != nil {
+		if _, err := source.FindHelper(s.Command[0]); err != nil {
 			f := i.run.failed(check, levelWarning, err)
 			f.message += ": no token is cached"
 			return []finding{f}

@@ -147,7 +147,7 @@ func (r *run) checkHost(ctx context.Context, limit *tokenfetch.Limit, s *profile
 	contact, err := r.engine().HTTP(roots).Probe(ctx, origin)
 	if err != nil {
 		if e, ok := errors.AsType[*failure.Error](err); ok {
-			tokenfetch.AdviseAllowList(s.ref.Definition, s.plan.Environment, e)
+			err = tokenfetch.AdviseAllowList(s.ref.Definition, s.plan.Environment, e)
 		}
 		f := r.failed(check, levelError, err)
 		f.message = origin + ": " + f.message

@@ -100,11 +100,10 @@ func (r *run) profileNames(providerName string) []string {
 	return slices.DeleteFunc(file.Names(providerName), func(name string) bool { return !profile.ValidName(name) })
 }
 
-// completeRefs completes the first word: PROVIDER/PROFILE. The providers
-// themselves are commands, which cobra completes; a profile that they use
-// without its name is shown only behind a slash.
+// completeRefs completes the first word where it is PROVIDER[/PROFILE]. A profile
+// that is used without its name is shown only behind a slash.
 func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || word == "" {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var refs []string
@@ -113,13 +112,19 @@ func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]s
 		if name != prefix && (slash || !strings.HasPrefix(name, prefix)) {
 			continue
 		}
+		if !slash {
+			refs = append(refs, cobra.CompletionWithDesc(name, fetchFrom+r.catalog.Title(name)))
+		}
+		if word == "" {
+			continue
+		}
 		for _, profileName := range r.profileNames(name) {
 			if slash || profileName != profile.Default {
 				refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+r.catalog.Title(name)))
 			}
 		}
 	}
-	if slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool {
+	if word == "" || slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool {
 		return strings.HasPrefix(c.Name(), word) && !r.catalog.Has(c.Name())
 	}) {
 		return refs, cobra.ShellCompDirectiveNoFileComp

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,10 +64,6 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 			return r.fetch(r.context(), f, o)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
-	}
-	// "zeepay/ci" on the command line is another name of this command.
-	if word := firstWord(r.typed()); strings.HasPrefix(word, d.Name+"/") {
-		c.Aliases = []string{word}
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
@@ -128,12 +125,14 @@ func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string
 // chooseProfile settles which profile is used: the one of the flag, of the word
 // PROVIDER/NAME, or the one for when nobody names one.
 func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) (ref, error) {
-	if attached(r.env.Args, 'p') {
+	name, flag := o.profile, cmd.Flags().Changed("profile")
+	if flag && slices.ContainsFunc(r.env.Args, func(arg string) bool {
+		return strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "p"+name)
+	}) {
 		return ref{}, failure.New(failure.BadFlagValue, "-p takes the profile's name as a word of its own").
 			WithHint("write -p NAME; for a password use --password-file FILE, a variable or the keychain")
 	}
-	name, flag := o.profile, cmd.Flags().Changed("profile")
-	word, inWord := strings.CutPrefix(cmd.CalledAs(), d.Name+"/")
+	word, inWord := strings.CutPrefix(r.named, d.Name+"/")
 	switch {
 	case flag && inWord:
 		return ref{}, failure.New(failure.ConflictingFlags, "the profile is named twice: in %s/NAME and by --profile", d.Name).WithHint("keep one")
@@ -291,7 +290,8 @@ func (r *run) emulateOne(ctx context.Context, d *provider.Definition) (baseURL s
 // resultOf is a token of a profile for a person or script.
 func resultOf(f ref, t *tokenfetch.Token) output.Result {
 	return output.Result{
-		Token: t.Token, Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
+		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
+		Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
 		Origin: t.Origin, BaseURL: t.BaseURL, Use: t.Use, Cached: t.Cached, Now: time.Now(),
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
@@ -101,6 +103,36 @@ func (c *count) String() string {
 // Type is the word for the value in a help text.
 func (c *count) Type() string { return "number" }
 
+// maxMinTTL is the longest lifetime that --min-ttl may ask for.
+const maxMinTTL = 366 * 24 * time.Hour
+
+// duration is a flag's value in the range of a time limit, or up to most.
+type duration struct {
+	value *time.Duration
+	most  time.Duration
+}
+
+// Set reads a time limit, see profile.ParseTimeout.
+func (d *duration) Set(text string) error {
+	value, err := profile.ParseDuration(text, max(d.most, profile.MaxTimeout))
+	if err != nil {
+		return rule(err.Error())
+	}
+	*d.value = value
+	return nil
+}
+
+// String returns the value, empty if none was given.
+func (d *duration) String() string {
+	if d.value == nil || *d.value == 0 {
+		return ""
+	}
+	return d.value.String()
+}
+
+// Type is the word for the value in a help text.
+func (d *duration) Type() string { return "duration" }
+
 // strict makes every flag of the set one that may be given once, except lists.
 func strict(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -148,116 +180,74 @@ func flagError(cmd *cobra.Command, err error) error {
 	return failure.New(failure.UnknownFlag, "there is a malformed flag").WithHint("run %s", help)
 }
 
-// attached reports whether a short flag with its value in the same word
-// (-pVALUE) is among the arguments.
-func attached(args []string, short byte) bool {
-	return slices.ContainsFunc(beforeDashes(args), func(arg string) bool {
-		after, found := shortFlag(arg, short)
-		return found && after != "" && after[0] != '='
-	})
+// tolerant returns a set of flags that parses others too: an unknown one takes the
+// next word for its value, unless that looks like a flag.
+func tolerant(sets ...*pflag.FlagSet) *pflag.FlagSet {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	for _, set := range sets {
+		flags.AddFlagSet(set)
+	}
+	return flags
 }
 
-func beforeDashes(args []string) []string {
-	if i := slices.Index(args, "--"); i >= 0 {
-		return args[:i]
-	}
-	return args
+// firstWord returns the first argument that is neither one of the flags nor the
+// value of one, empty if there is none.
+func firstWord(args []string, sets ...*pflag.FlagSet) string {
+	flags := tolerant(sets...)
+	// What does not parse is reported when the command is executed.
+	_ = flags.ParseAll(args, func(*pflag.Flag, string) error { return nil })
+	return flags.Arg(0)
 }
 
-// shortFlag finds a short flag in a word of them; after is what follows it.
-func shortFlag(arg string, short byte) (after string, found bool) {
-	if len(arg) < 2 || arg[0] != '-' || arg[1] == '-' {
-		return "", false
-	}
-	for i := 1; i < len(arg); i++ {
-		switch arg[i] {
-		case short:
-			return arg[i+1:], true
-		case 'v', 'h': // take no value, so that further flags may follow
-		default:
-			return "", false
-		}
-	}
-	return "", false
-}
-
-// asked is what the arguments say of how a failure is to be shown. It is found
-// even where they do not parse.
+// asked is what the arguments say of how a failure is to be shown.
 type asked struct {
 	format     string // one that needs a failing line, or empty
 	name       string // the variable, or empty if none is usable
 	errorsJSON bool
 }
 
-// whatAsked looks through the arguments before any "--". defaultName is the
-// provider's own variable, errorsDefault the form of errors where no flag says.
-func whatAsked(args []string, defaultName, errorsDefault string) asked {
-	args = beforeDashes(args)
-	a := asked{name: defaultName, errorsJSON: errorsDefault == "json"}
-	for i, arg := range args {
-		next := ""
-		if i+1 < len(args) {
-			next = args[i+1]
-		}
-		value := func(long string, short byte) (string, bool) {
-			if arg == "--"+long {
-				return next, true
+// whatAsked reads it from the arguments behind a command, up to any "--".
+// errorsDefault is the form of errors where no flag says. Each flag is parsed by
+// itself, so that an error does not hide those behind it: nor does a flag without
+// its value, which an unset variable leaves, hide the next one.
+func (r *run) whatAsked(command *cobra.Command, args []string, errorsDefault string) asked {
+	a := asked{errorsJSON: errorsDefault == "json"}
+	prints := !command.HasParent() // a mistyped provider, maybe
+	if r.catalog.Has(command.Name()) {
+		prints, a.name = true, provider.TokenVariable(command.Name())
+	}
+	see := func(f *pflag.Flag, value string) error {
+		switch f.Name {
+		case "output":
+			if prints && output.FailingLine(value, "") != "" {
+				a.format = value
 			}
-			if v, ok := strings.CutPrefix(arg, "--"+long+"="); ok {
-				return v, true
-			}
-			if short != 0 {
-				if after, ok := shortFlag(arg, short); ok {
-					if after == "" {
-						return next, true
-					}
-					return strings.TrimPrefix(after, "="), true
-				}
-			}
-			return "", false
-		}
-		if v, ok := value("output", 'o'); ok && output.FailingLine(v, "") != "" {
-			a.format = v
-		}
-		if v, ok := value("var", 0); ok {
+		case "var":
 			a.name = ""
-			if output.CheckVariable(v) == "" {
-				a.name = v
+			if output.CheckVariable(value) == "" {
+				a.name = value
+			}
+		case "errors":
+			if value == "json" || value == "text" {
+				a.errorsJSON = value == "json"
 			}
 		}
-		if v, ok := value("errors", 0); ok && (v == "json" || v == "text") {
-			a.errorsJSON = v == "json"
+		return nil
+	}
+	own := pflag.NewFlagSet("", pflag.ContinueOnError) // where the command has none
+	own.StringP("output", "o", "", "")
+	own.String("var", "", "")
+	flags := tolerant(command.Flags(), own)
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			_ = flags.ParseAll(args[i:min(i+2, len(args))], see)
 		}
 	}
 	return a
-}
-
-// firstWord returns the word that cobra takes for the command: the first
-// argument that is not a flag or its value.
-func firstWord(args []string) string {
-	if found := words(args); len(found) > 0 {
-		return found[0]
-	}
-	return ""
-}
-
-// words returns the arguments that are not a flag or its value, where every flag
-// but switches and those of the root command takes one.
-func words(args []string, switches ...string) []string {
-	switches = append(switches, "-v", "--verbose", "-h", "--help", "--version")
-	args = beforeDashes(args)
-	var found []string
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case !strings.HasPrefix(arg, "-"):
-			found = append(found, arg)
-		case strings.Contains(arg, "=") || slices.Contains(switches, arg):
-		case strings.HasPrefix(arg, "--") || len(arg) == 2:
-			i++ // its value
-		}
-	}
-	return found
 }
 
 // conflict is the failure of two flags that cannot be given together.

@@ -35,11 +35,10 @@ type loginOptions struct {
 	fields      map[string]string // the fields' flags that were given
 }
 
-// newLogin is "tokenfetch login". The flags for the fields are those of the
-// provider that the arguments name.
-func (r *run) newLogin() *cobra.Command {
+// newLogin is "tokenfetch login", with flags for the fields of a provider unless d
+// is nil.
+func (r *run) newLogin(d *provider.Definition) *cobra.Command {
 	o := loginOptions{store: inKeychain}
-	d := r.definitionBehind("login", "--verify", "--replace", "--try-anyway")
 	c := &cobra.Command{
 		Use:   "login PROVIDER[/PROFILE]",
 		Short: "set up a profile and store its secrets",
@@ -80,26 +79,6 @@ and an empty answer keeps one; --replace changes the rest too.`,
 	return c
 }
 
-// definitionBehind returns the definition of the provider that the first word
-// behind a command names, nil if none does. switches are the command's flags that
-// take no value.
-func (r *run) definitionBehind(command string, switches ...string) *provider.Definition {
-	args := r.env.Args
-	if r.completing() {
-		args = args[1:]
-	}
-	found := words(args, switches...)
-	if len(found) < 2 || found[0] != command {
-		return nil
-	}
-	name, _, _ := strings.Cut(found[1], "/")
-	d, err := r.catalog.Definition(name)
-	if err != nil {
-		return nil
-	}
-	return d
-}
-
 // addRefFlags adds the flags that choose the host of a provider to a command
 // whose argument names the provider; d is nil where it does not. Then a flag of
 // a provider is no unknown flag: the name is what is wrong.
@@ -113,11 +92,12 @@ func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment,
 	c.Flags().StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
-			if found := words(r.env.Args); len(found) > 1 {
-				_, err := r.engine().Ref(found[1])
+			if r.named == "" {
+				return r.needRef(cmd)
+			}
+			if _, err := r.engine().Ref(r.named); err != nil {
 				return err
 			}
-			return r.needRef(cmd)
 		}
 		return flagError(cmd, err)
 	})
@@ -265,7 +245,7 @@ func (l *loginCommand) proveStore(ctx context.Context) error {
 // asked, and cannot be.
 func (l *loginCommand) nobodyToAsk(err error) error {
 	if e, ok := errors.AsType[*failure.Error](err); ok && l.person == nil && !l.complete() {
-		e.Message += ", and there is no terminal to ask on"
+		return e.Append(", and there is no terminal to ask on")
 	}
 	return err
 }
@@ -315,7 +295,7 @@ func (l *loginCommand) verify(ctx context.Context) error {
 	}
 	err := l.fetch(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Message += "; nothing is stored"
+		err = e.Append("; nothing is stored")
 	}
 	if err == nil {
 		l.run.console.note("%s gave a token for these credentials", d.Title)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokenfetch/tokenfetch/pkg/login"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
 // logoutOptions are the flags of logout.
@@ -17,10 +18,10 @@ type logoutOptions struct {
 	fields      map[string]string // those in a host's name that were given
 }
 
-// newLogout is "tokenfetch logout".
-func (r *run) newLogout() *cobra.Command {
+// newLogout is "tokenfetch logout", with flags for the fields in a provider's host
+// unless d is nil.
+func (r *run) newLogout(d *provider.Definition) *cobra.Command {
 	var o logoutOptions
-	d := r.definitionBehind("logout", "--purge")
 	c := &cobra.Command{
 		Use:   "logout PROVIDER[/PROFILE]",
 		Short: "remove a profile's secrets, cached tokens and holds",

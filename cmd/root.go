@@ -31,6 +31,7 @@ type run struct {
 	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
+	named    string // PROVIDER[/PROFILE] in the place of a command, or what login and logout have instead of one
 	limit    *tokenfetch.Limit
 	longest  *tokenfetch.Limit // of the profiles in use, nil for limit
 	overdue  chan struct{}     // receives when the limit has been over for a while
@@ -135,22 +136,22 @@ func (r *run) execute() error {
 	if errorsDefault == "" && !setUID() && slices.Equal(r.env.Args, []string{"version"}) {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
-	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
-	r.wraps = word == "exec"
-	name := ""
-	if r.catalog.Has(word) {
-		name = provider.TokenVariable(word)
+	root := r.newRoot()
+	command, args, err := r.resolve(root)
+	r.wraps = command.Name() == "exec"
+	if r.completing() {
+		// cobra parses twice then, and quotes what does not parse on standard error.
+		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+			os.Stderr = null
+		}
+		completeValues(root)
+	} else {
+		command.InitDefaultHelpFlag()
+		r.asked = r.whatAsked(command, args, errorsDefault)
+		strict(command.Flags()) // those of every command too
 	}
-	if !r.completing() {
-		r.asked = whatAsked(r.env.Args, name, errorsDefault)
-	}
-
-	root, err := r.newRoot()
 	if err != nil {
 		return err
-	}
-	if found, _, err := root.Find([]string{word}); err == nil && found != root && name == "" {
-		r.asked.format = "" // a command that prints no token
 	}
 	if setUID() {
 		return failure.New(failure.SetUID, "tokenfetch refuses to run set-uid: it would read another user's secrets").
@@ -166,7 +167,7 @@ func (r *run) execute() error {
 	return cmp.Or(root.Execute(), r.unprinted)
 }
 
-func (r *run) newRoot() (*cobra.Command, error) {
+func (r *run) newRoot() *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:           "tokenfetch",
@@ -186,7 +187,6 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	root.SetIn(r.env.Stdin)
 	root.SetOut(stdout{r})
 	root.SetErr(r.console)
-	root.SetArgs(r.env.Args)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(r.printHelp)
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
@@ -197,35 +197,12 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
-	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(), r.newLogout(),
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(nil), r.newLogout(nil),
 		r.newStatus(), r.newDoctor())
 	root.SetHelpCommand(r.newHelp(root))
-	if err := r.addProviders(root); err != nil {
-		return nil, err
-	}
-	if r.completing() {
-		// cobra parses twice then, and quotes what does not parse on standard error.
-		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
-			os.Stderr = null
-		}
-		completeValues(root)
-		return root, nil
-	}
-	// Only the command that is about to run needs strict flags.
-	command, _, _ := root.Find(beforeDashes(r.env.Args))
-	command.InitDefaultHelpFlag()
-	strict(command.Flags())
-	strict(flags)
-	return root, nil
-}
-
-// typed returns the command line, without the word by which a shell asks what it
-// completes to.
-func (r *run) typed() []string {
-	if r.completing() {
-		return r.env.Args[1:]
-	}
-	return r.env.Args
+	root.InitDefaultHelpCmd()
+	root.InitDefaultHelpFlag()
+	return root
 }
 
 // completing reports whether a shell asks what the command line completes to.
@@ -233,35 +210,74 @@ func (r *run) completing() bool {
 	return len(r.env.Args) > 0 && strings.HasPrefix(r.env.Args[0], "__complete")
 }
 
-// addProviders adds the providers' commands. Reading a definition costs time
-// that a run feels, so only those are read that the arguments mention; where they
-// mention none the commands are just listed, for help and completion.
-func (r *run) addProviders(root *cobra.Command) error {
-	args := beforeDashes(r.typed())
-	if found, _, _ := root.Find(args); found != root {
-		return nil // what cannot be found is reported when it is executed
+// resolve returns the command that the arguments name, and the arguments behind
+// it. Reading a definition costs time that a run feels: only that of the provider
+// that is named is read, for its command or its flags of login and logout.
+func (r *run) resolve(root *cobra.Command) (*cobra.Command, []string, error) {
+	all := slices.Clone(r.env.Args)
+	root.SetArgs(all)
+	args := all
+	if r.completing() {
+		args = all[1:max(1, len(all)-1)] // the last word is to be completed
 	}
-	mentioned := func(name string) bool {
-		return slices.ContainsFunc(args, func(arg string) bool {
-			word, _, _ := strings.Cut(arg, "/")
-			return word == name
-		})
+	command, behind, _ := root.Find(args) // what cannot be found is reported when it is executed
+	switch command.Name() {
+	case root.Name():
+		return r.resolveProvider(root, args)
+	case "login":
+		return r.resolveRef(command, behind, r.newLogin), behind, nil
+	case "logout":
+		return r.resolveRef(command, behind, r.newLogout), behind, nil
 	}
-	listed := !slices.ContainsFunc(r.catalog.Names(), mentioned)
-	for _, name := range r.catalog.Names() {
-		if listed {
-			root.AddCommand(&cobra.Command{Use: name, Short: fetchFrom + r.catalog.Title(name), Run: func(*cobra.Command, []string) {}})
-		}
-		if !mentioned(name) {
+	return command, behind, nil
+}
+
+// resolveProvider adds the command of the provider that stands where a command
+// does. Of PROVIDER/PROFILE, PROVIDER remains in args, which is what cobra finds.
+func (r *run) resolveProvider(root *cobra.Command, args []string) (*cobra.Command, []string, error) {
+	for i, word := range args {
+		name, _, _ := strings.Cut(word, "/")
+		if !r.catalog.Has(name) {
 			continue
 		}
+		c := &cobra.Command{Use: name}
+		root.AddCommand(c)
+		args[i] = name
+		if found, _, _ := root.Find(args[:i+1]); found != c { // it is the value of a flag
+			root.RemoveCommand(c)
+			args[i] = word
+			continue
+		}
+		r.named = word
+		d, err := r.catalog.Definition(name)
+		if err == nil {
+			root.RemoveCommand(c)
+			root.AddCommand(r.newProvider(d))
+		}
+		command, behind, _ := root.Find(args)
+		return command, behind, err
+	}
+	return root, args, nil
+}
+
+// resolveRef gives a command the flags of the provider that its argument names.
+// Which word that is depends on the flags in turn.
+func (r *run) resolveRef(command *cobra.Command, args []string, build func(*provider.Definition) *cobra.Command) *cobra.Command {
+	root := command.Root()
+	for _, word := range args {
+		name, _, _ := strings.Cut(word, "/")
 		d, err := r.catalog.Definition(name)
 		if err != nil {
-			return err
+			continue
 		}
-		root.AddCommand(r.newProvider(d))
+		if c := build(d); firstWord(args, root.Flags(), c.Flags()) == word {
+			root.RemoveCommand(command)
+			root.AddCommand(c)
+			return c
+		}
 	}
-	return nil
+	r.named = firstWord(args, root.Flags(), command.Flags())
+	return command
 }
 
 // fetchFrom begins the short description of a provider's command.
@@ -289,33 +305,3 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
-
-// maxMinTTL is the longest lifetime that --min-ttl may ask for.
-const maxMinTTL = 366 * 24 * time.Hour
-
-// duration is a flag's value in the range of a time limit, or up to most.
-type duration struct {
-	value *time.Duration
-	most  time.Duration
-}
-
-// Set reads a time limit, see profile.ParseTimeout.
-func (d *duration) Set(text string) error {
-	value, err := profile.ParseDuration(text, max(d.most, profile.MaxTimeout))
-	if err != nil {
-		return rule(err.Error())
-	}
-	*d.value = value
-	return nil
-}
-
-// String returns the value, empty if none was given.
-func (d *duration) String() string {
-	if d.value == nil || *d.value == 0 {
-		return ""
-	}
-	return d.value.String()
-}
-
-// Type is the word for the value in a help text.
-func (d *duration) Type() string { return "duration" }

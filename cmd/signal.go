@@ -26,10 +26,9 @@ func (interrupt) Error() string { return "interrupted" }
 func (i interrupt) failure(err error) error {
 	e := failure.New(failure.Interrupted, "ended by a signal")
 	if cause, ok := errors.AsType[*failure.Error](err); ok {
-		e.Sent, e.Attempts = cause.Sent, cause.Attempts
+		e = e.WithSent(cause.Sent, cause.Attempts)
 	}
-	e.ExitCode = 128 + i.number()
-	return e
+	return exitError{e, 128 + i.number()}
 }
 
 // signals watches for the signals that end a program.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,10 +116,8 @@ func (r *run) notReady(s *profileState) error {
 	if r.knownProfile() == "" {
 		return problem
 	}
-	if problem.Hint == "" {
-		problem.Hint = "mend that, then run tokenfetch status " + s.ref.String()
-	}
-	return failure.New(problem.Code, "%s cannot fetch a token: %s", s.ref, problem.Message).WithHint("%s", problem.Hint)
+	hint := cmp.Or(problem.Hint, "mend that, then run tokenfetch status "+s.ref.String())
+	return failure.New(problem.Code, "%s cannot fetch a token: %s", s.ref, problem.Message).WithHint("%s", hint)
 }
 
 // report is the report in one of the formats.

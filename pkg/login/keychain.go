@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -85,23 +86,20 @@ func (s *Setup) tooBig(one *Secret) error {
 // notStored turns an error of the keychain into what a user can do: unlock it,
 // or keep the secrets elsewhere.
 func (s *Setup) notStored(err error) error {
-	var e *failure.Error
-	first := ""
+	e := credential.KeychainFailure(err)
 	switch {
-	case errors.Is(err, secret.ErrUnavailable), errors.Is(err, secret.ErrNotFound):
-		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
-	case errors.Is(err, secret.ErrLocked):
-		e = failure.New(failure.KeychainLocked, "the keychain is locked, so that no secret can be stored in it")
-		first = "unlock it in your desktop session and run this again\n"
-	case errors.Is(err, secret.ErrTimeout):
-		e = failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked to store a secret")
-		first = "check your keychain service, or allow more time with --timeout 60s\n"
 	case errors.Is(err, errUnverified):
 		e = failure.New(failure.KeychainUnverified, "what was stored in the keychain could not be verified: it gives back something else")
-	default:
+	case e == nil:
 		return err
+	case e.Code == failure.KeychainUnavailable, e.Code == failure.KeychainNotFound:
+		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
+	case e.Code == failure.KeychainLocked:
+		e = e.Append(", so that no secret can be stored in it").AppendHint(" and run this again\n")
+	case e.Code == failure.KeychainTimeout:
+		e = e.Append(" when asked to store a secret").AppendHint(", or allow more time with --timeout 60s\n")
 	}
-	return e.WithHint("%s", first+s.otherWays())
+	return e.AppendHint("%s", s.otherWays())
 }
 
 // otherWays tells how to do without a keychain, in lines to copy.
@@ -123,15 +121,13 @@ func (s *Setup) otherWays() string {
 
 // notRemoved turns an error of the keychain into what stays, and what a user can do.
 func (r *Removal) notRemoved(err error) error {
-	const stays = ", so that secrets stay in it if there are any; everything else is removed, except the profile"
-	again := "and run tokenfetch logout " + r.Name + " again"
-	switch {
-	case errors.Is(err, secret.ErrUnavailable):
-		return failure.New(failure.KeychainUnavailable, "there is no keychain here that can be asked"+stays).WithHint("start your keychain service %s", again)
-	case errors.Is(err, secret.ErrLocked):
-		return failure.New(failure.KeychainLocked, "the keychain is locked"+stays).WithHint("unlock it in your desktop session %s", again)
-	case errors.Is(err, secret.ErrTimeout):
-		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time"+stays).WithHint("check your keychain service %s", again)
+	e := credential.KeychainFailure(err)
+	if e == nil {
+		return err
 	}
-	return err
+	if e.Code == failure.KeychainUnavailable {
+		e = e.Append(" that can be asked")
+	}
+	return e.Append(", so that secrets stay in it if there are any; everything else is removed, except the profile").
+		AppendHint(" and run tokenfetch logout %s again", r.Name)
 }

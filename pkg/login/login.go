@@ -190,7 +190,7 @@ func (s *Setup) Prepare(ctx context.Context) (err error) {
 	}
 	plan, err := s.Client.Find(ctx, s.query)
 	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code == failure.HostMissing && len(s.settings) == 0 {
-		e.Hint = "say it with: tokenfetch login " + s.Name + " --replace"
+		err = e.WithHint("say it with: tokenfetch login %s --replace", s.Name)
 	}
 	if plan.Base.Host == "" {
 		return err
@@ -258,7 +258,7 @@ func (s *Setup) Verify(ctx context.Context, trial *tokenfetch.Plan) error {
 	}
 	_, err := trial.Token(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok && trial.HeldBack() {
-		e.Hint += "; or store them without a try, with --verify=false, which lets the next fetch send them"
+		err = e.AppendHint("; or store them without a try, with --verify=false, which lets the next fetch send them")
 	}
 	s.verified = err == nil
 	return err

@@ -72,7 +72,7 @@ func (s *Setup) commit(ctx context.Context, r *Report) error {
 	if undo.run(context.WithoutCancel(ctx)) {
 		takeBack()
 	} else if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Message += "; what was stored before could not be put back"
+		return e.Append("; what was stored before could not be put back")
 	}
 	return err
 }
