@@ -24,13 +24,14 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
+	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
 	"pkg/await":      {},
 	"pkg/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},
 	"pkg/keychain":   {"pkg/await", "pkg/secret"},
+	"pkg/login":      {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
 	"pkg/output":     {"pkg/secret", "pkg/token"},
 	"pkg/profile":    {"pkg/failure", "pkg/secret", "pkg/source"},
 	"pkg/provider":   {"pkg/failure", "pkg/secret", "pkg/token"},
@@ -85,7 +86,7 @@ var restricted = []struct {
 }
 
 // reveals are the packages that call Reveal of a secret.
-var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token", "pkg/tokenfetch"}
+var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/login", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token", "pkg/tokenfetch"}
 
 // TestImports holds the program to the directions in which its packages may
 // look, whatever system a file is built for.
