@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // Env is the world outside the program.
@@ -30,7 +30,7 @@ type Env struct {
 
 // lookup returns the value of an environment variable and whether it is set.
 func (e *Env) lookup(name string) (string, bool) {
-	return credential.Lookup(e.Environ, name)
+	return tokenfetch.Lookup(e.Environ, name)
 }
 
 // getenv returns the value of an environment variable, or "".
