@@ -117,7 +117,7 @@ func (w *world) setup(baseURL, clientSecret, password string) *login.Setup {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	places := login.Places{Store: login.Keychain, Replace: true, New: func(f provider.Field) bool { return f.Secret }}
+	places := login.Places{Store: login.Keychain, Replace: true, New: []string{"client_secret", "password"}}
 	if err := errors.Join(s.Place(places), s.ProveStore(ctx)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -214,32 +214,35 @@ func TestSecondSecretFails(t *testing.T) {
 		writes []string
 	}{
 		{
-			"nothing was stored before", map[string]string{},
-			func(account, value string) (string, error) {
+			name:   "nothing was stored before",
+			before: map[string]string{},
+			onSet: func(account, value string) (string, error) {
 				if account == password {
 					return "", secret.ErrLocked
 				}
 				return value, nil
 			},
-			failure.KeychainLocked,
-			[]string{"set " + clientSecret, "set " + password, "delete " + clientSecret},
+			code:   failure.KeychainLocked,
+			writes: []string{"set " + clientSecret, "set " + password, "delete " + clientSecret},
 		},
 		{
-			"old ones are put back", map[string]string{clientSecret: "old one", password: "old two"},
-			func(account, value string) (string, error) {
+			name:   "old ones are put back",
+			before: map[string]string{clientSecret: "old one", password: "old two"},
+			onSet: func(account, value string) (string, error) {
 				if value == "two" {
 					return "", secret.ErrTimeout
 				}
 				return value, nil
 			},
-			failure.KeychainTimeout,
-			[]string{"set " + clientSecret, "set " + password, "set " + clientSecret},
+			code:   failure.KeychainTimeout,
+			writes: []string{"set " + clientSecret, "set " + password, "set " + clientSecret},
 		},
 		{
-			"the keychain gives back something else", map[string]string{},
-			func(_, value string) (string, error) { return strings.ReplaceAll(value, "two", "2"), nil },
-			failure.KeychainUnverified,
-			[]string{"set " + clientSecret, "set " + password, "delete " + password, "delete " + clientSecret},
+			name:   "the keychain gives back something else",
+			before: map[string]string{},
+			onSet:  func(_, value string) (string, error) { return strings.ReplaceAll(value, "two", "2"), nil },
+			code:   failure.KeychainUnverified,
+			writes: []string{"set " + clientSecret, "set " + password, "delete " + password, "delete " + clientSecret},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -370,7 +373,7 @@ func TestProveStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Place(login.Places{Store: login.Keychain, New: func(provider.Field) bool { return false }}); err != nil {
+	if err := s.Place(login.Places{Store: login.Keychain}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.ProveStore(t.Context()); err != nil {
