@@ -48,7 +48,8 @@ func undelivered(message string) *failure.Error {
 // checkStdout refuses to fetch a token that nothing would receive. The null device
 // receives one on purpose where another can be had.
 func (r *run) checkStdout(singleUse bool) error {
-	problem, hint := "", "let it go to a file, pipe or terminal"
+	hint := "let it go to a file, pipe or terminal"
+	var problem string
 	switch {
 	case isClosed(r.env.Stdout):
 		problem = "standard output is closed, or the null device opened for reading and writing: the token would be lost"

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
@@ -180,79 +179,54 @@ func flagError(cmd *cobra.Command, err error) error {
 	return failure.New(failure.UnknownFlag, "there is a malformed flag").WithHint("run %s", help)
 }
 
-// tolerant returns a set of flags that parses others too: an unknown one takes the
-// next word for its value, unless that looks like a flag.
-func tolerant(sets ...*pflag.FlagSet) *pflag.FlagSet {
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	flags.ParseErrorsAllowlist.UnknownFlags = true
-	for _, set := range sets {
-		flags.AddFlagSet(set)
-	}
-	return flags
-}
-
-// firstWord returns the first argument that is neither one of the flags nor the
-// value of one, empty if there is none.
-func firstWord(args []string, sets ...*pflag.FlagSet) string {
-	flags := tolerant(sets...)
-	// What does not parse is reported when the command is executed.
-	_ = flags.ParseAll(args, func(*pflag.Flag, string) error { return nil })
-	return flags.Arg(0)
-}
-
-// asked is what the arguments say of how a failure is to be shown.
-type asked struct {
-	format     string // one that needs a failing line, or empty
-	name       string // the variable, or empty if none is usable
-	errorsJSON bool
-}
-
-// whatAsked reads it from the arguments behind a command, up to any "--".
-// errorsDefault is the form of errors where no flag says. Each flag is parsed by
-// itself, so that an error does not hide those behind it: nor does a flag without
-// its value, which an unset variable leaves, hide the next one.
-func (r *run) whatAsked(command *cobra.Command, args []string, errorsDefault string) asked {
-	a := asked{errorsJSON: errorsDefault == "json"}
-	prints := !command.HasParent() // a mistyped provider, maybe
-	if r.catalog.Has(command.Name()) {
-		prints, a.name = true, provider.TokenVariable(command.Name())
-	}
-	see := func(f *pflag.Flag, value string) error {
-		switch f.Name {
-		case "output":
-			if prints && output.FailingLine(value, "") != "" {
-				a.format = value
-			}
-		case "var":
-			a.name = ""
-			if output.CheckVariable(value) == "" {
-				a.name = value
-			}
-		case "errors":
-			if value == "json" || value == "text" {
-				a.errorsJSON = value == "json"
-			}
-		}
-		return nil
-	}
-	own := pflag.NewFlagSet("", pflag.ContinueOnError) // where the command has none
-	own.StringP("output", "o", "", "")
-	own.String("var", "", "")
-	flags := tolerant(command.Flags(), own)
-	if i := slices.Index(args, "--"); i >= 0 {
-		args = args[:i]
-	}
-	for i, arg := range args {
-		if strings.HasPrefix(arg, "-") {
-			_ = flags.ParseAll(args[i:min(i+2, len(args))], see)
-		}
-	}
-	return a
-}
-
 // conflict is the failure of two flags that cannot be given together.
 func conflict(a, b string) error {
 	return failure.New(failure.ConflictingFlags, "%s and %s exclude each other", a, b).WithHint("keep one of them")
+}
+
+// addFetchFlags adds the flags that say how a token is fetched.
+func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
+	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
+	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
+	flags.BoolVar(&o.refresh, "refresh", false, "use only a token that is fetched from now on")
+	flags.Var(&duration{value: &o.minTTL, most: maxMinTTL}, "min-ttl", "use only a token that lives at least this long, such as 10m")
+	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "send credentials that an earlier refusal holds back")
+	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
+	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
+	flags.BoolVar(&o.mask, "mask", false, "in GitHub Actions and Azure Pipelines, have the token hidden in the log")
+}
+
+// addHostFlags adds the flags that choose the provider's host.
+func addHostFlags(flags *pflag.FlagSet, d *provider.Definition, environment, baseURL *string) {
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		flags.StringVarP(environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
+	} else {
+		flags.StringVarP(environment, "environment", "e", "", "the provider's host by `NAME` (this provider publishes none)")
+	}
+	flags.StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
+}
+
+// addFieldFlags adds a flag for each field: of a secret one that names a file.
+func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
+	for _, f := range d.Fields {
+		if f.Secret {
+			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
+		} else {
+			flags.String(f.Flag(), "", f.Help+", a `VALUE`"+inParentheses(ifMissing(f)))
+		}
+	}
+}
+
+// givenFields returns the fields' flags that are on the command line.
+func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string {
+	given := map[string]string{}
+	for _, f := range d.Fields {
+		if flags.Changed(f.Flag()) {
+			given[f.Flag()], _ = flags.GetString(f.Flag()) // defined as a string above
+		}
+	}
+	return given
 }
 
 // fromStdin returns the flags of secrets that are to be read from standard input.

@@ -205,81 +205,6 @@ func (r *run) newRoot() *cobra.Command {
 	return root
 }
 
-// completing reports whether a shell asks what the command line completes to.
-func (r *run) completing() bool {
-	return len(r.env.Args) > 0 && strings.HasPrefix(r.env.Args[0], "__complete")
-}
-
-// resolve returns the command that the arguments name, and the arguments behind
-// it. Reading a definition costs time that a run feels: only that of the provider
-// that is named is read, for its command or its flags of login and logout.
-func (r *run) resolve(root *cobra.Command) (*cobra.Command, []string, error) {
-	all := slices.Clone(r.env.Args)
-	root.SetArgs(all)
-	args := all
-	if r.completing() {
-		args = all[1:max(1, len(all)-1)] // the last word is to be completed
-	}
-	command, behind, _ := root.Find(args) // what cannot be found is reported when it is executed
-	switch command.Name() {
-	case root.Name():
-		return r.resolveProvider(root, args)
-	case "login":
-		return r.resolveRef(command, behind, r.newLogin), behind, nil
-	case "logout":
-		return r.resolveRef(command, behind, r.newLogout), behind, nil
-	}
-	return command, behind, nil
-}
-
-// resolveProvider adds the command of the provider that stands where a command
-// does. Of PROVIDER/PROFILE, PROVIDER remains in args, which is what cobra finds.
-func (r *run) resolveProvider(root *cobra.Command, args []string) (*cobra.Command, []string, error) {
-	for i, word := range args {
-		name, _, _ := strings.Cut(word, "/")
-		if !r.catalog.Has(name) {
-			continue
-		}
-		c := &cobra.Command{Use: name}
-		root.AddCommand(c)
-		args[i] = name
-		if found, _, _ := root.Find(args[:i+1]); found != c { // it is the value of a flag
-			root.RemoveCommand(c)
-			args[i] = word
-			continue
-		}
-		r.named = word
-		d, err := r.catalog.Definition(name)
-		if err == nil {
-			root.RemoveCommand(c)
-			root.AddCommand(r.newProvider(d))
-		}
-		command, behind, _ := root.Find(args)
-		return command, behind, err
-	}
-	return root, args, nil
-}
-
-// resolveRef gives a command the flags of the provider that its argument names.
-// Which word that is depends on the flags in turn.
-func (r *run) resolveRef(command *cobra.Command, args []string, build func(*provider.Definition) *cobra.Command) *cobra.Command {
-	root := command.Root()
-	for _, word := range args {
-		name, _, _ := strings.Cut(word, "/")
-		d, err := r.catalog.Definition(name)
-		if err != nil {
-			continue
-		}
-		if c := build(d); firstWord(args, root.Flags(), c.Flags()) == word {
-			root.RemoveCommand(command)
-			root.AddCommand(c)
-			return c
-		}
-	}
-	r.named = firstWord(args, root.Flags(), command.Flags())
-	return command
-}
-
 // fetchFrom begins the short description of a provider's command.
 const fetchFrom = "fetch a token from "
 
@@ -294,6 +219,14 @@ func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
 	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
+}
+
+// needVerb ends a command that lacks an argument: its help goes to standard
+// error.
+func (r *run) needVerb(cmd *cobra.Command, hint string) error {
+	cmd.SetOut(r.console)
+	r.printHelp(cmd, nil)
+	return failure.New(failure.MissingArgument, "%s needs an argument", cmd.CommandPath()).WithHint("%s", hint)
 }
 
 // noArguments is the argument rule of a command that takes none. Unlike

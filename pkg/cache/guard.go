@@ -418,7 +418,8 @@ func (g *Guard) save(name string, r record) error {
 }
 
 // ClearHolds lifts the holds of every password of the account, and returns how
-// many records were removed, with an error too. The count of refusals that may lock the account stays.
+// many records were removed, with an error too. The count of refusals that may lock
+// the account stays.
 func (g *Guard) ClearHolds() (int, error) {
 	if g.err != nil {
 		return 0, g.err
@@ -455,8 +456,8 @@ func AnyCount(path string, now time.Time) bool {
 
 // Lock waits until no other process sends these credentials, or enough says
 // that there is no need to wait any more. It returns the cause of ctx's end if
-// that comes first. Where there are no locks it returns at once. The kernel frees the lock
-// of a process that dies.
+// that comes first. Where there are no locks it returns at once. The kernel frees
+// the lock of a process that dies.
 func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), err error) {
 	if g.Err() != nil || g == nil {
 		return func() {}, nil //nolint:nilerr // where nothing is recorded the run goes on
