@@ -166,7 +166,13 @@ func (l *loginCommand) begin(ctx context.Context) (err error) {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.setup.Table(), l.setup.File.Path, flag).
 			WithHint("add --replace to change it, or leave --%s out to store other secrets only", flag)
 	}
-	return l.setup.Place(login.Places{Store: l.o.store, Given: l.o.storeGiven, Replace: l.o.replace, New: l.given})
+	places := login.Places{Store: l.o.store, Given: l.o.storeGiven, Replace: l.o.replace}
+	for _, f := range l.definition().Fields {
+		if l.given(f) {
+			places.New = append(places.New, f.Name)
+		}
+	}
+	return l.setup.Place(places)
 }
 
 // given reports whether a flag gives the field.

@@ -68,8 +68,8 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	removal := login.Removal{
 		Options:     r.loginOptionsFor(ctx, f, r.limit),
 		Environment: o.environment, BaseURL: o.baseURL, Fields: o.fields,
-		BaseURLVariable: r.env.getenv(f.Definition.Variable("base_url")),
-		CI:              r.env.ci(), Purge: o.purge,
+		OtherBaseURL: r.env.getenv(f.Definition.Variable("base_url")),
+		CI:           r.env.ci(), Purge: o.purge,
 	}
 	err := removal.Read(ctx)
 	r.file = removal.File

@@ -71,7 +71,10 @@ func (s *Setup) LookUp(ctx context.Context, one *Secret) error {
 // stored.
 func (s *Setup) CheckSizes() error {
 	for _, one := range s.Secrets {
-		if most := s.Keychain.Limit(one.account); one.given && one.Place == Keychain && most > 0 && len(one.value.Reveal()) > most {
+		if !one.given || one.Place != Keychain {
+			continue
+		}
+		if most := s.Keychain.Limit(one.account); most > 0 && len(one.value.Reveal()) > most {
 			return s.tooBig(one)
 		}
 	}

@@ -1,7 +1,7 @@
 // Package login writes a profile and stores its secrets, and removes what is
 // stored. It asks nobody and prints nothing: [Begin] reads what is there, the
 // caller fills in the [Setup], and [Setup.Store] is one transaction, which
-// stores everything or leaves everything as it was. [Remove] is the way back.
+// stores everything or leaves everything as it was. [Removal.Remove] takes it all away again.
 package login
 
 import (
@@ -28,7 +28,7 @@ const (
 // Options say whose secrets are stored or removed, and what does it.
 type Options struct {
 	Client   *tokenfetch.Client
-	Keychain secret.Keeper // such as Client.Keychain returns
+	Keychain secret.Keeper // such as Client.Keychain returns; may be nil for a new profile with its secrets in Files
 	Ref      tokenfetch.Ref
 	Name     string // how a command names Ref, for hints
 }
@@ -84,8 +84,8 @@ type Secret struct {
 func (s *Secret) Give(value secret.Value) { s.value, s.given = value, true }
 
 // Begin reads the profiles file, which others must not have been able to change
-// even in CI: it is going to be written. With an error about the profile it
-// returns the Setup too, else nil.
+// even in CI: it is going to be written. Where the file can be read, but not the
+// profile, it returns the Setup and the error; after another error the Setup is nil.
 func Begin(ctx context.Context, o Options) (*Setup, error) {
 	path, _, err := o.Client.ProfilesPath()
 	if err != nil {
@@ -106,10 +106,10 @@ func Begin(ctx context.Context, o Options) (*Setup, error) {
 
 // Places say where the secrets of a profile go.
 type Places struct {
-	Store   string                    // Keychain or Files
-	Given   bool                      // the user has chosen Store
-	Replace bool                      // a profile that exists may be changed
-	New     func(provider.Field) bool // reports whether the user gives the field a new value in any case
+	Store   string   // Keychain or Files
+	Given   bool     // the user has chosen Store
+	Replace bool     // a profile that exists may be changed
+	New     []string // the secrets that get a new value in any case
 }
 
 // Place decides for each secret where it goes. One that the profile takes from
@@ -127,7 +127,7 @@ func (s *Setup) Place(p Places) error {
 			one.was, one.From = s.sourceOf(one)
 			now = one.was
 		}
-		replaced := p.New(f)
+		replaced := slices.Contains(p.New, f.Name)
 		switch {
 		case p.Replace && replaced, now == p.Store:
 		case now != "" && p.Replace && p.Given:
@@ -173,13 +173,14 @@ func (s *Setup) SetHost(environment, baseURL string) {
 	}
 }
 
-// Set gives the profile a field that is not secret.
+// Set gives a field of the profile that is not secret its text.
 func (s *Setup) Set(field, text string) {
 	s.settings = append(s.settings, profile.Setting{Key: field, Text: text})
 }
 
 // Prepare makes the file as it is going to be, and finds in it what a fetch would
-// find: the host, and with it the names of the secrets' items.
+// find: the host, and with it the names of the secrets' items. Without a host it
+// fails.
 func (s *Setup) Prepare(ctx context.Context) (err error) {
 	if s.next, err = s.edited(s.File); err != nil {
 		return err
@@ -251,7 +252,8 @@ func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, er
 	})
 }
 
-// Verify fetches a token, which it drops, by the plan that Trial has made.
+// Verify fetches a token, which it drops, by the plan that Trial has made. The error
+// is that of tokenfetch.Plan.Token.
 func (s *Setup) Verify(ctx context.Context, trial *tokenfetch.Plan) error {
 	if err := trial.Load(ctx); err != nil {
 		return err

@@ -18,18 +18,17 @@ import (
 // hosts and the profile's own, cached tokens and holds. Read comes before Remove.
 type Removal struct {
 	Options
-	Environment     string            // a host of the provider whose name must be known, or empty
-	BaseURL         string            // another host, or empty
-	BaseURLVariable string            // the value of a variable, maybe another host; what is no address is none
-	Fields          map[string]string // the parts of a host's name, by the flags of their fields
-	CI              bool              // a profiles file that is named may be one that others could have changed
-	Purge           bool              // remove the profile from the file too
+	Environment  string            // a host of the provider whose name must be known, or empty
+	BaseURL      string            // another host, or empty
+	OtherBaseURL string            // one more, as a variable may have it; ignored if it is no address
+	Fields       map[string]string // the parts of a host's name, by the flags of their fields
+	CI           bool              // a profiles file that is named may be one that others could have changed
+	Purge        bool              // remove the profile from the file too
 
 	File *profile.File    // after Read
 	Old  *profile.Profile // what File has of the profile, nil if it has none
 
-	trusted bool
-	removed Removed
+	trusted bool // others could have changed File
 }
 
 // Removed says what was removed.
@@ -66,11 +65,11 @@ func (r *Removal) Read(ctx context.Context) error {
 	return err
 }
 
-// Remove removes it. A keychain that cannot be asked is an error, but what is kept
+// Remove removes all of that. A keychain that cannot be asked is an error, but what is kept
 // elsewhere is removed all the same; the profile stays then, because it tells where
 // to look next time. With an error too it returns what was removed, never nil.
 func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
-	done := &r.removed
+	done := &Removed{}
 	hosts, err := r.hosts(ctx)
 	if err != nil {
 		return done, err
@@ -80,8 +79,8 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 		return done, err
 	}
 	defer unlock()
-	r.forget(ctx) // while the profile says whose holds they are
-	err = firstFailure(r.removeItems(ctx, hosts), r.removeFiles())
+	r.forget(ctx, done) // while the profile says whose holds they are
+	err = firstFailure(r.removeItems(ctx, hosts, done), r.removeFiles(done))
 	done.Generation = r.advance(r.File)
 	if ctx.Err() != nil {
 		return done, context.Cause(ctx)
@@ -90,17 +89,17 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 		err = r.File.End(r.Ref.Definition.Name, r.Ref.Profile)
 	}
 	if err == nil && r.Purge {
-		err = r.purge(ctx)
+		err = r.purge(ctx, done)
 	}
 	if err == nil && done.Nothing() && r.Old == nil {
-		query := r.query(credential.Query{})
-		err = query.CheckNamed()
+		q := r.query(credential.Query{})
+		err = q.CheckNamed()
 	}
 	done.Sharing = r.sharing(r.File)
 	return done, err
 }
 
-// firstFailure returns the first error that says what to do, else the first.
+// firstFailure returns the first *failure.Error, or else all errors.
 func firstFailure(errs ...error) error {
 	err := errors.Join(errs...)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
@@ -136,7 +135,7 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 		}
 	}
 	// Nothing can have been stored for an address that is not one.
-	add(d.CheckBase(r.BaseURLVariable))
+	add(d.CheckBase(r.OtherBaseURL))
 	if r.Old != nil {
 		add(d.CheckBase(r.Old.BaseURL))
 	}
@@ -159,16 +158,15 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 	return hosts, nil
 }
 
-// query returns a query for the credentials of the profile.
+// query makes q a query for the credentials of the profile.
 func (r *Removal) query(q credential.Query) credential.Query {
 	q.Definition, q.Profile, q.File, q.Flags = r.Ref.Definition, r.Ref.Profile, r.File, r.Fields
 	return q
 }
 
-// forget removes cached tokens and holds. Nobody expects holds of a profile that
-// there is not.
-func (r *Removal) forget(ctx context.Context) {
-	done := &r.removed
+// forget removes cached tokens and holds. A profile that does not exist need not
+// lead to an account.
+func (r *Removal) forget(ctx context.Context, done *Removed) {
 	r.dropTokens(ctx, r.File, &done.Forgotten)
 	r.clearHolds(ctx, r.query(credential.Query{Environment: r.Environment, BaseURL: r.BaseURL}), &done.Forgotten)
 	if r.Old == nil {
@@ -178,7 +176,7 @@ func (r *Removal) forget(ctx context.Context) {
 
 // removeItems removes the profile's own items of the keychain, for each host.
 // After the first trouble the keychain is not asked again.
-func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address) error {
+func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address, done *Removed) error {
 	d := r.Ref.Definition
 	for _, host := range hosts {
 		for _, f := range d.Fields {
@@ -188,10 +186,10 @@ func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address) err
 			account := credential.Account(d, r.Ref.Profile, f.Name, host)
 			switch err := r.Keychain.Delete(ctx, account); {
 			case err == nil:
-				r.removed.Items = append(r.removed.Items, account)
+				done.Items = append(done.Items, account)
 			case errors.Is(err, secret.ErrNotFound):
 			case errors.Is(err, secret.ErrUnavailable) && !r.usesKeychain():
-				r.removed.NoKeychain = true
+				done.NoKeychain = true
 				return nil
 			default:
 				return r.notRemoved(err)
@@ -212,30 +210,29 @@ func (r *Removal) usesKeychain() bool {
 
 // removeFiles removes the files of secrets that Store has made, those with the
 // name it gives them, and what a login has left that was killed.
-func (r *Removal) removeFiles() error {
-	file := r.File
-	if file.Path == "" {
+func (r *Removal) removeFiles(done *Removed) error {
+	if r.File.Path == "" {
 		return nil
 	}
-	if err := r.removeTemps(file); err != nil {
+	if err := r.removeTemps(r.File); err != nil {
 		return err
 	}
 	for _, f := range r.Ref.Definition.Fields {
-		path, _ := r.secretFile(file, f.Name)
+		path, _ := r.secretFile(r.File, f.Name)
 		if info, err := os.Lstat(path); !f.Secret || err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		if err := os.Remove(path); err != nil {
 			return failure.New(failure.FileUnwritable, "the file %s cannot be removed", path).WithHint("check the owner and mode of its directory")
 		}
-		r.removed.Files = append(r.removed.Files, path)
+		done.Files = append(done.Files, path)
 	}
-	_ = os.Remove(filepath.Join(filepath.Dir(file.Path), "secrets")) // if nothing is left in it
+	_ = os.Remove(filepath.Join(filepath.Dir(r.File.Path), "secrets")) // if nothing is left in it
 	return nil
 }
 
 // purge removes the profile from the file.
-func (r *Removal) purge(ctx context.Context) error {
+func (r *Removal) purge(ctx context.Context, done *Removed) error {
 	if r.Old == nil {
 		return nil
 	}
@@ -250,6 +247,6 @@ func (r *Removal) purge(ctx context.Context) error {
 	if err := next.Save(); err != nil {
 		return err
 	}
-	r.removed.Purged = true
+	done.Purged = true
 	return nil
 }

@@ -31,8 +31,8 @@ type Report struct {
 // secrets it needs: secrets that no profile names yet are used by nobody, and are
 // replaced by the next login. What fails puts back what was there before. What is
 // cut off leaves a note, because old and new may be mixed: see profile.File.Begin.
-// At last it removes what belonged to the old secrets. The Report is never nil;
-// with an error it has nothing stored.
+// At last it removes what belonged to the old secrets. The Report is never nil; with
+// an error it names nothing that was stored.
 func (s *Setup) Store(ctx context.Context) (*Report, error) {
 	r := &Report{}
 	if err := s.commit(ctx, r); err != nil {

@@ -1,0 +1,427 @@
+package login_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/pkg/emulator"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/login"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+)
+
+// store is a keychain in memory.
+type store struct {
+	items  map[string]string
+	writes []string                                           // what was done to which account
+	onSet  func(account, value string) (kept string, _ error) // nil keeps the value
+	locked bool
+}
+
+func (s *store) Get(ctx context.Context, account string) (secret.Value, error) {
+	value, ok := s.items[account]
+	switch {
+	case ctx.Err() != nil:
+		return secret.Value{}, context.Cause(ctx)
+	case s.locked:
+		return secret.Value{}, secret.ErrLocked
+	case !ok:
+		return secret.Value{}, secret.ErrNotFound
+	}
+	return secret.New(value), nil
+}
+
+func (s *store) Set(ctx context.Context, account string, value secret.Value) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if s.locked {
+		return secret.ErrLocked
+	}
+	s.writes = append(s.writes, "set "+account)
+	text := value.Reveal()
+	if s.onSet != nil {
+		kept, err := s.onSet(account, text)
+		if err != nil {
+			return err
+		}
+		text = kept
+	}
+	s.items[account] = text
+	return nil
+}
+
+func (s *store) Delete(ctx context.Context, account string) error {
+	_, ok := s.items[account]
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case s.locked:
+		return secret.ErrLocked
+	case !ok:
+		return secret.ErrNotFound
+	}
+	s.writes = append(s.writes, "delete "+account)
+	delete(s.items, account)
+	return nil
+}
+
+func (s *store) Limit(string) int { return 64 }
+
+// world is a home directory and a keychain.
+type world struct {
+	t     *testing.T
+	home  string
+	store *store
+}
+
+const (
+	clientSecret = "zeepay/default/client_secret@localhost:1"
+	password     = "zeepay/default/password@localhost:1"
+)
+
+func newWorld(t *testing.T) *world {
+	return &world{t, t.TempDir(), &store{items: map[string]string{}}}
+}
+
+func (w *world) options() login.Options {
+	w.t.Helper()
+	client := tokenfetch.New(tokenfetch.Options{Environ: []string{"HOME=" + w.home}, Keychain: w.store})
+	f, err := client.Ref("zeepay")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return login.Options{
+		Client: client, Keychain: client.Keychain(w.t.Context(), tokenfetch.NewLimit(time.Now(), 0)),
+		Ref: f, Name: "zeepay",
+	}
+}
+
+// setup is a login with both secrets up to the point where it is stored.
+func (w *world) setup(baseURL, clientSecret, password string) *login.Setup {
+	w.t.Helper()
+	ctx := w.t.Context()
+	s, err := login.Begin(ctx, w.options())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	places := login.Places{Store: login.Keychain, Replace: true, New: []string{"client_secret", "password"}}
+	if err := errors.Join(s.Place(places), s.ProveStore(ctx)); err != nil {
+		w.t.Fatal(err)
+	}
+	s.SetHost("", baseURL)
+	demo := emulator.Demo(s.Ref.Definition)
+	s.Set("client_id", demo["client_id"])
+	s.Set("username", demo["username"])
+	if err := s.Prepare(ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	for i, value := range []string{clientSecret, password} {
+		if err := s.LookUp(ctx, s.Secrets[i]); err != nil {
+			w.t.Fatal(err)
+		}
+		s.Secrets[i].Give(secret.New(value))
+	}
+	if err := s.CheckSizes(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.store.writes = nil
+	return s
+}
+
+func (w *world) stored(want map[string]string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.store.items); diff != "" {
+		w.t.Errorf("the keychain (-want +got):\n%s", diff)
+	}
+}
+
+// files checks which files there are in the directory of the profiles file.
+func (w *world) files(want ...string) {
+	w.t.Helper()
+	found, err := filepath.Glob(filepath.Join(w.home, ".config", "tokenfetch", "*"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var names []string
+	for _, path := range found {
+		if name := filepath.Base(path); !strings.HasSuffix(name, ".lock") {
+			names = append(names, name)
+		}
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		w.t.Errorf("the files (-want +got):\n%s", diff)
+	}
+}
+
+func fails(t *testing.T, err error, code failure.Code) *failure.Error {
+	t.Helper()
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok || e.Code != code {
+		t.Fatalf("%v, want %s", err, code)
+	}
+	return e
+}
+
+func TestStore(t *testing.T) {
+	w := newWorld(t)
+	s := w.setup("http://localhost:1", "one", "two")
+	report, err := s.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &login.Report{Written: true, Keychain: []string{"client_secret", "password"}}
+	if diff := cmp.Diff(want, report); diff != "" {
+		t.Errorf("the report (-want +got):\n%s", diff)
+	}
+	w.stored(map[string]string{clientSecret: "one", password: "two"})
+	w.files("profiles.toml")
+	text, err := os.ReadFile(s.File.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantText := `[zeepay.default]
+# client_secret and password: from the keychain, as nothing else is said
+base_url  = "http://localhost:1"
+client_id = "demo-zeepay-client-id"
+username  = "demo-zeepay-username"
+`
+	if diff := cmp.Diff(wantText, string(text)); diff != "" {
+		t.Errorf("the profiles file (-want +got):\n%s", diff)
+	}
+}
+
+// TestSecondSecretFails shows that the first is as it was then, and that nothing
+// else is left.
+func TestSecondSecretFails(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		before map[string]string
+		onSet  func(account, value string) (string, error)
+		code   failure.Code
+		writes []string
+	}{
+		{
+			name:   "nothing was stored before",
+			before: map[string]string{},
+			onSet: func(account, value string) (string, error) {
+				if account == password {
+					return "", secret.ErrLocked
+				}
+				return value, nil
+			},
+			code:   failure.KeychainLocked,
+			writes: []string{"set " + clientSecret, "set " + password, "delete " + clientSecret},
+		},
+		{
+			name:   "old ones are put back",
+			before: map[string]string{clientSecret: "old one", password: "old two"},
+			onSet: func(account, value string) (string, error) {
+				if value == "two" {
+					return "", secret.ErrTimeout
+				}
+				return value, nil
+			},
+			code:   failure.KeychainTimeout,
+			writes: []string{"set " + clientSecret, "set " + password, "set " + clientSecret},
+		},
+		{
+			name:   "the keychain gives back something else",
+			before: map[string]string{},
+			onSet:  func(_, value string) (string, error) { return strings.ReplaceAll(value, "two", "2"), nil },
+			code:   failure.KeychainUnverified,
+			writes: []string{"set " + clientSecret, "set " + password, "delete " + password, "delete " + clientSecret},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			maps.Copy(w.store.items, test.before)
+			s := w.setup("http://localhost:1", "one", "two")
+			w.store.onSet = test.onSet
+			report, err := s.Store(t.Context())
+			fails(t, err, test.code)
+			if diff := cmp.Diff(&login.Report{}, report); diff != "" {
+				t.Errorf("the report (-want +got):\n%s", diff)
+			}
+			w.stored(test.before)
+			w.files()
+			if diff := cmp.Diff(test.writes, w.store.writes); diff != "" {
+				t.Errorf("the writes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNotPutBack shows that the note of an unfinished change stays where old and new
+// secrets are mixed, and that no stored secret counts from then on.
+func TestNotPutBack(t *testing.T) {
+	w := newWorld(t)
+	w.store.items[clientSecret], w.store.items[password] = "old one", "old two"
+	s := w.setup("http://localhost:1", "one", "two")
+	w.store.onSet = func(_, value string) (string, error) {
+		if value != "one" {
+			return "", secret.ErrUnavailable
+		}
+		return value, nil
+	}
+	_, err := s.Store(t.Context())
+	if e := fails(t, err, failure.KeychainUnavailable); !strings.HasSuffix(e.Message, "; what was stored before could not be put back") {
+		t.Errorf("the message is %q", e.Message)
+	}
+	w.stored(map[string]string{clientSecret: "one", password: "old two"})
+	w.files("profiles.toml.zeepay.default.unfinished")
+
+	w.store.onSet = nil
+	s = w.setup("http://localhost:1", "three", "four")
+	if s.Secrets[0].Stored || s.Secrets[1].Stored {
+		t.Error("a secret counts as stored")
+	}
+	if _, err := s.Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.stored(map[string]string{clientSecret: "three", password: "four"})
+	w.files("profiles.toml")
+}
+
+// TestNoteBetweenSecrets looks at what a run leaves that is killed there.
+func TestNoteBetweenSecrets(t *testing.T) {
+	w := newWorld(t)
+	s := w.setup("http://localhost:1", "one", "two")
+	w.store.onSet = func(account, value string) (string, error) {
+		if account == password {
+			w.files("profiles.toml.zeepay.default.unfinished")
+		}
+		return value, nil
+	}
+	if _, err := s.Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.files("profiles.toml")
+}
+
+// TestCancelled shows that what was stored is put back after a signal too.
+func TestCancelled(t *testing.T) {
+	w := newWorld(t)
+	s := w.setup("http://localhost:1", "one", "two")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stop")
+	w.store.onSet = func(account, value string) (string, error) {
+		if account == password {
+			cancel(stop)
+			return "", context.Cause(ctx)
+		}
+		return value, nil
+	}
+	if _, err := s.Store(ctx); !errors.Is(err, stop) {
+		t.Errorf("%v, want %v", err, stop)
+	}
+	w.stored(map[string]string{})
+	w.files()
+}
+
+func TestVerify(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	d := w.options().Ref.Definition
+	e, err := emulator.New([]*provider.Definition{d}, emulator.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = e.Serve(t.Context(), listener) }()
+	baseURL := emulator.BaseURL(listener.Addr().String(), d.Name)
+	verify := func(clientSecret, password string) error {
+		s := w.setup(baseURL, clientSecret, password)
+		trial, err := s.Trial(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Verify(t.Context(), trial)
+	}
+	demo := emulator.Demo(d)
+	if err := verify(demo["client_secret"], "wrong"); err == nil {
+		t.Error("wrong credentials work")
+	} else if e, ok := errors.AsType[*failure.Error](err); !ok || e.Class() != failure.Refused {
+		t.Errorf("%v, want a refusal", err)
+	}
+	if err := verify(demo["client_secret"], demo["password"]); err != nil {
+		t.Error(err)
+	}
+	w.stored(map[string]string{})
+	w.files()
+}
+
+// TestProveStore shows that a keychain which cannot be written to is found out
+// before anything is asked, with other ways to go.
+func TestProveStore(t *testing.T) {
+	w := newWorld(t)
+	s, err := login.Begin(t.Context(), w.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Place(login.Places{Store: login.Keychain}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ProveStore(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.stored(map[string]string{})
+	w.store.locked = true
+	if e := fails(t, s.ProveStore(t.Context()), failure.KeychainLocked); !strings.Contains(e.Hint, "\npassword = { env = \"ZEEPAY_PASSWORD\" }\n") {
+		t.Errorf("the hint is %q", e.Hint)
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	w := newWorld(t)
+	s := w.setup("http://localhost:1", "one", "two")
+	s.Secrets[1].Give(secret.New(strings.Repeat("x", 65)))
+	fails(t, s.CheckSizes(), failure.KeychainTooBig)
+}
+
+func TestRemove(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.setup("http://localhost:1", "one", "two").Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	remove := func() (*login.Removed, error) {
+		r := &login.Removal{Options: w.options(), Purge: true}
+		if err := r.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return r.Remove(t.Context())
+	}
+
+	w.store.locked = true
+	removed, err := remove()
+	fails(t, err, failure.KeychainLocked)
+	if !removed.Nothing() {
+		t.Errorf("removed: %+v", removed)
+	}
+	w.files("profiles.toml") // which tells where to look next time
+
+	w.store.locked = false
+	removed, err = remove()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(removed.Items)
+	if diff := cmp.Diff(&login.Removed{Items: []string{clientSecret, password}, Purged: true}, removed); diff != "" {
+		t.Errorf("removed (-want +got):\n%s", diff)
+	}
+	w.stored(map[string]string{})
+}
