@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,7 +28,7 @@ func (r *run) exit(err error) int {
 	if status, ok := errors.AsType[childStatus](err); ok {
 		return int(status)
 	}
-	e := r.explain(err)
+	e := failure.From(err)
 	if r.wraps && e.ExitCode == 0 && e.Class() != failure.Usage {
 		e.ExitCode = exitBefore
 	}
@@ -49,19 +48,6 @@ func (r *run) exit(err error) int {
 		r.console.hint(strings.TrimSuffix(line, "\n"))
 	}
 	return e.Exit()
-}
-
-// explain makes a *failure.Error of any error.
-func (r *run) explain(err error) *failure.Error {
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		return e
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return failure.New(failure.Timeout, "the time limit is over").WithHint("allow more time with --timeout 60s")
-	}
-	// Not one of ours: its text may hold anything, so only its type is told.
-	return failure.New(failure.Internal, "tokenfetch met an unexpected error of type %T", err).
-		WithHint("please report this, with the command (without secrets) and tokenfetch version")
 }
 
 // replyHolds lists the names of the members of a reply without a token.

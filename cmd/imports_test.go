@@ -23,11 +23,12 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
+	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
 	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},
+	"pkg/inspect":    {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
 	"pkg/keychain":   {"pkg/secret"},
 	"pkg/output":     {"pkg/secret", "pkg/token"},
 	"pkg/profile":    {"pkg/failure", "pkg/secret", "pkg/source"},
