@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -104,10 +105,7 @@ func verdict(findings []inspect.Finding) error {
 	if errors > 1 {
 		more = fmt.Sprintf(" (and %d more)", errors-1)
 	}
-	hint := worst.Hint
-	if hint == "" {
-		hint = "mend that, then run tokenfetch doctor again"
-	}
+	hint := cmp.Or(worst.Hint, "mend that, then run tokenfetch doctor again")
 	return failure.New(worst.Code, "%s%s", worst.Message, more).WithHint("%s", hint)
 }
 

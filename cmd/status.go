@@ -180,7 +180,7 @@ func describe(r *report, p *inspect.Profile) {
 	if p.RefusalsLeft != nil {
 		r.line("refusals left", word{}, fmt.Sprintf("%d, then %s locks the account", *p.RefusalsLeft, p.Ref.Definition.Title))
 	}
-	for _, e := range p.Told() {
+	for _, e := range p.DistinctProblems() {
 		r.line("problem", word{}, e.Message)
 		if e.Hint != "" {
 			r.line("hint", word{}, e.Hint)

@@ -226,7 +226,7 @@ func (p *Profile) findings() []Finding {
 	const check = "profile"
 	var findings []Finding
 	var held *failure.Error
-	for _, e := range p.Told() {
+	for _, e := range p.DistinctProblems() {
 		switch e.Code {
 		case failure.CacheKeyInvalid: // a finding of its own
 			continue

@@ -61,11 +61,11 @@ func (i *Inspector) touched(name string) bool {
 	return slices.ContainsFunc(i.options.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
 }
 
-// Profiles looks at the profiles of a profiles file that refs name, in that order.
-// Without refs these are all profiles of the file, and the default profile of each
-// provider that has a variable set or something in the file that is no profile.
-// What is wrong with a profile is in it; the error is the cause of ctx, or of a
-// catalog that cannot be read.
+// Profiles looks at the profiles of file that refs name, in that order. Without
+// refs these are all profiles of the file, and the default profile of each provider
+// that has a variable set or something in the file that is no profile. file is not
+// nil; [tokenfetch.Client.Profiles] reads it. What is wrong with a profile is in
+// it; the error is the cause of ctx, or that of a catalog that cannot be read.
 func (i *Inspector) Profiles(ctx context.Context, file *profile.File, refs []tokenfetch.Ref) ([]*Profile, error) {
 	l := i.looker(ctx, file)
 	if len(refs) == 0 {

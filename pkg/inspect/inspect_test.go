@@ -3,14 +3,17 @@ package inspect
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/keychain"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // TestCheckInTime: whatever a check does, there is a finding, and in time.
@@ -86,6 +89,35 @@ func TestFailFast(t *testing.T) {
 		if asked != want {
 			t.Errorf("%v: asked %d times, want %d", err, asked, want)
 		}
+	}
+}
+
+// TestFindingsOfNothing: where nothing is set up, not even an environment, each
+// check still has its finding.
+func TestFindingsOfNothing(t *testing.T) {
+	noKeychain := storeFunc(func() error { return secret.ErrUnavailable })
+	var got []string
+	for _, f := range New(tokenfetch.Options{Keychain: noKeychain}).Findings(t.Context(), Process{}, true) {
+		got = append(got, f.Check)
+		if strings.Contains(f.Message, "fault") {
+			t.Errorf("%+v", f)
+		}
+	}
+	want := []string{
+		"program", "clock", "ci", "profiles_file", "variables", "keychain", "state_directory", "cache_directory", "sealing_key",
+		"proxy", "certificates", "network",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDistinctProblems: a locked keychain is told once, whatever it holds.
+func TestDistinctProblems(t *testing.T) {
+	locked, missing := failure.New(failure.KeychainLocked, "locked"), failure.New(failure.FieldMissing, "missing")
+	p := &Profile{Problems: []*failure.Error{locked, missing, failure.New(failure.KeychainLocked, "locked too"), missing}}
+	if diff := cmp.Diff([]*failure.Error{locked, missing, missing}, p.DistinctProblems()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

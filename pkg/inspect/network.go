@@ -3,7 +3,6 @@ package inspect
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -145,10 +144,9 @@ func (i *Inspector) checkHost(ctx context.Context, p *Profile) []Finding {
 	}
 	contact, err := i.client.HTTP(roots).Probe(ctx, p.Origin)
 	if err != nil {
-		if e, ok := errors.AsType[*failure.Error](err); ok {
-			tokenfetch.AdviseAllowList(p.Ref.Definition, p.Environment, e)
-		}
-		f := failed(check, err)
+		e := failure.From(err)
+		tokenfetch.AdviseAllowList(p.Ref.Definition, p.Environment, e)
+		f := failed(check, e)
 		f.Message = p.Origin + ": " + f.Message
 		return []Finding{f}
 	}

@@ -85,17 +85,17 @@ func (p *Profile) Ready() bool {
 	return len(p.Problems) == 0 || p.Cached != nil && p.Cached.Found
 }
 
-// Told returns the problems that a person is told: what is wrong with the whole
-// keychain once, not for each field.
-func (p *Profile) Told() []*failure.Error {
-	var told []*failure.Error
+// DistinctProblems returns Problems, what is wrong with the keychain as a whole
+// only once and not for each field.
+func (p *Profile) DistinctProblems() []*failure.Error {
+	var distinct []*failure.Error
 	for _, e := range p.Problems {
 		whole := slices.Contains([]failure.Code{failure.KeychainLocked, failure.KeychainUnavailable, failure.KeychainTimeout}, e.Code)
-		if !whole || !slices.ContainsFunc(told, func(other *failure.Error) bool { return other.Code == e.Code }) {
-			told = append(told, e)
+		if !whole || !slices.ContainsFunc(distinct, func(other *failure.Error) bool { return other.Code == e.Code }) {
+			distinct = append(distinct, e)
 		}
 	}
-	return told
+	return distinct
 }
 
 // look looks at one profile.
