@@ -12,6 +12,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/keychain"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
@@ -95,9 +96,8 @@ func TestFailFast(t *testing.T) {
 // TestFindingsOfNothing: where nothing is set up, not even an environment, each
 // check still has its finding.
 func TestFindingsOfNothing(t *testing.T) {
-	noKeychain := storeFunc(func() error { return secret.ErrUnavailable })
 	var got []string
-	for _, f := range New(tokenfetch.Options{Keychain: noKeychain}).Findings(t.Context(), Process{}, true) {
+	for _, f := range New(tokenfetch.Options{Keychain: storeFunc(noKeychain)}).Findings(t.Context(), Process{}, true) {
 		got = append(got, f.Check)
 		if strings.Contains(f.Message, "fault") {
 			t.Errorf("%+v", f)
@@ -109,6 +109,21 @@ func TestFindingsOfNothing(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestFindingsOfNetwork: a host that two profiles share is called once.
+func TestFindingsOfNetwork(t *testing.T) {
+	closed := "http://127.0.0.1:1"
+	environ := []string{"TOKENFETCH_MPAY_BASE_URL=" + closed, "TOKENFETCH_ZEEPAY_BASE_URL=" + closed}
+	i := New(tokenfetch.Options{Environ: environ, Keychain: storeFunc(noKeychain)})
+	profiles, err := i.Profiles(t.Context(), &profile.File{}, nil)
+	if err != nil || len(profiles) != 2 {
+		t.Fatalf("%d profiles: %v", len(profiles), err)
+	}
+	got := i.checkNetwork(t.Context(), profiles)
+	if len(got) != 1 || got[0].Level != LevelError || got[0].Code != failure.ConnectFailed || !strings.HasPrefix(got[0].Message, closed+": ") {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -125,3 +140,5 @@ func TestDistinctProblems(t *testing.T) {
 type storeFunc func() error
 
 func (f storeFunc) Get(context.Context, string) (secret.Value, error) { return secret.Value{}, f() }
+
+func noKeychain() error { return secret.ErrUnavailable }
