@@ -12,6 +12,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
@@ -109,32 +110,22 @@ func (r *run) clearHoldsOf(ctx context.Context, f ref, file *profile.File) error
 	if plan == nil || plan.Base.Host == "" {
 		return err
 	}
-	records, err := r.clearHolds(ctx, plan)
+	records, held, err := r.engine().ClearHolds(ctx, plan)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		return e // a field that cannot be read
+	}
+	if err == nil {
+		r.tellHeld(f.Definition, held)
 	}
 	return r.cleared(records, "holds of "+f.String(), err)
 }
 
-// advance makes the tokens unreachable that were fetched with the secrets which a
-// profile and those that share them had until now.
-func (r *run) advance(file *profile.File, f ref) {
-	if f.Definition.Policy.SingleUse {
-		return // there are none
+// tellHeld says that the account is still held back by its count of failed logins,
+// if it is.
+func (r *run) tellHeld(d *provider.Definition, held *cache.Hold) {
+	if held != nil {
+		r.tellCount(fmt.Sprintf("the count of failed logins to this account (%d; %s locks it after %d)", held.Failures, d.Title, held.LockoutAfter))
 	}
-	if err := cache.Advance(r.engine().Dirs().State, affected(file, f)); err != nil {
-		r.console.info("older tokens in copies of the cache are not made unusable: %s", tokenfetch.CacheProblem(err))
-	}
-}
-
-// clearHolds lifts the holds of the account that a plan leads to. It says so
-// where the account is still held back by its count of failed logins.
-func (r *run) clearHolds(ctx context.Context, plan *credential.Plan) (removed int, err error) {
-	removed, held, err := r.engine().ClearHolds(ctx, plan)
-	if err == nil && held != nil {
-		r.tellCount(fmt.Sprintf("the count of failed logins to this account (%d; %s locks it after %d)", held.Failures, plan.Definition.Title, held.LockoutAfter))
-	}
-	return removed, err
 }
 
 // cleared tells with -v what was removed. A directory that is not there has

@@ -413,6 +413,29 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
+// A run that waits for another looks again and again, but tells once.
+func TestUnusableTokenIsToldOnce(t *testing.T) {
+	s := newShared(t, "--delay", "2s")
+	s.wantToken(s.run("zeepay"))
+	s.requests()
+	for path := range s.files() {
+		if strings.HasSuffix(path, ".token") {
+			writeFile(t, path, "damaged", 0o600)
+		}
+	}
+	first := s.command("zeepay")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	second := s.run("zeepay", "-v")
+	if n := strings.Count(second.stderr, "the cached token is not used"); n != 1 || second.exit != 0 {
+		t.Errorf("told %d times: %+v", n, second)
+	}
+	s.wantToken(s.finish(first))
+	s.wantRequests(1)
+}
+
 // CCH-10, CCH-19, CCH-24, CI-11: trouble with the files costs a request at most.
 func TestCacheTrouble(t *testing.T) {
 	s := newShared(t)

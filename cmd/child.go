@@ -16,8 +16,8 @@ func (r *run) runCommand(path string, argv, environ []string) error {
 	command.Env = environ
 	command.Stdin, command.Stdout, command.Stderr = r.env.Stdin, r.env.Stdout, r.env.Stderr
 	if err := command.Start(); err != nil {
-		return before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command behind -- cannot be run").
-			WithHint("check its mode and format"))
+		return exitError{failure.New(failure.CommandNotRunnable, "the command behind -- cannot be run").
+			WithHint("check its mode and format"), exitNotRunnable}
 	}
 	r.limit.Pause() // the command decides when the run ends
 	stop := r.signals.passOn(command.Process)

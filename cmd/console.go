@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -102,21 +104,13 @@ func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
 	if !enoughFiles() {
 		return f.Write(data) // the Go runtime opens files for a timer
 	}
-	type result struct {
-		n   int
-		err error
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	n, err := await.Do(ctx, func() (int, error) { return f.Write(data) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errNotRead
 	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := f.Write(data)
-		done <- result{n, err}
-	}()
-	select {
-	case r := <-done:
-		return r.n, r.err
-	case <-time.After(limit):
-		return 0, errNotRead
-	}
+	return n, err
 }
 
 func (c *console) error(text string) { c.line("error", color.FgRed, text) }

@@ -24,10 +24,7 @@ func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, er
 		file, err := r.openRunnerFile(variable)
 		return func(data []byte) error { return appendTo(file, data) }, err
 	}
-	if f.Definition.Policy.SingleUse {
-		return r.deliver, r.checkStdout()
-	}
-	return r.deliver, nil
+	return r.deliver, r.checkStdout(f.Definition.Policy.SingleUse)
 }
 
 // deliver writes the token to standard output, all of it or an error.
@@ -45,24 +42,29 @@ func (r *run) deliver(data []byte) error {
 
 // undelivered is the failure of handing over a token that has been fetched.
 func undelivered(message string) *failure.Error {
-	e := failure.New(failure.OutputFailed, "%s", message)
-	e.Sent, e.Attempts = failure.SentYes, 1
-	return e
+	return failure.New(failure.OutputFailed, "%s", message).WithSent(failure.SentYes, 1)
 }
 
-// checkStdout refuses to fetch a token that can be used once when nothing would
-// receive it.
-func (r *run) checkStdout() error {
-	if !leadsNowhere(r.env.Stdout) {
+// checkStdout refuses to fetch a token that nothing would receive. The null device
+// receives one on purpose where another can be had.
+func (r *run) checkStdout(singleUse bool) error {
+	hint := "let it go to a file, pipe or terminal"
+	var problem string
+	switch {
+	case isClosed(r.env.Stdout):
+		problem = "standard output is closed, or the null device opened for reading and writing: the token would be lost"
+		if !singleUse {
+			hint += "; where the token is not wanted write >/dev/null"
+		}
+	case singleUse && leadsNowhere(r.env.Stdout):
+		problem = "standard output is the null device: a token that can be used once would be lost"
+	default:
 		return nil
 	}
-	return failure.New(failure.OutputFailed, "standard output is closed or the null device: a token that can be used once would be lost").
-		WithHint("let it go to a file, pipe or terminal")
+	return failure.New(failure.OutputFailed, "%s", problem).WithHint("%s", hint)
 }
 
-// leadsNowhere reports whether what is written to a stream is lost. The runtime
-// puts the null device in place of one that is closed, open for reading and writing:
-// so do Python and Node where a caller asks for the null device.
+// leadsNowhere reports whether what is written to a stream is lost.
 func leadsNowhere(stream *os.File) bool {
 	info, err := stream.Stat()
 	if err != nil {

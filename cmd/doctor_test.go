@@ -29,8 +29,8 @@ func TestVerdict(t *testing.T) {
 			t.Errorf("%v: %v", test.findings, err)
 			continue
 		}
-		if failed && (e.Exit() != test.exit || e.Message != test.message || e.Hint != test.hint || string(e.Code) != test.code) {
-			t.Errorf("%v: exit %d, %+v", test.findings, e.Exit(), e)
+		if failed && (int(e.Class()) != test.exit || e.Message != test.message || e.Hint != test.hint || string(e.Code) != test.code) {
+			t.Errorf("%v: class %v, %+v", test.findings, e.Class(), e)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -103,7 +102,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	}
 	var path string
 	if len(argv) > 0 {
-		if path, err = exec.LookPath(argv[0]); err != nil {
+		if path, err = source.LookPath(argv[0]); err != nil {
 			return failure.New(failure.MissingArgument, "the command behind -- was not found").WithHint("check its name and PATH")
 		}
 	}

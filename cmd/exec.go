@@ -17,6 +17,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
@@ -83,7 +84,7 @@ environment. It starts only when all tokens are there: otherwise the exit code i
 			return r.exec(r.context(), all, args[dash:], o)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if slices.Contains(r.typed(), "--") { // ArgsLenAtDash counts dashes that cobra adds here
+			if slices.Contains(r.env.Args, "--") { // ArgsLenAtDash counts dashes that cobra adds here
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			return r.completeProfiles(cmd, args, word)
@@ -293,37 +294,30 @@ func (r *run) fieldEntries(w wanted, p *tokenfetch.Plan) []string {
 // findCommand finds a command as a shell does, except that nothing is run
 // through a relative entry of PATH.
 func findCommand(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	bare := name == filepath.Base(name)
+	path, err := source.LookPath(name)
 	switch {
-	case errors.Is(err, exec.ErrDot), err == nil && bare && !filepath.IsAbs(path): // GODEBUG can turn ErrDot off
-		return "", before(exitNotFound, failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
-			WithHint("give its path, such as ./%s", name))
+	case errors.Is(err, exec.ErrDot):
+		return "", exitError{failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
+			WithHint("give its path, such as ./%s", name), exitNotFound}
 	case err == nil:
 		return path, nil
 	case errors.Is(err, syscall.EISDIR):
-		return "", before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
-			WithHint("name a program in it"))
-	case errors.Is(err, fs.ErrPermission), bare && inPath(name):
-		return "", before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
-			WithHint("make it so with chmod +x, or name its interpreter before it"))
+		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
+			WithHint("name a program in it"), exitNotRunnable}
+	case errors.Is(err, fs.ErrPermission), inPath(name):
+		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
+			WithHint("make it so with chmod +x, or name its interpreter before it"), exitNotRunnable}
 	}
-	return "", before(exitNotFound, failure.New(failure.CommandNotFound, "the command %s was not found", name).
-		WithHint("check its name and PATH"))
+	return "", exitError{failure.New(failure.CommandNotFound, "the command %s was not found", name).
+		WithHint("check its name and PATH"), exitNotFound}
 }
 
 // inPath reports whether PATH leads to a file of that name, executable or not.
 func inPath(name string) bool {
-	return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
+	return name == filepath.Base(name) && slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular()
 	})
-}
-
-// before gives a failure that comes before the command its exit code.
-func before(code int, e *failure.Error) error {
-	e.ExitCode = code
-	return e
 }
 
 // checkSize refuses, before anything is fetched, what the system would not start:
@@ -340,6 +334,6 @@ func checkSize(path string, argv, environ []string, all []wanted) error {
 }
 
 func tooLarge() error {
-	return before(exitNotRunnable, failure.New(failure.EnvironmentTooLarge, "the command's arguments and environment are too large together").
-		WithHint("remove large variables from the environment, or hand arguments over in a file"))
+	return exitError{failure.New(failure.EnvironmentTooLarge, "the command's arguments and environment are too large together").
+		WithHint("remove large variables from the environment, or hand arguments over in a file"), exitNotRunnable}
 }

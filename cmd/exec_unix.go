@@ -30,8 +30,8 @@ func (r *run) become(path string, argv, environ []string) error {
 	case errors.Is(err, syscall.EACCES):
 		why = "is not executable, or its interpreter is not"
 	}
-	return before(exitNotRunnable, failure.New(failure.CommandNotRunnable, "the command %s %s", path, why).
-		WithHint("check the file; a token for one use that was fetched is lost"))
+	return exitError{failure.New(failure.CommandNotRunnable, "the command %s %s", path, why).
+		WithHint("check the file; a token for one use that was fetched is lost"), exitNotRunnable}
 }
 
 // release ends the watch. It returns the cause of ctx if one has come before that.

@@ -29,25 +29,43 @@ func (r *run) exit(err error) int {
 		return int(status)
 	}
 	e := failure.From(err)
-	if r.wraps && e.ExitCode == 0 && e.Class() != failure.Usage {
-		e.ExitCode = exitBefore
-	}
+	code := r.exitCode(err, e.Class())
 	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
 		if _, err := writeWithin(r.env.Stdout, []byte(line), stuckAfter); err != nil {
 			r.console.info("the failing line could not be written")
 		}
 	}
 	if r.asked.errorsJSON {
-		r.console.write(string(r.errorJSON(e)))
-		return e.Exit()
+		r.console.write(string(r.errorJSON(e, code)))
+		return code
 	}
 	text := r.console.safe(e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)
-	code := fmt.Sprintf(" (%s)", e.Code)
-	r.console.error(r.console.safe(text, maxLine-len(code)) + code)
+	name := fmt.Sprintf(" (%s)", e.Code)
+	r.console.error(r.console.safe(text, maxLine-len(name)) + name)
 	for line := range strings.Lines(e.Hint) {
 		r.console.hint(strings.TrimSuffix(line, "\n"))
 	}
-	return e.Exit()
+	return code
+}
+
+// exitError is a failure that ends the run with a code that is not the number of
+// its class.
+type exitError struct {
+	error
+	code int
+}
+
+// Unwrap returns the failure.
+func (e exitError) Unwrap() error { return e.error }
+
+// exitCode returns the exit code of a run that ends with err, of that class.
+func (r *run) exitCode(err error, class failure.Class) int {
+	if own, ok := errors.AsType[exitError](err); ok {
+		return own.code
+	} else if r.wraps && class != failure.Usage {
+		return exitBefore
+	}
+	return int(class)
 }
 
 // replyHolds lists the names of the members of a reply without a token.
@@ -87,7 +105,7 @@ func (r *run) providerSays(p *failure.ProviderError) string {
 func (r *run) words(text string) string { return r.console.safe(text, maxProviderText) }
 
 // errorJSON is the error as one line of JSON. Every key is always there.
-func (r *run) errorJSON(e *failure.Error) []byte {
+func (r *run) errorJSON(e *failure.Error, code int) []byte {
 	type providerError struct {
 		Code *string `json:"code"`
 		Text *string `json:"text"`
@@ -108,7 +126,7 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Provider      *string        `json:"provider"`
 		Profile       *string        `json:"profile"`
 		Origin        *string        `json:"origin"`
-		Sent          failure.Sent   `json:"sent"`
+		Sent          string         `json:"sent"`
 		Attempts      int            `json:"attempts"`
 		Retryable     bool           `json:"retryable"`
 		RetryAfter    *int64         `json:"retry_after_s"`
@@ -118,7 +136,7 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Version       string         `json:"version"`
 	}{
 		Schema:    "tokenfetch.error/1",
-		Exit:      e.Exit(),
+		Exit:      code,
 		Class:     e.Class().String(),
 		Code:      e.Code,
 		Message:   r.console.safe(e.Message, maxLine),
@@ -126,13 +144,10 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 		Provider:  r.orNull(r.provider),
 		Profile:   r.orNull(r.knownProfile()),
 		Origin:    r.orNull(r.origin),
-		Sent:      e.Sent,
+		Sent:      e.Sent.String(),
 		Attempts:  e.Attempts,
 		Retryable: e.Retryable(),
 		Version:   r.env.Version,
-	}
-	if line.Sent == "" {
-		line.Sent = failure.SentNo
 	}
 	if e.RetryAfter != nil {
 		seconds := int64(*e.RetryAfter / time.Second)
@@ -156,19 +171,8 @@ func (r *run) errorJSON(e *failure.Error) []byte {
 	return output.JSONLine(line)
 }
 
-func (r *run) orNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	text = r.words(text)
-	return &text
-}
+// orNull is a text from outside for JSON, null if it is empty.
+func (r *run) orNull(text string) *string { return output.OrNull(r.words(text)) }
 
 // lineOrNull is a text of ours for JSON, null if it is empty.
-func (r *run) lineOrNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	text = r.console.safe(text, maxLine)
-	return &text
-}
+func (r *run) lineOrNull(text string) *string { return output.OrNull(r.console.safe(text, maxLine)) }

@@ -5,11 +5,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
@@ -64,10 +64,6 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	// "zeepay/ci" on the command line is another name of this command.
-	if word := firstWord(r.typed()); strings.HasPrefix(word, d.Name+"/") {
-		c.Aliases = []string{word}
-	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVarP(&o.profile, "profile", "p", "", "profile to use, a `NAME` of the profiles file")
@@ -80,60 +76,18 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	return c
 }
 
-// addFetchFlags adds the flags that say how a token is fetched.
-func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
-	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
-	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
-	flags.BoolVar(&o.refresh, "refresh", false, "use only a token that is fetched from now on")
-	flags.Var(&duration{value: &o.minTTL, most: maxMinTTL}, "min-ttl", "use only a token that lives at least this long, such as 10m")
-	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "send credentials that an earlier refusal holds back")
-	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
-	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
-	flags.BoolVar(&o.mask, "mask", false, "in GitHub Actions and Azure Pipelines, have the token hidden in the log")
-}
-
-// addHostFlags adds the flags that choose the provider's host.
-func addHostFlags(flags *pflag.FlagSet, d *provider.Definition, environment, baseURL *string) {
-	if names := d.EnvironmentNames(); len(names) > 0 {
-		flags.StringVarP(environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
-	} else {
-		flags.StringVarP(environment, "environment", "e", "", "the provider's host by `NAME` (this provider publishes none)")
-	}
-	flags.StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
-}
-
-// addFieldFlags adds a flag for each field: of a secret one that names a file.
-func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
-	for _, f := range d.Fields {
-		if f.Secret {
-			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
-		} else {
-			flags.String(f.Flag(), "", f.Help+", a `VALUE`"+inParentheses(ifMissing(f)))
-		}
-	}
-}
-
-// givenFields returns the fields' flags that are on the command line.
-func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string {
-	given := map[string]string{}
-	for _, f := range d.Fields {
-		if flags.Changed(f.Flag()) {
-			given[f.Flag()], _ = flags.GetString(f.Flag()) // defined as a string above
-		}
-	}
-	return given
-}
-
 // chooseProfile settles which profile is used: the one of the flag, of the word
 // PROVIDER/NAME, or the one for when nobody names one.
 func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) (ref, error) {
-	if attached(r.env.Args, 'p') {
+	name, flag := o.profile, cmd.Flags().Changed("profile")
+	// Other programs take a password in the word of -p.
+	if flag && slices.ContainsFunc(r.env.Args, func(arg string) bool {
+		return strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "p"+name)
+	}) {
 		return ref{}, failure.New(failure.BadFlagValue, "-p takes the profile's name as a word of its own").
 			WithHint("write -p NAME; for a password use --password-file FILE, a variable or the keychain")
 	}
-	name, flag := o.profile, cmd.Flags().Changed("profile")
-	word, inWord := strings.CutPrefix(cmd.CalledAs(), d.Name+"/")
+	word, inWord := strings.CutPrefix(r.named, d.Name+"/")
 	switch {
 	case flag && inWord:
 		return ref{}, failure.New(failure.ConflictingFlags, "the profile is named twice: in %s/NAME and by --profile", d.Name).WithHint("keep one")
@@ -296,7 +250,8 @@ func (r *run) emulateOne(ctx context.Context, d *provider.Definition) (baseURL s
 // resultOf is a token of a profile for a person or script.
 func resultOf(f ref, t *tokenfetch.Token) output.Result {
 	return output.Result{
-		Token: t.Token, Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
+		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
+		Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
 		Origin: t.Origin, BaseURL: t.BaseURL, Use: t.Use, Cached: t.Cached, Now: time.Now(),
 	}
 }

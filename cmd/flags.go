@@ -7,12 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
@@ -101,6 +102,36 @@ func (c *count) String() string {
 // Type is the word for the value in a help text.
 func (c *count) Type() string { return "number" }
 
+// maxMinTTL is the longest lifetime that --min-ttl may ask for.
+const maxMinTTL = 366 * 24 * time.Hour
+
+// duration is a flag's value in the range of a time limit, or up to most.
+type duration struct {
+	value *time.Duration
+	most  time.Duration
+}
+
+// Set reads a time limit, see profile.ParseTimeout.
+func (d *duration) Set(text string) error {
+	value, err := profile.ParseDuration(text, max(d.most, profile.MaxTimeout))
+	if err != nil {
+		return rule(err.Error())
+	}
+	*d.value = value
+	return nil
+}
+
+// String returns the value, empty if none was given.
+func (d *duration) String() string {
+	if d.value == nil || *d.value == 0 {
+		return ""
+	}
+	return d.value.String()
+}
+
+// Type is the word for the value in a help text.
+func (d *duration) Type() string { return "duration" }
+
 // strict makes every flag of the set one that may be given once, except lists.
 func strict(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -148,121 +179,54 @@ func flagError(cmd *cobra.Command, err error) error {
 	return failure.New(failure.UnknownFlag, "there is a malformed flag").WithHint("run %s", help)
 }
 
-// attached reports whether a short flag with its value in the same word
-// (-pVALUE) is among the arguments.
-func attached(args []string, short byte) bool {
-	return slices.ContainsFunc(beforeDashes(args), func(arg string) bool {
-		after, found := shortFlag(arg, short)
-		return found && after != "" && after[0] != '='
-	})
-}
-
-func beforeDashes(args []string) []string {
-	if i := slices.Index(args, "--"); i >= 0 {
-		return args[:i]
-	}
-	return args
-}
-
-// shortFlag finds a short flag in a word of them; after is what follows it.
-func shortFlag(arg string, short byte) (after string, found bool) {
-	if len(arg) < 2 || arg[0] != '-' || arg[1] == '-' {
-		return "", false
-	}
-	for i := 1; i < len(arg); i++ {
-		switch arg[i] {
-		case short:
-			return arg[i+1:], true
-		case 'v', 'h': // take no value, so that further flags may follow
-		default:
-			return "", false
-		}
-	}
-	return "", false
-}
-
-// asked is what the arguments say of how a failure is to be shown. It is found
-// even where they do not parse.
-type asked struct {
-	format     string // one that needs a failing line, or empty
-	name       string // the variable, or empty if none is usable
-	errorsJSON bool
-}
-
-// whatAsked looks through the arguments before any "--". defaultName is the
-// provider's own variable, errorsDefault the form of errors where no flag says.
-func whatAsked(args []string, defaultName, errorsDefault string) asked {
-	args = beforeDashes(args)
-	a := asked{name: defaultName, errorsJSON: errorsDefault == "json"}
-	for i, arg := range args {
-		next := ""
-		if i+1 < len(args) {
-			next = args[i+1]
-		}
-		value := func(long string, short byte) (string, bool) {
-			if arg == "--"+long {
-				return next, true
-			}
-			if v, ok := strings.CutPrefix(arg, "--"+long+"="); ok {
-				return v, true
-			}
-			if short != 0 {
-				if after, ok := shortFlag(arg, short); ok {
-					if after == "" {
-						return next, true
-					}
-					return strings.TrimPrefix(after, "="), true
-				}
-			}
-			return "", false
-		}
-		if v, ok := value("output", 'o'); ok && output.FailingLine(v, "") != "" {
-			a.format = v
-		}
-		if v, ok := value("var", 0); ok {
-			a.name = ""
-			if output.CheckVariable(v) == "" {
-				a.name = v
-			}
-		}
-		if v, ok := value("errors", 0); ok && (v == "json" || v == "text") {
-			a.errorsJSON = v == "json"
-		}
-	}
-	return a
-}
-
-// firstWord returns the word that cobra takes for the command: the first
-// argument that is not a flag or its value.
-func firstWord(args []string) string {
-	if found := words(args); len(found) > 0 {
-		return found[0]
-	}
-	return ""
-}
-
-// words returns the arguments that are not a flag or its value, where every flag
-// but switches and those of the root command takes one.
-func words(args []string, switches ...string) []string {
-	switches = append(switches, "-v", "--verbose", "-h", "--help", "--version")
-	args = beforeDashes(args)
-	var found []string
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case !strings.HasPrefix(arg, "-"):
-			found = append(found, arg)
-		case strings.Contains(arg, "=") || slices.Contains(switches, arg):
-		case strings.HasPrefix(arg, "--") || len(arg) == 2:
-			i++ // its value
-		}
-	}
-	return found
-}
-
 // conflict is the failure of two flags that cannot be given together.
 func conflict(a, b string) error {
 	return failure.New(failure.ConflictingFlags, "%s and %s exclude each other", a, b).WithHint("keep one of them")
+}
+
+// addFetchFlags adds the flags that say how a token is fetched.
+func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
+	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
+	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
+	flags.BoolVar(&o.refresh, "refresh", false, "use only a token that is fetched from now on")
+	flags.Var(&duration{value: &o.minTTL, most: maxMinTTL}, "min-ttl", "use only a token that lives at least this long, such as 10m")
+	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "send credentials that an earlier refusal holds back")
+	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
+	flags.BoolVar(&o.emulator, "emulator", false, "use the built-in emulator and its demo credentials")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the request and where each value comes from; send nothing")
+	flags.BoolVar(&o.mask, "mask", false, "in GitHub Actions and Azure Pipelines, have the token hidden in the log")
+}
+
+// addHostFlags adds the flags that choose the provider's host.
+func addHostFlags(flags *pflag.FlagSet, d *provider.Definition, environment, baseURL *string) {
+	if names := d.EnvironmentNames(); len(names) > 0 {
+		flags.StringVarP(environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
+	} else {
+		flags.StringVarP(environment, "environment", "e", "", "the provider's host by `NAME` (this provider publishes none)")
+	}
+	flags.StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
+}
+
+// addFieldFlags adds a flag for each field: of a secret one that names a file.
+func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
+	for _, f := range d.Fields {
+		if f.Secret {
+			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
+		} else {
+			flags.String(f.Flag(), "", f.Help+", a `VALUE`"+inParentheses(ifMissing(f)))
+		}
+	}
+}
+
+// givenFields returns the fields' flags that are on the command line.
+func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string {
+	given := map[string]string{}
+	for _, f := range d.Fields {
+		if flags.Changed(f.Flag()) {
+			given[f.Flag()], _ = flags.GetString(f.Flag()) // defined as a string above
+		}
+	}
+	return given
 }
 
 // fromStdin returns the flags of secrets that are to be read from standard input.

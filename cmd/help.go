@@ -48,6 +48,9 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 					return r.print(text)
 				}
 			}
+			if d, err := r.catalog.Definition(args[0]); err == nil {
+				root.AddCommand(r.newProvider(d))
+			}
 			c, _, err := root.Find(args)
 			if err != nil || c == root {
 				return failure.New(failure.UnknownCommand, "there is no command or topic of that name").WithHint("run tokenfetch --help")
@@ -58,6 +61,9 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 			var names []string
 			for _, t := range r.topics() {
 				names = append(names, cobra.CompletionWithDesc(t.name, t.short))
+			}
+			for _, name := range r.catalog.Names() {
+				names = append(names, cobra.CompletionWithDesc(name, fetchFrom+r.catalog.Title(name)))
 			}
 			for _, c := range root.Commands() {
 				if !c.Hidden {
@@ -131,15 +137,10 @@ Usage:
 
 Providers:
 `)
-	var providers, commands []*cobra.Command
-	for _, c := range available(root) {
-		if r.catalog.Has(c.Name()) {
-			providers = append(providers, c)
-		} else {
-			commands = append(commands, c)
-		}
+	for _, name := range r.catalog.Names() {
+		fmt.Fprintf(&b, "  %-12s %s\n", name, fetchFrom+r.catalog.Title(name))
 	}
-	b.WriteString(list(providers) + "\nCommands:\n" + list(commands))
+	b.WriteString("\nCommands:\n" + list(available(root)))
 	b.WriteString("\nTopics (tokenfetch help TOPIC):\n")
 	for _, t := range r.topics() {
 		fmt.Fprintf(&b, "  %-12s %s\n", t.name, t.short)

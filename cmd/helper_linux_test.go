@@ -190,3 +190,41 @@ func TestHelperStopped(t *testing.T) {
 		})
 	}
 }
+
+// TestStoppedHelperIsEnded presses Ctrl-Z while a helper has the terminal, and never
+// goes back.
+func TestStoppedHelperIsEnded(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("bash is not installed")
+	}
+	profiles, _ := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
+	for _, c := range []struct{ name, line, end string }{
+		{"kill", "tokenfetch mpay --config " + profiles, "kill %1"},
+		{"the shell ends", "tokenfetch mpay --config " + profiles, "kill -9 $$"},
+		{"kill in the background", "tokenfetch mpay --config " + profiles + " &", "kill %1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tt := newTerminal(t, []string{"PS1=<ready>", "HISTFILE="})
+			tt.cmd.Path, tt.cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
+			tt.cmd.Env = append(tt.cmd.Env, "PATH="+builtProgram(t)+":"+os.Getenv("PATH"))
+			tt.start(t)
+			tt.typeText(t, c.line+"\n")
+			tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") || strings.HasSuffix(c.line, "&") })
+			if !strings.HasSuffix(c.line, "&") {
+				tt.typeText(t, "\x1a")
+				tt.until(t, "the shell", func() bool { return strings.Contains(tt.shown(), "Stopped") })
+			}
+			time.Sleep(500 * time.Millisecond)
+			if !alive(profiles) {
+				t.Fatal("it has ended already")
+			}
+			tt.typeText(t, c.end+"\n")
+			tt.until(t, "the end", func() bool { return !alive(profiles) })
+			if c.end == "kill %1" && !tt.echo(t) {
+				t.Error("the shell's terminal is without echo")
+			}
+		})
+	}
+}

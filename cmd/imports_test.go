@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,18 +24,20 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
-	"pkg/cache":      {"pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
+	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
+	"pkg/await":      {},
+	"pkg/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},
-	"pkg/inspect":    {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
-	"pkg/keychain":   {"pkg/secret"},
+	"pkg/inspect":    {"pkg/await", "pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
+	"pkg/keychain":   {"pkg/await", "pkg/secret"},
+	"pkg/login":      {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
 	"pkg/output":     {"pkg/secret", "pkg/token"},
 	"pkg/profile":    {"pkg/failure", "pkg/secret", "pkg/source"},
 	"pkg/provider":   {"pkg/failure", "pkg/secret", "pkg/token"},
 	"pkg/secret":     {},
-	"pkg/source":     {"pkg/failure", "pkg/secret"},
+	"pkg/source":     {"pkg/await", "pkg/failure", "pkg/secret"},
 	"pkg/token":      {"pkg/failure", "pkg/secret"},
 	"pkg/tokenfetch": {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
 }
@@ -49,7 +52,7 @@ var onlyIn = map[string][]string{
 	"github.com/godbus/dbus":          {},
 	"github.com/pelletier/go-toml":    {"pkg/profile", "pkg/provider"},
 	"github.com/gofrs/flock":          {"pkg/cache", "pkg/source"},
-	"net/http":                        {"pkg/emulator", "pkg/token"},
+	"net/http":                        {"pkg/emulator", "pkg/token", "pkg/tokenfetch"},
 	"net/rpc":                         {},
 	"net/smtp":                        {},
 	"golang.org/x/net":                {"pkg/token"},
@@ -74,7 +77,8 @@ var restricted = []struct {
 	{"fmt", []string{"Print*", "Scan", "Scanf", "Scanln"}, nil},
 	{"log", []string{"Print*", "Fatal*", "Panic*", "Default"}, nil},
 	{"log", []string{"SetOutput"}, []string{"cmd"}},
-	{"net/http", []string{"Client", "Transport", "RoundTripper", "NewRequest*", "Get", "Head", "Post*", "DefaultClient", "DefaultTransport"}, []string{"pkg/token"}},
+	{"net/http", []string{"Client", "Transport", "NewRequest*", "Get", "Head", "Post*", "DefaultClient"}, []string{"pkg/token"}},
+	{"net/http", []string{"RoundTripper", "DefaultTransport"}, []string{"pkg/tokenfetch"}}, // for calls of a program that imports it
 	{"net/http", []string{"Server", "Serve*", "ListenAndServe*", "Handle*", "HandlerFunc", "NewServeMux"}, []string{"pkg/emulator"}},
 	{"net/http", []string{"ProxyFromEnvironment"}, nil},
 	{"golang.org/x/net/http/httpproxy", []string{"FromEnvironment"}, nil},
@@ -83,7 +87,7 @@ var restricted = []struct {
 }
 
 // reveals are the packages that call Reveal of a secret.
-var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token", "pkg/tokenfetch"}
+var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/login", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token", "pkg/tokenfetch"}
 
 // TestImports holds the program to the directions in which its packages may
 // look, whatever system a file is built for.
@@ -150,6 +154,8 @@ func TestImportsFinds(t *testing.T) {
 		{"pkg/token", `import "net/http"; var s http.Server`},
 		{"cmd", `import "net"; var _ = net.DialTimeout`},
 		{"pkg/secret", `func init() {}`},
+		{"pkg/token", `var e = failure.New(failure.NoToken, "give --retry 2")`},
+		{"pkg/token", `func f(e *failure.Error) error { return e.WithHint("give --retry 2").Append("; run tokenfetch login") }`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package p; "+test.source, parser.SkipObjectResolution)
 		if err != nil {
@@ -216,6 +222,9 @@ func breaches(dir string, file *ast.File) []breach {
 			if f, ok := n.Fun.(*ast.Ident); ok && (f.Name == "print" || f.Name == "println") {
 				report(n, "the built-in %s writes to standard error", f.Name)
 			}
+			if strings.HasPrefix(dir, "pkg/") && isMessage(n) && slices.ContainsFunc(n.Args, namesCommandLine) {
+				report(n, "flags and commands are cmd's: a message of %q may not name them, only a hint", dir)
+			}
 		case *ast.FuncDecl:
 			if n.Recv == nil && n.Name.Name == "init" {
 				report(n, "there are no init functions")
@@ -224,6 +233,24 @@ func breaches(dir string, file *ast.File) []breach {
 		return true
 	})
 	return found
+}
+
+// isMessage reports whether a call makes the message of a failure, or adds to it.
+func isMessage(call *ast.CallExpr) bool {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, _ := f.X.(*ast.Ident)
+	return f.Sel.Name == "New" && x != nil && x.Name == "failure" || f.Sel.Name == "Append"
+}
+
+// flagOrCommand is what only a hint may hold.
+var flagOrCommand = regexp.MustCompile(`[ "(]--?[a-z]|tokenfetch (cache|completion|doctor|emulator|exec|help|login|logout|provider|status|version)\b`)
+
+func namesCommandLine(argument ast.Expr) bool {
+	literal, ok := argument.(*ast.BasicLit)
+	return ok && flagOrCommand.MatchString(literal.Value)
 }
 
 // callsReveal reports whether a file uses a method of that name.

@@ -41,7 +41,7 @@ func (r *run) stuck() error {
 	e := failure.New(failure.InputTimeout, "a file or directory did not answer within the time limit").
 		WithHint("check the file systems of the profiles file, the cache and the state directory (tokenfetch doctor), or allow more time with --timeout 60s")
 	if r.sending.Load() {
-		e.Sent, e.Attempts = failure.SentUnknown, 1
+		return e.WithSent(failure.SentUnknown, 1)
 	}
 	return e
 }

@@ -52,6 +52,9 @@ func newEnkash(t *testing.T, answer http.HandlerFunc) *enkash {
 func answering(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		if strings.HasPrefix(body, "<") {
+			w.Header().Set("Content-Type", "text/html")
+		}
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}
@@ -224,6 +227,34 @@ func TestLoginsWithoutAnAnswerCount(t *testing.T) {
 	}
 }
 
+// The password was changed at the provider: a login that nobody waited for was a
+// failed one, as the refusal of the same credentials shows.
+func TestChangedPasswordWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	const works, hangs, refuses = 0, 1, 2
+	var now atomic.Int32
+	refusal := answering(400, `{"error":"invalid_grant"}`)
+	e := newEnkash(t, func(w http.ResponseWriter, r *http.Request) {
+		switch now.Load() {
+		case works:
+			answering(200, `{"access_token":"tok-1","token_type":"bearer","expires_in":1}`)(w, r)
+		case hangs:
+			slowly(5*time.Second, refusal)(w, r)
+		default:
+			refusal(w, r)
+		}
+	})
+	if o := e.run("enkash"); o.exit != 0 {
+		t.Fatalf("%+v", o)
+	}
+	now.Store(hangs)
+	e.fails("timeout", "enkash", "--timeout", "1s")
+	now.Store(refuses)
+	e.fails("provider_refused", "enkash")
+	e.fails("held_back", "TOKENFETCH_ENKASH_PASSWORD=another", "enkash")
+	e.wantSeen(3) // with the one that worked
+}
+
 // Credentials that have worked lose only that when an answer fails to come.
 func TestProvenCredentialsWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
@@ -333,6 +364,8 @@ func TestEveryAnswerWithoutATokenCounts(t *testing.T) {
 		{"an unknown envelope", `{"code":1}`, 200, "no_token", 2},
 		{"404 in JSON", `{"path":"/oauth/token"}`, 404, "not_a_token_endpoint", 2},
 		{"202", `{}`, 202, "unexpected_status", 2},
+		{"broken JSON", `{"error":"invalid_grant"`, 200, "not_json", 2},
+		{"too much JSON", `{"error":"` + strings.Repeat("x", 2<<20) + `"}`, 412, "not_a_token_endpoint", 2},
 		{"a page", `<html>not found</html>`, 404, "not_a_token_endpoint", 6},
 		{"too many requests", `{}`, 429, "rate_limited", 6},
 		{"closed", `{}`, 503, "provider_error", 6},
@@ -370,10 +403,10 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 	}
 	full := t.TempDir()
 	for name, environ := range map[string][]string{
-		"no home":                    {"HOME="},
-		"a foreign home":             {"HOME=" + foreign},
-		"a directory open to others": {"XDG_STATE_HOME=" + openState(t)},
-		"a full disk":                {"HOME=" + full},
+		"no home":                           {"HOME="},
+		"a foreign home":                    {"HOME=" + foreign},
+		"a directory that others can write": {"XDG_STATE_HOME=" + openState(t)},
+		"a full disk":                       {"HOME=" + full},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -411,7 +444,7 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 	})
 }
 
-// openState is a state directory whose part for us others may use.
+// openState is a state directory whose part for us others can write.
 func openState(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tokenfetch")
@@ -422,6 +455,30 @@ func openState(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return filepath.Dir(dir)
+}
+
+// A copy of the home directory, or a chmod of all of it, lets others read what is
+// remembered: it is remembered all the same, and is the user's alone again.
+func TestRememberedWhereOthersCouldRead(t *testing.T) {
+	e := newEnkash(t, nil)
+	state := filepath.Join(e.home, ".local/state/tokenfetch")
+	for i := range 5 {
+		code := "provider_refused"
+		if i >= 2 {
+			code = "held_back"
+		}
+		e.fails(code, fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash")
+		if info, err := os.Stat(state); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if out, err := exec.Command("chmod", "-R", "go+rX", e.home).CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+	}
+	e.wantSeen(2)
+	if left := e.left(); left != "1" {
+		t.Errorf("refusals left: %s", left)
+	}
 }
 
 // Each way out that a hint names works.

@@ -4,40 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/login"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // cannotAsk notes that something must be asked and cannot be.
-func (l *login) cannotAsk(what string) bool {
+func (l *loginCommand) cannotAsk(what string) bool {
 	if l.person == nil {
 		l.missing = append(l.missing, what)
 	}
 	return l.person == nil
 }
 
-// begin comes before the first question: nobody should answer for a file that
+// firstQuestion comes before the first question: nobody should answer for a file that
 // cannot be written.
-func (l *login) begin() error {
+func (l *loginCommand) firstQuestion() error {
 	if l.asked {
 		return nil
 	}
 	l.asked = true
 	l.person.say(l.definition().Title + ", profile " + l.ref.Profile)
-	return l.file.CheckSave()
+	return l.setup.File.CheckSave()
 }
 
 // ask asks the person.
-func (l *login) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
-	if err := l.begin(); err != nil {
+func (l *loginCommand) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
+	if err := l.firstQuestion(); err != nil {
 		return "", err
 	}
 	return l.person.ask(ctx, question, hidden, check)
@@ -45,15 +44,15 @@ func (l *login) ask(ctx context.Context, question string, hidden bool, check fun
 
 // chooseHost settles the environment or base address: by flag, as the profile
 // has it, the only one there is, or as the person says.
-func (l *login) chooseHost(ctx context.Context) error {
+func (l *loginCommand) chooseHost(ctx context.Context) error {
 	d := l.definition()
 	environment, baseURL := l.o.environment, l.o.baseURL
 	if environment == "" && baseURL == "" {
-		if l.old != nil {
-			environment, baseURL = l.old.Environment, l.old.BaseURL
+		if l.setup.Old != nil {
+			environment, baseURL = l.setup.Old.Environment, l.setup.Old.BaseURL
 		}
 		switch {
-		case l.old != nil && !l.o.replace:
+		case l.setup.Old != nil && !l.o.replace:
 			l.environment = environmentOf(d, environment)
 			return nil // what the profile does not say is looked for with the plan
 		case environment == "" && baseURL == "" && len(d.Environments) == 1:
@@ -69,9 +68,7 @@ func (l *login) chooseHost(ctx context.Context) error {
 		}
 	}
 	l.environment = environmentOf(d, environment)
-	if l.old == nil || l.old.Environment != environment || l.old.BaseURL != baseURL {
-		l.settings = append(l.settings, profile.Setting{Key: "environment", Text: environment}, profile.Setting{Key: "base_url", Text: baseURL})
-	}
+	l.setup.SetHost(environment, baseURL)
 	return nil
 }
 
@@ -92,7 +89,7 @@ func environmentOf(d *provider.Definition, name string) *provider.Environment {
 
 // askHost asks for an environment, by number or name, or a base address. What
 // the profile has now is the default.
-func (l *login) askHost(ctx context.Context, environment, baseURL string) (string, string, error) {
+func (l *loginCommand) askHost(ctx context.Context, environment, baseURL string) (string, string, error) {
 	d := l.definition()
 	question, choices := "base_url, as https://HOST", []string{}
 	for i, e := range d.Environments {
@@ -129,7 +126,7 @@ func (l *login) askHost(ctx context.Context, environment, baseURL string) (strin
 		}
 		return "", answer, ""
 	}
-	if err := l.begin(); err != nil {
+	if err := l.firstQuestion(); err != nil {
 		return "", "", err
 	}
 	l.person.say(choices...)
@@ -146,9 +143,9 @@ func (l *login) askHost(ctx context.Context, environment, baseURL string) (strin
 
 // chooseFields settles the fields that are not secret: by flag, or as the person
 // says, where empty leaves what the profile has, or a default.
-func (l *login) chooseFields(ctx context.Context) error {
+func (l *loginCommand) chooseFields(ctx context.Context) error {
 	for _, f := range l.definition().Fields {
-		if f.Secret || l.old != nil && !l.o.replace {
+		if f.Secret || l.setup.Old != nil && !l.o.replace {
 			continue
 		}
 		text, given := l.o.fields[f.Flag()]
@@ -159,19 +156,19 @@ func (l *login) chooseFields(ctx context.Context) error {
 			}
 		}
 		if text != "" {
-			l.settings = append(l.settings, profile.Setting{Key: f.Name, Text: text})
+			l.setup.Set(f.Name, text)
 		}
 	}
 	return nil
 }
 
 // askField asks for a field that is not secret. It returns "" to leave it as it is.
-func (l *login) askField(ctx context.Context, f provider.Field) (string, error) {
+func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, error) {
 	d := l.definition()
 	needed, question := d.Needs(f.Name, l.environment), f.Name+" ("+f.Help
 	stays := f.Optional || f.Default != ""
-	if l.old != nil {
-		if now, ok := l.old.Fields[f.Name]; ok && now.Text != nil {
+	if l.setup.Old != nil {
+		if now, ok := l.setup.Old.Fields[f.Name]; ok && now.Text != nil {
 			stays = true
 			question += ") [" + now.Text.Reveal() + "]"
 		} else if ok {
@@ -204,7 +201,7 @@ func (l *login) askField(ctx context.Context, f provider.Field) (string, error) 
 }
 
 // labelRule is the rule that a part of the host's name breaks, or "".
-func (l *login) labelRule(f provider.Field, text string) string {
+func (l *loginCommand) labelRule(f provider.Field, text string) string {
 	if l.environment == nil {
 		return ""
 	}
@@ -223,23 +220,17 @@ func (l *login) labelRule(f provider.Field, text string) string {
 // readSecrets reads the secrets that flags give, and asks for the others. One
 // that is stored at its place already is kept by an empty answer, and without a
 // question where flags give others of a profile that exists.
-func (l *login) readSecrets(ctx context.Context) error {
+func (l *loginCommand) readSecrets(ctx context.Context) error {
 	d := l.definition()
-	rotation := l.old != nil && !l.o.replace
-	flags := slices.ContainsFunc(d.Fields, func(f provider.Field) bool {
-		_, given := l.o.fields[f.Flag()]
-		return given && f.Secret
-	})
-	var wanted []*secretField
-	for _, s := range l.secrets {
-		if l.plan != nil && s.in != "" {
-			if err := l.lookUp(ctx, s); err != nil {
-				return err
-			}
+	rotation := l.setup.Old != nil && !l.o.replace
+	flags := slices.ContainsFunc(d.Fields, func(f provider.Field) bool { return l.given(f) && f.Secret })
+	var wanted []*login.Secret
+	for _, s := range l.setup.Secrets {
+		if err := l.setup.LookUp(ctx, s); err != nil {
+			return l.nobodyToAsk(err)
 		}
-		_, given := l.o.fields[s.Flag()]
-		kept := s.stored && (rotation && flags || !rotation && l.person == nil)
-		if s.in == "" || given || kept || l.cannotAsk(s.Flag()) {
+		kept := s.Stored && (rotation && flags || !rotation && l.person == nil)
+		if s.Place == "" || l.given(s.Field) || kept || l.cannotAsk(s.Flag()) {
 			continue
 		}
 		wanted = append(wanted, s)
@@ -247,7 +238,7 @@ func (l *login) readSecrets(ctx context.Context) error {
 	if len(l.missing) > 0 {
 		return l.noTerminal()
 	}
-	for _, s := range l.secrets {
+	for _, s := range l.setup.Secrets {
 		path, given := l.o.fields[s.Flag()]
 		if !given {
 			continue
@@ -263,17 +254,17 @@ func (l *login) readSecrets(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return l.setup.CheckSizes()
 }
 
 // askSecret asks for a secret; an empty answer keeps one that is stored.
-func (l *login) askSecret(ctx context.Context, s *secretField) error {
+func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	question := s.Name + " (" + s.Help + "; not shown"
-	if s.stored {
+	if s.Stored {
 		question += "; empty keeps the one that is stored"
 	}
 	text, err := l.ask(ctx, question+")", true, func(answer string) string {
-		if answer == "" && s.stored {
+		if answer == "" && s.Stored {
 			return ""
 		}
 		return typedText(answer)
@@ -284,13 +275,13 @@ func (l *login) askSecret(ctx context.Context, s *secretField) error {
 	return err
 }
 
-func (l *login) take(s *secretField, value secret.Value) {
-	s.value, s.given = value, true
+func (l *loginCommand) take(s *login.Secret, value secret.Value) {
+	s.Give(value)
 	l.run.console.hide(value)
 }
 
 // readFlag reads a secret from the file that a flag names.
-func (l *login) readFlag(ctx context.Context, flag, path string) (secret.Value, error) {
+func (l *loginCommand) readFlag(ctx context.Context, flag, path string) (secret.Value, error) {
 	if path == "-" {
 		return l.run.readStdin(ctx)
 	}
@@ -304,28 +295,8 @@ func (l *login) readFlag(ctx context.Context, flag, path string) (secret.Value, 
 	return value, err
 }
 
-// lookUp finds out whether a secret is stored at its place. After a login that has
-// not finished none counts, because an old one may be left beside a new one.
-func (l *login) lookUp(ctx context.Context, s *secretField) error {
-	if l.file.Unfinished(l.definition().Name, l.ref.Profile) {
-		return nil
-	}
-	if s.in == inFiles {
-		_, err := os.Lstat(s.path)
-		s.stored = err == nil
-		return nil
-	}
-	switch _, err := l.store.Get(ctx, s.account); {
-	case err == nil:
-		s.stored = true
-	case !errors.Is(err, secret.ErrNotFound):
-		return l.adviseStore(err)
-	}
-	return nil
-}
-
 // noTerminal is the failure of a run that would have to ask.
-func (l *login) noTerminal() error {
+func (l *loginCommand) noTerminal() error {
 	why := ""
 	if l.run.env.ci() {
 		why = " (this is CI)"

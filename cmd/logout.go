@@ -2,20 +2,12 @@ package cmd
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
-	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/login"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
-	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // logoutOptions are the flags of logout.
@@ -26,10 +18,10 @@ type logoutOptions struct {
 	fields      map[string]string // those in a host's name that were given
 }
 
-// newLogout is "tokenfetch logout".
-func (r *run) newLogout() *cobra.Command {
+// newLogout is "tokenfetch logout", with flags for the fields in a provider's host
+// unless d is nil.
+func (r *run) newLogout(d *provider.Definition) *cobra.Command {
 	var o logoutOptions
-	d := r.definitionBehind("logout", "--purge")
 	c := &cobra.Command{
 		Use:   "logout PROVIDER[/PROFILE]",
 		Short: "remove a profile's secrets, cached tokens and holds",
@@ -71,258 +63,59 @@ count of refusals that may lock an account stays in any case.`,
 	return c
 }
 
-// logout is one run of the command.
-type logout struct {
-	run     *run
-	ref     ref
-	o       logoutOptions
-	limit   *tokenfetch.Limit
-	trusted bool // the file may be one that others could have changed
-	file    *profile.File
-	old     *profile.Profile // nil if there is none of that name
-	removed []string         // what was, in words
-}
-
-// logOut removes what belongs to a profile. A keychain that cannot be asked
-// is an error, but what is kept elsewhere is removed all the same; the profile stays
-// then, because it tells where to look next time.
+// logOut removes what belongs to a profile, and tells what that was.
 func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
-	l := &logout{run: r, ref: f, o: o, limit: r.limit}
-	if err := l.readFile(ctx); err != nil {
-		return err
+	removal := login.Removal{
+		Options:     r.loginOptionsFor(ctx, f, r.limit),
+		Environment: o.environment, BaseURL: o.baseURL, Fields: o.fields,
+		BaseURLVariable: r.env.getenv(f.Definition.Variable("base_url")),
+		CI:              r.env.ci(), Purge: o.purge,
 	}
-	hosts, err := l.hosts(ctx)
+	err := removal.Read(ctx)
+	r.file = removal.File
 	if err != nil {
 		return err
 	}
-	unlock, err := l.lock(ctx)
+	removed, err := removal.Remove(ctx)
+	r.tellForgotten(f.Definition, removed.Forgotten)
+	if removed.NoKeychain {
+		r.console.info("there is no keychain here")
+	}
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	r.tellRemoved(removal.Table()+" from "+removal.File.Path, removed)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	l.clear(ctx) // while the profile says whose holds they are
-	trouble := errors.Join(l.removeItems(ctx, hosts), l.removeFiles())
-	r.advance(l.file, f)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if trouble == nil {
-		trouble = l.file.End(f.Definition.Name, f.Profile)
-	}
-	if trouble == nil && o.purge {
-		trouble = l.purge(ctx)
-	}
-	for _, what := range l.removed {
-		r.console.note("removed %s", what)
-	}
-	if e, ok := errors.AsType[*failure.Error](trouble); ok {
-		return e
-	}
-	if trouble != nil {
-		return trouble
-	}
-	if len(l.removed) == 0 && l.old == nil {
-		query := credential.Query{Definition: f.Definition, Profile: f.Profile, File: l.file}
-		if err := query.CheckNamed(); err != nil {
-			return err
-		}
-	}
-	if len(l.removed) == 0 {
+	if removed.Nothing() {
 		r.console.note("nothing was stored for %s", f)
 	}
-	if names := sharing(l.file, f); len(names) > 0 {
-		r.console.warning("these profiles use the same secrets: %s", strings.Join(names, ", "))
+	if len(removed.Sharing) > 0 {
+		r.console.warning("these profiles use the same secrets: %s", strings.Join(removed.Sharing, ", "))
 	}
-	if l.old != nil && !o.purge {
-		r.console.hint("the profile [" + f.Definition.Name + "." + f.Profile + "] stays in " + l.file.Path + ": --purge removes it too")
-	}
-	return nil
-}
-
-// readFile reads the profiles file, which need not exist.
-func (l *logout) readFile(ctx context.Context) error {
-	path, named, err := l.run.engine().ProfilesPath()
-	if err != nil {
-		return err
-	}
-	l.file = &profile.File{}
-	if path == "" {
-		return nil
-	}
-	l.trusted = named && l.run.env.ci() && !l.o.purge
-	if l.file, err = l.run.engine().ReadProfiles(ctx, path, l.trusted, nil); err != nil {
-		return err
-	}
-	l.run.file = l.file
-	l.old, err = l.file.Profile(l.ref.Definition.Name, l.ref.Profile, credential.ProfileFields(l.ref.Definition))
-	return err
-}
-
-// lock waits for other runs that change the profile.
-func (l *logout) lock(ctx context.Context) (unlock func(), err error) {
-	if !l.file.Exists || l.trusted {
-		return func() {}, nil
-	}
-	return l.run.lockProfiles(ctx, l.file)
-}
-
-// hosts returns every address that secrets of the profile may have been stored
-// for: the provider's environments, and what the flags, the profile and the
-// variables say. The parts of a host's name come from the same places.
-func (l *logout) hosts(ctx context.Context) ([]provider.Address, error) {
-	d := l.ref.Definition
-	var hosts []provider.Address
-	add := func(base provider.Address, err error) bool {
-		if err == nil && !slices.ContainsFunc(hosts, func(a provider.Address) bool { return a.Authority() == base.Authority() }) {
-			hosts = append(hosts, base)
-		}
-		return err == nil
-	}
-	if l.o.baseURL != "" {
-		base, err := d.CheckBase(l.o.baseURL)
-		if !add(base, err) {
-			return nil, err
-		}
-	}
-	// Nothing can have been stored for an address that is not one.
-	add(d.CheckBase(l.run.env.getenv(d.Variable("base_url"))))
-	if l.old != nil {
-		add(d.CheckBase(l.old.BaseURL))
-	}
-	for _, e := range d.Environments {
-		known := add(d.Address(e, func(field string) string {
-			f, _ := d.Field(field)
-			return l.o.fields[f.Flag()]
-		}))
-		for _, alone := range []bool{true, false} {
-			plan, _ := l.find(ctx, credential.Query{Environment: e.Name, Alone: alone}) // without a host there is nothing to do
-			if plan != nil && plan.Base.Host != "" {
-				known = add(plan.Base, nil)
-			}
-		}
-		if !known && e.Name == l.o.environment {
-			return nil, failure.New(failure.FieldMissing, "a part of the host's name of the environment %s is missing", e.Name).
-				WithHint("tokenfetch logout %s --help shows the flag that gives it", d.Name)
-		}
-	}
-	return hosts, nil
-}
-
-// find finds the credentials of the profile, with the flags.
-func (l *logout) find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
-	q.Definition, q.Profile, q.File, q.Flags = l.ref.Definition, l.ref.Profile, l.file, l.o.fields
-	return l.run.engine().Find(ctx, q)
-}
-
-// clear removes cached tokens and holds. Trouble with it is no failure.
-func (l *logout) clear(ctx context.Context) {
-	n, err := l.run.engine().DropTokens(ctx, l.file, affected(l.file, l.ref))
-	if err != nil {
-		l.run.console.info("cached tokens are not removed: %s", tokenfetch.CacheProblem(err))
-	}
-	if n > 0 {
-		l.removed = append(l.removed, "cached tokens")
-	}
-	plan, err := l.find(ctx, credential.Query{Environment: l.o.environment, BaseURL: l.o.baseURL})
-	if err == nil {
-		n, err = l.run.clearHolds(ctx, plan)
-	}
-	switch {
-	case err != nil && l.old != nil:
-		l.run.console.info("holds are not cleared: %s", tokenfetch.CacheProblem(err))
-	case err == nil && n > 0:
-		l.removed = append(l.removed, "holds and other records of its credentials")
-	}
-}
-
-// removeItems removes the profile's own items of the keychain, for each host.
-// After the first trouble the keychain is not asked again.
-func (l *logout) removeItems(ctx context.Context, hosts []provider.Address) error {
-	d := l.ref.Definition
-	store := l.run.engine().Keychain(ctx, l.limit)
-	for _, host := range hosts {
-		for _, f := range d.Fields {
-			if !f.Secret {
-				continue
-			}
-			account := credential.Account(d, l.ref.Profile, f.Name, host)
-			switch err := store.Delete(ctx, account); {
-			case err == nil:
-				l.removed = append(l.removed, "the keychain item "+account)
-			case errors.Is(err, secret.ErrNotFound):
-			case errors.Is(err, secret.ErrUnavailable) && !l.usesKeychain():
-				l.run.console.info("there is no keychain here")
-				return nil
-			default:
-				return l.adviseKeychain(err)
-			}
-		}
+	if removal.Old != nil && !o.purge {
+		r.console.hint("the profile " + removal.Table() + " stays in " + removal.File.Path + ": --purge removes it too")
 	}
 	return nil
 }
 
-// usesKeychain reports whether a secret of the profile may be in the keychain:
-// where no profile says, it may.
-func (l *logout) usesKeychain() bool {
-	return l.old == nil || slices.ContainsFunc(l.ref.Definition.Fields, func(f provider.Field) bool {
-		is, ok := l.old.Fields[f.Name]
-		return f.Secret && (!ok || is.Keychain == l.ref.Profile)
-	})
-}
-
-func (l *logout) adviseKeychain(err error) error {
-	const stays = ", so that secrets stay in it if there are any; everything else is removed, except the profile"
-	again := "and run tokenfetch logout " + l.run.short(l.ref) + " again"
-	switch {
-	case errors.Is(err, secret.ErrUnavailable):
-		return failure.New(failure.KeychainUnavailable, "there is no keychain here that can be asked"+stays).WithHint("start your keychain service %s", again)
-	case errors.Is(err, secret.ErrLocked):
-		return failure.New(failure.KeychainLocked, "the keychain is locked"+stays).WithHint("unlock it in your desktop session %s", again)
-	case errors.Is(err, secret.ErrTimeout):
-		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time"+stays).WithHint("check your keychain service %s", again)
+// tellRemoved tells what was removed; purged names the profile and its file.
+func (r *run) tellRemoved(purged string, removed *login.Removed) {
+	note := func(what string) { r.console.note("removed %s", what) }
+	if removed.Tokens > 0 {
+		note("cached tokens")
 	}
-	return err
-}
-
-// removeFiles removes the files of secrets that login has made, those with the
-// name it gives them, and what a login has left that was killed.
-func (l *logout) removeFiles() error {
-	if l.file.Path == "" {
-		return nil
+	if removed.Holds > 0 {
+		note("holds and other records of its credentials")
 	}
-	if err := removeTemps(l.file, l.ref); err != nil {
-		return err
+	for _, account := range removed.Items {
+		note("the keychain item " + account)
 	}
-	for _, f := range l.ref.Definition.Fields {
-		path, _ := secretFile(l.file, l.ref, f.Name)
-		if info, err := os.Lstat(path); !f.Secret || err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		if err := os.Remove(path); err != nil {
-			return failure.New(failure.FileUnwritable, "the file %s cannot be removed", path).WithHint("check the owner and mode of its directory")
-		}
-		l.removed = append(l.removed, "the file "+path)
+	for _, path := range removed.Files {
+		note("the file " + path)
 	}
-	_ = os.Remove(filepath.Join(filepath.Dir(l.file.Path), "secrets")) // if nothing is left in it
-	return nil
-}
-
-// purge removes the profile from the file.
-func (l *logout) purge(ctx context.Context) error {
-	if l.old == nil {
-		return nil
+	if removed.Purged {
+		note("the profile " + purged)
 	}
-	newest, err := l.run.engine().ReadProfiles(ctx, l.file.Path, false, nil)
-	if err != nil {
-		return err
-	}
-	next, err := newest.Without(l.ref.Definition.Name, l.ref.Profile)
-	if err != nil {
-		return err
-	}
-	if err := next.Save(); err != nil {
-		return err
-	}
-	l.removed = append(l.removed, "the profile ["+l.ref.Definition.Name+"."+l.ref.Profile+"] from "+l.file.Path)
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
@@ -91,24 +92,13 @@ func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 			return text, err
 		}
 	}
-	type result struct {
-		text string
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
+	return await.Do(ctx, func() (string, error) {
 		text, err := read()
-		done <- result{text, err}
-	}()
-	select {
-	case r := <-done:
-		if r.err != nil {
-			return "", failure.New(failure.NoTerminal, "the terminal gave no answer").WithHint("run it again, or give everything by flags")
+		if err != nil {
+			err = failure.New(failure.NoTerminal, "the terminal gave no answer").WithHint("run it again, or give everything by flags")
 		}
-		return r.text, nil
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
+		return text, err
+	})
 }
 
 // hideTyping remembers a terminal that is going to be read without echo, until

@@ -1,9 +1,16 @@
 package cmd
 
 import (
+	"errors"
 	"slices"
+	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
@@ -34,4 +41,48 @@ func (r *run) knownProfile() string {
 		return r.profile
 	}
 	return ""
+}
+
+// addRefFlags adds the flags that choose the host of a provider to a command
+// whose argument names the provider; d is nil where it does not. Then a flag of
+// a provider is no unknown flag: the name is what is wrong.
+func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment, baseURL *string) {
+	if d != nil {
+		addHostFlags(c.Flags(), d, environment, baseURL)
+		register(c, "environment", cobra.FixedCompletions(d.EnvironmentNames(), cobra.ShellCompDirectiveNoFileComp))
+		return
+	}
+	c.Flags().StringVarP(environment, "environment", "e", "", "the provider's host by `NAME`")
+	c.Flags().StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
+	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+			if r.named == "" {
+				return r.needRef(cmd)
+			}
+			if _, err := r.engine().Ref(r.named); err != nil {
+				return err
+			}
+		}
+		return flagError(cmd, err)
+	})
+}
+
+// oneRef reads the argument of a command that takes one profile.
+func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
+	switch {
+	case len(args) == 0:
+		return ref{}, r.needRef(cmd)
+	case len(args) > 1:
+		return ref{}, failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).
+			WithHint("run %s --help", cmd.CommandPath())
+	}
+	f, err := r.engine().Ref(args[0])
+	if err == nil {
+		r.about(f)
+	}
+	return f, err
+}
+
+func (r *run) needRef(cmd *cobra.Command) error {
+	return r.needVerb(cmd, "name a provider: "+strings.Join(r.catalog.Names(), ", "))
 }

@@ -31,6 +31,7 @@ type run struct {
 	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
+	named    string // PROVIDER[/PROFILE] in the place of a command, or what login and logout have instead of one
 	limit    *tokenfetch.Limit
 	longest  *tokenfetch.Limit // of the profiles in use, nil for limit
 	overdue  chan struct{}     // receives when the limit has been over for a while
@@ -135,22 +136,22 @@ func (r *run) execute() error {
 	if errorsDefault == "" && !setUID() && slices.Equal(r.env.Args, []string{"version"}) {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
-	word, _, _ := strings.Cut(firstWord(r.env.Args), "/")
-	r.wraps = word == "exec"
-	name := ""
-	if r.catalog.Has(word) {
-		name = provider.TokenVariable(word)
+	root := r.newRoot()
+	command, args, err := r.resolve(root)
+	r.wraps = command.Name() == "exec"
+	if r.completing() {
+		// cobra parses twice then, and quotes what does not parse on standard error.
+		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+			os.Stderr = null
+		}
+		completeValues(root)
+	} else {
+		command.InitDefaultHelpFlag()
+		r.asked = r.whatAsked(command, args, errorsDefault)
+		strict(command.Flags()) // those of every command too
 	}
-	if !r.completing() {
-		r.asked = whatAsked(r.env.Args, name, errorsDefault)
-	}
-
-	root, err := r.newRoot()
 	if err != nil {
 		return err
-	}
-	if found, _, err := root.Find([]string{word}); err == nil && found != root && name == "" {
-		r.asked.format = "" // a command that prints no token
 	}
 	if setUID() {
 		return failure.New(failure.SetUID, "tokenfetch refuses to run set-uid: it would read another user's secrets").
@@ -166,7 +167,7 @@ func (r *run) execute() error {
 	return cmp.Or(root.Execute(), r.unprinted)
 }
 
-func (r *run) newRoot() (*cobra.Command, error) {
+func (r *run) newRoot() *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:           "tokenfetch",
@@ -186,7 +187,6 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	root.SetIn(r.env.Stdin)
 	root.SetOut(stdout{r})
 	root.SetErr(r.console)
-	root.SetArgs(r.env.Args)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(r.printHelp)
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
@@ -197,71 +197,12 @@ func (r *run) newRoot() (*cobra.Command, error) {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
-	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(), r.newLogout(),
+	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(nil), r.newLogout(nil),
 		r.newStatus(), r.newDoctor())
 	root.SetHelpCommand(r.newHelp(root))
-	if err := r.addProviders(root); err != nil {
-		return nil, err
-	}
-	if r.completing() {
-		// cobra parses twice then, and quotes what does not parse on standard error.
-		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
-			os.Stderr = null
-		}
-		completeValues(root)
-		return root, nil
-	}
-	// Only the command that is about to run needs strict flags.
-	command, _, _ := root.Find(beforeDashes(r.env.Args))
-	command.InitDefaultHelpFlag()
-	strict(command.Flags())
-	strict(flags)
-	return root, nil
-}
-
-// typed returns the command line, without the word by which a shell asks what it
-// completes to.
-func (r *run) typed() []string {
-	if r.completing() {
-		return r.env.Args[1:]
-	}
-	return r.env.Args
-}
-
-// completing reports whether a shell asks what the command line completes to.
-func (r *run) completing() bool {
-	return len(r.env.Args) > 0 && strings.HasPrefix(r.env.Args[0], "__complete")
-}
-
-// addProviders adds the providers' commands. Reading a definition costs time
-// that a run feels, so only those are read that the arguments mention; where they
-// mention none the commands are just listed, for help and completion.
-func (r *run) addProviders(root *cobra.Command) error {
-	args := beforeDashes(r.typed())
-	if found, _, _ := root.Find(args); found != root {
-		return nil // what cannot be found is reported when it is executed
-	}
-	mentioned := func(name string) bool {
-		return slices.ContainsFunc(args, func(arg string) bool {
-			word, _, _ := strings.Cut(arg, "/")
-			return word == name
-		})
-	}
-	listed := !slices.ContainsFunc(r.catalog.Names(), mentioned)
-	for _, name := range r.catalog.Names() {
-		if listed {
-			root.AddCommand(&cobra.Command{Use: name, Short: fetchFrom + r.catalog.Title(name), Run: func(*cobra.Command, []string) {}})
-		}
-		if !mentioned(name) {
-			continue
-		}
-		d, err := r.catalog.Definition(name)
-		if err != nil {
-			return err
-		}
-		root.AddCommand(r.newProvider(d))
-	}
-	return nil
+	root.InitDefaultHelpCmd()
+	root.InitDefaultHelpFlag()
+	return root
 }
 
 // fetchFrom begins the short description of a provider's command.
@@ -280,6 +221,14 @@ func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
 }
 
+// needVerb ends a command that lacks an argument: its help goes to standard
+// error.
+func (r *run) needVerb(cmd *cobra.Command, hint string) error {
+	cmd.SetOut(r.console)
+	r.printHelp(cmd, nil)
+	return failure.New(failure.MissingArgument, "%s needs an argument", cmd.CommandPath()).WithHint("%s", hint)
+}
+
 // noArguments is the argument rule of a command that takes none. Unlike
 // cobra's it does not repeat the argument.
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -289,33 +238,3 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
-
-// maxMinTTL is the longest lifetime that --min-ttl may ask for.
-const maxMinTTL = 366 * 24 * time.Hour
-
-// duration is a flag's value in the range of a time limit, or up to most.
-type duration struct {
-	value *time.Duration
-	most  time.Duration
-}
-
-// Set reads a time limit, see profile.ParseTimeout.
-func (d *duration) Set(text string) error {
-	value, err := profile.ParseDuration(text, max(d.most, profile.MaxTimeout))
-	if err != nil {
-		return rule(err.Error())
-	}
-	*d.value = value
-	return nil
-}
-
-// String returns the value, empty if none was given.
-func (d *duration) String() string {
-	if d.value == nil || *d.value == 0 {
-		return ""
-	}
-	return d.value.String()
-}
-
-// Type is the word for the value in a help text.
-func (d *duration) Type() string { return "duration" }

@@ -26,10 +26,9 @@ func (interrupt) Error() string { return "interrupted" }
 func (i interrupt) failure(err error) error {
 	e := failure.New(failure.Interrupted, "ended by a signal")
 	if cause, ok := errors.AsType[*failure.Error](err); ok {
-		e.Sent, e.Attempts = cause.Sent, cause.Attempts
+		e = e.WithSent(cause.Sent, cause.Attempts)
 	}
-	e.ExitCode = 128 + i.number()
-	return e
+	return exitError{e, 128 + i.number()}
 }
 
 // signals watches for the signals that end a program.
@@ -102,7 +101,7 @@ func (r *run) lendTerminal() (lent *tokenfetch.Terminal, end func()) {
 		Stop: func() {
 			defer r.limit.Pause()()
 			again := r.terminal.pause()
-			stopUntilForeground(fd)
+			stopUntilForeground(r.context(), fd)
 			again()
 		},
 	}, r.terminal.release
@@ -114,6 +113,7 @@ type terminalState struct {
 	mu      sync.Mutex
 	fd      int
 	before  *term.State // nil while nothing is changed
+	paused  bool        // the changes are undone until the program goes on
 	undoing bool        // for good: the program ends
 }
 
@@ -133,7 +133,7 @@ func (t *terminalState) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.undoing = true
-	if t.before != nil {
+	if t.before != nil && !t.paused {
 		_ = term.Restore(t.fd, t.before)
 	}
 }
@@ -142,10 +142,10 @@ func (t *terminalState) restore() {
 func (t *terminalState) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.before != nil {
+	if t.before != nil && !t.paused {
 		_ = term.Restore(t.fd, t.before)
-		t.before = nil
 	}
+	t.before = nil
 }
 
 // pause undoes the changes until again is called, which does nothing if they
@@ -158,10 +158,15 @@ func (t *terminalState) pause() (again func()) {
 	}
 	changed, err := term.GetState(t.fd)
 	_ = term.Restore(t.fd, t.before)
+	t.paused = true
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.before != nil && !t.undoing && err == nil {
+		if t.undoing {
+			return
+		}
+		t.paused = false
+		if t.before != nil && err == nil {
 			_ = term.Restore(t.fd, changed)
 		}
 	}

@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
@@ -63,9 +64,9 @@ func stop() {
 }
 
 // stopUntilForeground stops the program and whatever was started together with
-// it, such as the rest of a pipeline, until it goes on in the foreground. Without
-// a shell that could bring it there it does nothing.
-func stopUntilForeground(fd int) {
+// it, such as the rest of a pipeline, until it goes on in the foreground or ctx
+// ends. Without a shell that could bring it there it does nothing.
+func stopUntilForeground(ctx context.Context, fd int) {
 	if !stoppable() {
 		return
 	}
@@ -73,6 +74,11 @@ func stopUntilForeground(fd int) {
 	_ = syscall.Kill(0, syscall.SIGTSTP)
 	signal.Reset(syscall.SIGTSTP)
 	for stop(); !foreground(fd); stop() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond): // a signal that ends a stopped program lets it go on as well
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -17,7 +18,7 @@ func catchBrokenPipe() {}
 func whenStopped(func() func()) (end func()) { return func() {} }
 
 // stopUntilForeground is never called: no helper is stopped here.
-func stopUntilForeground(int) {}
+func stopUntilForeground(context.Context, int) {}
 
 // foreground is always true: there are no process groups.
 func foreground(int) bool { return true }

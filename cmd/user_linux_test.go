@@ -116,6 +116,44 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// A sandbox often has the user and nobody else: there the system's directories seem
+// to belong to nobody.
+func TestSandboxWithoutRoot(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	const user = 1000
+	dir := nobodysDir(t)
+	path := filepath.Join(dir, "profiles.toml")
+	writeFile(t, path, "[mpay.ci]\nusername = \"u\"\npassword = \""+canaries["PASSWORD"]+"\"\n", 0o600)
+	if err := os.Chown(path, user, user); err != nil {
+		t.Fatal(err)
+	}
+	for _, owner := range []int{user, 0} { // of the directory
+		if err := os.Chown(dir, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.CommandContext(t.Context(), filepath.Join(builtProgram(t), "tokenfetch"), "mpay/ci", "--config", path, "--dry-run")
+		c.Env = []string{"HOME=" + dir}
+		only := []syscall.SysProcIDMap{{ContainerID: user, HostID: user, Size: 1}}
+		c.SysProcAttr = &syscall.SysProcAttr{
+			Credential:  &syscall.Credential{Uid: user, Gid: user, NoSetGroups: true},
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: only, GidMappings: only,
+		}
+		out, err := c.CombinedOutput()
+		if c.ProcessState == nil {
+			t.Skipf("there are no user namespaces here: %v", err)
+		}
+		if got := c.ProcessState.ExitCode(); got != 0 || !strings.Contains(string(out), "nothing was sent") {
+			t.Errorf("the directory of %d: exit %d, %s", owner, got, out)
+		}
+	}
+}
+
 // TestOtherProcesses is PRC-07: another process of the same user can read
 // neither the environment nor the memory of a run. It can those of any other
 // program, which shows that the test would see it.

@@ -1,7 +1,9 @@
 // Package cache keeps what may outlive a run: sealed tokens, so that a token is
 // fetched once for all processes that may share it, and what is known of
 // credentials, so that a rejected password never locks an account. Trouble
-// with either is never an error: the run goes on without.
+// with either is never an error of a run, which goes on without: the errors of this
+// package say why, those that wrap ErrUnusable in words that may be shown, others as
+// the operating system gives them.
 package cache
 
 import (
@@ -73,8 +75,8 @@ func lookupPath(lookup func(string) (string, bool), variable string) string {
 	return ""
 }
 
-// ErrUnusable is the reason why a directory, file or key is not used. What wraps
-// it may be shown.
+// ErrUnusable is the reason why a directory, file or key is not used: it is not the
+// user's alone, or damaged. What wraps it may be shown.
 var ErrUnusable = errors.New("a directory or file is not usable")
 
 // digest returns the keyed hash of parts, which cannot run into each other.

@@ -116,7 +116,7 @@ func TestCheckDir(t *testing.T) {
 	file := filepath.Join(home, "file")
 	check(t, os.WriteFile(file, nil, 0o600))
 	good, open := filepath.Join(home, "good"), filepath.Join(home, "open")
-	check(t, errors.Join(os.Mkdir(good, 0o700), os.Mkdir(open, 0o700), os.Chmod(open, 0o755)))
+	check(t, errors.Join(os.Mkdir(good, 0o700), os.Mkdir(open, 0o700), os.Chmod(open, 0o777)))
 	before := files(t, home)
 	for _, test := range []struct {
 		path   string

@@ -22,49 +22,30 @@ const maxFile = 64 << 10
 // dir is a directory of ours: 0700 and owned by the user.
 type dir struct{ path string }
 
-// openDir returns the directory at path. With create it is made, unless that
-// would leave files of one user in the home of another (sudo with HOME kept).
+// openDir returns the directory at path. One that others can write is not used; one
+// that they can only read is made the user's alone again. With create it is made, unless
+// that would leave files of one user in the home of another (sudo with HOME kept).
 func openDir(path string, create bool) (dir, error) {
 	if path == "" {
 		return dir{}, fmt.Errorf("%w: there is no home directory", ErrUnusable)
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && create {
-		if err := makeDirs(path); err != nil {
+		if err := checkParent(path); err != nil {
 			return dir{}, err
+		}
+		if source.MakeDirs(path) != nil {
+			return dir{}, fmt.Errorf("%w: it cannot be made", ErrUnusable)
 		}
 		info, err = os.Stat(path)
 	}
 	if err != nil {
 		return dir{}, fmt.Errorf("%w: it cannot be opened", ErrUnusable)
 	}
-	if !info.IsDir() || !ours(info) || foreign(info) {
-		return dir{}, fmt.Errorf("%w: it belongs to another user, or others may use it", ErrUnusable)
+	if !info.IsDir() || !ours(info) || shared(info) || foreign(info) && os.Chmod(path, 0o700) != nil { //nolint:gosec // a directory needs its x bit
+		return dir{}, fmt.Errorf("%w: it belongs to another user, or others can write it", ErrUnusable)
 	}
 	return dir{path}, nil
-}
-
-// makeDirs makes path and what is missing above it, whatever the umask.
-func makeDirs(path string) error {
-	parent := filepath.Dir(path)
-	info, err := os.Stat(parent)
-	if errors.Is(err, fs.ErrNotExist) && parent != path {
-		if err := makeDirs(parent); err != nil {
-			return err
-		}
-		info, err = os.Stat(parent)
-	}
-	if err != nil || !ours(info) {
-		return fmt.Errorf("%w: the directory above it belongs to another user", ErrUnusable)
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: it cannot be made", ErrUnusable)
-	} else if err == nil {
-		if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
-			return fmt.Errorf("%w: its mode cannot be set", ErrUnusable)
-		}
-	}
-	return nil
 }
 
 // open opens a file of ours without waiting, whatever stands there: only a
@@ -198,20 +179,11 @@ func (d dir) sweep() {
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err == nil && temporary(entry.Name()) && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
+		if _, temp := source.TempOf(entry.Name()); err == nil && temp && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
 			_ = d.remove(entry.Name())
 		}
 	}
 }
-
-// temporary reports whether name is one that source.WriteTemp gives.
-func temporary(name string) bool {
-	name, ok := strings.CutSuffix(name, ".tmp")
-	_, random, _ := strings.Cut(filepath.Ext(name), ".")
-	return ok && len(random) == 16 && strings.Trim(random, hexDigits) == ""
-}
-
-const hexDigits = "0123456789abcdef"
 
 // clearFiles removes the files of ours in the directory path whose names begin
 // with prefix and end with suffix, and what writes of them left behind.
@@ -227,8 +199,11 @@ func clearFiles(path, prefix, suffix string) (int, error) {
 	removed := 0
 	for _, entry := range entries {
 		name := entry.Name()
-		leftover := temporary(name) && strings.Contains(name, suffix+".")
-		if !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || !ownName(name) || !strings.HasSuffix(name, suffix) && !leftover {
+		target, leftover := source.TempOf(name)
+		if !leftover {
+			target = name
+		}
+		if !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || !ownName(name) || !strings.HasSuffix(target, suffix) {
 			continue
 		}
 		if err := d.remove(name); err != nil {
@@ -245,7 +220,7 @@ func clearFiles(path, prefix, suffix string) (int, error) {
 // ownName reports whether name begins like the names we give: two keyed hashes.
 func ownName(name string) bool {
 	for i := range 65 {
-		if i >= len(name) || (name[i] == '-') != (i == 32) || i != 32 && !strings.ContainsRune(hexDigits, rune(name[i])) {
+		if i >= len(name) || (name[i] == '-') != (i == 32) || i != 32 && !strings.ContainsRune("0123456789abcdef", rune(name[i])) {
 			return false
 		}
 	}

@@ -36,7 +36,8 @@ func Generation(path string, ref []string) string {
 }
 
 // Advance gives the tokens of each of refs a new generation: those that were
-// kept before are not found any more, wherever their files are.
+// kept before are not found any more, wherever their files are. After an error some
+// may have kept the old one.
 func Advance(path string, refs [][]string) error {
 	d, err := openDir(path, true)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
@@ -33,9 +34,6 @@ const (
 	provenFor     = 30 * 24 * time.Hour // how long credentials that gave a token are taken to work
 	provenRefresh = 24 * time.Hour      // how old the record of that may become
 )
-
-// poll is how often a lock that another process has is tried.
-const poll = 20 * time.Millisecond
 
 // Credential identifies what a guard watches over. Neither part is ever
 // written: files are named by a keyed hash of them.
@@ -230,6 +228,15 @@ func (r record) proven(now time.Time) bool {
 	return r.Refusals == 0 && r.Attempted.IsZero() && !r.Proven.After(now) && now.Before(r.Proven.Add(provenFor))
 }
 
+// uncounted returns how many logins without an answer were not counted, because
+// the values were proven: if these are refused now, so was that one.
+func (r record) uncounted(now time.Time) int {
+	if r.Proven.IsZero() || until(r.Attempted, unknownFor, now) == 0 {
+		return 0
+	}
+	return 1
+}
+
 // hold returns why the values are held back, nil if they are not.
 func (r record) hold(now time.Time) *Hold {
 	if left := until(r.Refused, hold(r.Refusals), now); left > 0 {
@@ -362,7 +369,7 @@ func (g *Guard) Record(outcome Outcome, code failure.Code, now time.Time) {
 			if until(count.Refused, countFor, now) == 0 {
 				count.Refusals = 0
 			}
-			count.Refusals, count.Refused = count.Refusals+1, now.UTC()
+			count.Refusals, count.Refused = count.Refusals+1+values.uncounted(now), now.UTC()
 			g.write(g.count, count)
 		}
 		g.write(g.values, record{Refusals: values.Refusals + 1, Refused: now.UTC(), Code: string(code)})
@@ -411,7 +418,8 @@ func (g *Guard) save(name string, r record) error {
 }
 
 // ClearHolds lifts the holds of every password of the account, and returns how
-// many records there were. The count of refusals that may lock the account stays.
+// many records were removed, with an error too. The count of refusals that may lock
+// the account stays.
 func (g *Guard) ClearHolds() (int, error) {
 	if g.err != nil {
 		return 0, g.err
@@ -429,11 +437,12 @@ func (g *Guard) Forget() error {
 	return errors.Join(err, g.dir.remove(g.count))
 }
 
-// ClearHolds lifts all holds in the directory path.
+// ClearHolds lifts all holds in the directory path, and returns how many records
+// were removed, with an error too.
 func ClearHolds(path string) (int, error) { return clearFiles(path, "", recordSuffix) }
 
 // AnyCount reports whether failed logins of any account are counted in the
-// directory path at now.
+// directory path at now. In one that cannot be read none are.
 func AnyCount(path string, now time.Time) bool {
 	d, err := openDir(path, false)
 	if err != nil {
@@ -446,9 +455,9 @@ func AnyCount(path string, now time.Time) bool {
 }
 
 // Lock waits until no other process sends these credentials, or enough says
-// that there is no need to wait any more. It returns ctx's error if that ends
-// first. Where there are no locks it returns at once. The kernel frees the lock
-// of a process that dies.
+// that there is no need to wait any more. It returns the cause of ctx's end if
+// that comes first. Where there are no locks it returns at once. The kernel frees
+// the lock of a process that dies.
 func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), err error) {
 	if g.Err() != nil || g == nil {
 		return func() {}, nil //nolint:nilerr // where nothing is recorded the run goes on
@@ -461,20 +470,14 @@ func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock 
 	if err != nil {
 		return func() {}, nil //nolint:nilerr // without a lock the run goes on
 	}
-	for {
+	unlock = func() { _ = lock.Close() }
+	err = await.Until(ctx, func() (bool, error) {
 		locked, err := lock.TryLock()
-		if err != nil || locked {
-			return func() { _ = lock.Close() }, nil //nolint:nilerr // where there are no locks the run goes on
-		}
-		if enough() {
-			_ = lock.Close()
-			return func() {}, nil
-		}
-		select {
-		case <-time.After(poll):
-		case <-ctx.Done():
-			_ = lock.Close()
-			return nil, ctx.Err()
-		}
+		return err != nil || locked || enough(), nil //nolint:nilerr // where there are no locks the run goes on
+	})
+	if err != nil {
+		unlock()
+		return nil, err
 	}
+	return unlock, nil
 }

@@ -151,7 +151,7 @@ func TestNoAnswer(t *testing.T) {
 	if *s.Left != 2 {
 		t.Errorf("left %d, want 2", *s.Left)
 	}
-	if e := s.Hold.Failure(); e.Exit() != 5 || e.RetryAfter == nil || *e.RetryAfter != 9*time.Minute || !e.Retryable() {
+	if e := s.Hold.Failure(); e.Class() != failure.Later || e.RetryAfter == nil || *e.RetryAfter != 9*time.Minute || !e.Retryable() {
 		t.Errorf("%+v", e)
 	}
 	wantHold(t, state(t, dir, "b", 3, start), "", 0)

@@ -38,7 +38,9 @@ func SealingKey(ctx context.Context, store secret.Store) ([]byte, error) {
 }
 
 // MakeSealingKey returns the key in the store, and makes one if there is none
-// that can be used. Of the processes that use the directory path one makes it.
+// that can be used. Of the processes that use the directory path one makes it. The
+// error is one of the store, secret.ErrTimeout too where ctx ends before it is this
+// process's turn, or ErrUnusable for the directory.
 func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, error) {
 	d, err := openDir(path, true)
 	if err != nil {

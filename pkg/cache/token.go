@@ -58,7 +58,8 @@ type entry struct {
 }
 
 // Get returns the token that was kept for owner, if it may still be used at
-// now. An entry that is damaged, expired, or from the future is none.
+// now. An entry that is damaged, expired, or from the future is none. The error
+// says why there is none, see Missing.
 func (t *Tokens) Get(owner Owner, now time.Time) (*token.Token, error) {
 	d, err := openDir(t.path, false)
 	if err != nil {
@@ -100,8 +101,8 @@ func (t *Tokens) Get(owner Owner, now time.Time) (*token.Token, error) {
 	}, nil
 }
 
-// Put keeps a token for owner. A token of unknown lifetime, or for one use,
-// is not kept.
+// Put keeps a token for owner, in place of an older one. A token of unknown
+// lifetime, or for one use, is not kept, which is no error.
 func (t *Tokens) Put(owner Owner, issued *token.Token) error {
 	if issued.SingleUse || issued.Lifetime <= 0 {
 		return nil
@@ -133,7 +134,7 @@ func (t *Tokens) Put(owner Owner, issued *token.Token) error {
 }
 
 // Clear removes the tokens of the given provider and profile, and returns how
-// many there were.
+// many were removed, with an error too.
 func (t *Tokens) Clear(ref []string) (int, error) {
 	return clearFiles(t.path, t.ref(ref)+"-", suffix)
 }
@@ -148,7 +149,8 @@ func (t *Tokens) Any(ref []string) bool {
 }
 
 // ClearTokens removes all tokens in the directory path, whichever key seals
-// them, and what broken-off writes left. Files that are not ours stay.
+// them, and what broken-off writes left. Files that are not ours stay. It returns how
+// many tokens were removed, with an error too.
 func ClearTokens(path string) (int, error) { return clearFiles(path, "", suffix) }
 
 func (t *Tokens) ref(ref []string) string {

@@ -1165,3 +1165,27 @@ func TestCountedAccount(t *testing.T) {
 		}
 	}
 }
+
+func TestKeychainFailure(t *testing.T) {
+	for _, test := range []struct {
+		err           error
+		code          failure.Code
+		message, hint string
+	}{
+		{secret.ErrNotFound, failure.KeychainNotFound, "the keychain has no such item", ""},
+		{fmt.Errorf("%w: there is no session bus", secret.ErrUnavailable), failure.KeychainUnavailable, "there is no keychain here", "start your keychain service"},
+		{secret.ErrLocked, failure.KeychainLocked, "the keychain is locked", "unlock it in your desktop session"},
+		{secret.ErrTimeout, failure.KeychainTimeout, "the keychain did not answer in time", "check your keychain service"},
+		{secret.ErrTooLarge, failure.KeychainTooBig, "the secret is larger than the keychain takes", ""},
+	} {
+		e := credential.KeychainFailure(test.err)
+		if e == nil || e.Code != test.code || e.Message != test.message || e.Hint != test.hint {
+			t.Errorf("%v: %+v", test.err, e)
+		}
+	}
+	for _, err := range []error{nil, errors.New("another"), context.Canceled} {
+		if e := credential.KeychainFailure(err); e != nil {
+			t.Errorf("%v: %+v, want nil", err, e)
+		}
+	}
+}

@@ -38,7 +38,7 @@ func (place Place) inspect(ctx context.Context, a Access) (value secret.Value, s
 	case Stdin:
 		return value, false, nil
 	case Helper:
-		_, err = source.LookUp(place.Argv[0])
+		_, err = source.FindHelper(place.Argv[0])
 		return value, false, err
 	case Keychain:
 		if place.Account == "" {

@@ -31,13 +31,14 @@ type Access struct {
 }
 
 // ReadNear reads the fields that need neither the keychain nor a helper: what
-// a cached token is told apart by.
+// a cached token is told apart by. The error is a *failure.Error, or one of Access.
 func (p *Plan) ReadNear(ctx context.Context, a Access) (provider.Values, error) {
 	values := provider.Values{}
 	return values, p.readInto(ctx, a, values, func(place Place) bool { return !place.far() })
 }
 
-// Read adds the remaining fields to values, those that ReadNear has read.
+// Read adds the remaining fields to values, those that ReadNear has read. Errors are
+// as there, those of the keychain as KeychainFailure has them.
 func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error {
 	return p.readFar(ctx, a, values, func(provider.Field) bool { return true })
 }
@@ -200,9 +201,32 @@ func (place Place) fileName() string {
 // changed it: one that a flag or variable names is the caller's own choice.
 func (place Place) trusted(a Access) bool { return a.Trusted && place.level > byProfile }
 
+// KeychainFailure returns what an error of a secret.Store means to a user, nil if err
+// is none: the hint is what to do about the keychain itself, or empty. Callers add
+// what they know, with Append and AppendHint.
+func KeychainFailure(err error) *failure.Error {
+	switch {
+	case errors.Is(err, secret.ErrNotFound):
+		return failure.New(failure.KeychainNotFound, "the keychain has no such item")
+	case errors.Is(err, secret.ErrUnavailable):
+		return failure.New(failure.KeychainUnavailable, "there is no keychain here").WithHint("start your keychain service")
+	case errors.Is(err, secret.ErrLocked):
+		return failure.New(failure.KeychainLocked, "the keychain is locked").WithHint("unlock it in your desktop session")
+	case errors.Is(err, secret.ErrTimeout):
+		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time").WithHint("check your keychain service")
+	case errors.Is(err, secret.ErrTooLarge):
+		return failure.New(failure.KeychainTooBig, "the secret is larger than the keychain takes")
+	}
+	return nil
+}
+
 // explain turns the errors of a secret.Store into what a user can do. Other
 // errors say that already.
 func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) error {
+	e := KeychainFailure(err)
+	if e == nil {
+		return err
+	}
 	variable := p.Definition.Variable(place.Field.Name)
 	unread := p.query.unread(place.Field)
 	without := "set " + variable + " or give --" + place.Field.Flag() + " FILE"
@@ -215,22 +239,19 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 		}
 		return remedy + "; or " + without
 	}
-	switch {
-	case errors.Is(err, secret.ErrNotFound):
-		return failure.New(failure.KeychainNotFound, "%s is missing: %s does not exist%s, and nothing else gives it%s",
+	switch e.Code {
+	case failure.KeychainNotFound:
+		return failure.New(e.Code, "%s is missing: %s does not exist%s, and nothing else gives it%s",
 			place.Field.Name, place.Where, p.elsewhere(ctx, a, place), p.query.similar(variable)).
 			WithHint("%s", or("store it with: "+p.loginCommand(place)))
-	case errors.Is(err, secret.ErrUnavailable):
-		return failure.New(failure.KeychainUnavailable, "%s is missing: nothing gives it, and there is no keychain here", place.Field.Name).
-			WithHint("%s", cmp.Or(unread, without))
-	case errors.Is(err, secret.ErrLocked):
-		return failure.New(failure.KeychainLocked, "the keychain is locked, and %s is stored in it", place.Field.Name).
-			WithHint("%s", or("unlock it in your desktop session and run this again"))
-	case errors.Is(err, secret.ErrTimeout):
-		return failure.New(failure.KeychainTimeout, "the keychain did not answer in time when asked for %s", place.Field.Name).
-			WithHint("%s", or("check your keychain service, or allow more time with --timeout 60s"))
+	case failure.KeychainUnavailable:
+		return failure.New(e.Code, "%s is missing: nothing gives it, and %s", place.Field.Name, e.Message).WithHint("%s", cmp.Or(unread, without))
+	case failure.KeychainLocked:
+		return e.Append(", and %s is stored in it", place.Field.Name).WithHint("%s", or(e.Hint+" and run this again"))
+	case failure.KeychainTimeout:
+		return e.Append(" when asked for %s", place.Field.Name).WithHint("%s", or(e.Hint+", or allow more time with --timeout 60s"))
 	}
-	return err
+	return e
 }
 
 // loginCommand is the command that stores an item. One for a host that is not the

@@ -36,30 +36,41 @@ func (c Class) String() string {
 }
 
 // Sent says how much of the request with the credentials left this machine.
-type Sent string
+type Sent int
 
-// The values of Sent.
+// The values of Sent. The zero value is SentNo.
 const (
-	SentNo      Sent = "no"      // not a byte of the request
-	SentYes     Sent = "yes"     // all of it was written
-	SentUnknown Sent = "unknown" // writing broke off
+	SentNo      Sent = iota // not a byte of the request
+	SentYes                 // all of it was written
+	SentUnknown             // writing broke off
 )
 
+// String returns "no", "yes" or "unknown", as JSON errors have it.
+func (s Sent) String() string {
+	switch s {
+	case SentNo:
+		return "no"
+	case SentYes:
+		return "yes"
+	}
+	return "unknown"
+}
+
 // Error is a failure a user is told about. Message and Hint are ours, lower
-// case, without a full stop; words of a provider stand in Provider only.
+// case, without a full stop; words of a provider stand in Provider only. Its
+// methods change nothing: those that add to it return a copy.
 type Error struct {
 	Code    Code
 	Message string
 	Hint    string // the next thing to do, in one line or more, or empty
 
-	Sent       Sent           // empty means SentNo
+	Sent       Sent
 	Attempts   int            // requests begun
 	HTTPStatus int            // status of the reply, 0 without one
 	Counted    bool           // the provider has counted, or may have counted, a failed login
 	RetryAfter *time.Duration // what the provider asked for, nil if nothing usable
 	Provider   *ProviderError // the provider's own words, nil if none
 	Reply      *ReplyOutline  // what the reply looked like, nil if it was understood or there was none
-	ExitCode   int            // if not the class's number: 128 plus that of a signal, or one of exec
 }
 
 // ProviderError is what a provider said of a failure, as it came: it must be
@@ -77,15 +88,38 @@ type ReplyOutline struct {
 	Members map[string]string
 }
 
-// New returns an Error with a formatted message and no hint.
+// New returns an Error with a formatted message, without a hint, before anything was
+// sent.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// WithHint sets the hint and returns e.
+// WithHint returns e with a hint, in place of the one it may have.
 func (e *Error) WithHint(format string, args ...any) *Error {
-	e.Hint = fmt.Sprintf(format, args...)
-	return e
+	c := *e
+	c.Hint = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// WithSent returns e with how much of a request was sent, in how many attempts.
+func (e *Error) WithSent(sent Sent, attempts int) *Error {
+	c := *e
+	c.Sent, c.Attempts = sent, attempts
+	return &c
+}
+
+// Append returns e with more behind its message.
+func (e *Error) Append(format string, args ...any) *Error {
+	c := *e
+	c.Message += fmt.Sprintf(format, args...)
+	return &c
+}
+
+// AppendHint returns e with more behind its hint.
+func (e *Error) AppendHint(format string, args ...any) *Error {
+	c := *e
+	c.Hint += fmt.Sprintf(format, args...)
+	return &c
 }
 
 // Error returns the message.
@@ -94,17 +128,9 @@ func (e *Error) Error() string { return e.Message }
 // Class returns the class of e's code.
 func (e *Error) Class() Class { return e.Code.Class() }
 
-// Exit returns the exit code of a fetch that ends with e.
-func (e *Error) Exit() int {
-	if e.ExitCode != 0 {
-		return e.ExitCode
-	}
-	return int(e.Class())
-}
-
 // Retryable reports whether the same call may succeed later without anybody
 // changing anything and without the credentials having been sent twice.
 func (e *Error) Retryable() bool {
 	c := e.Class()
-	return c == Later || c == Net && (e.Sent == SentNo || e.Sent == "")
+	return c == Later || c == Net && e.Sent == SentNo
 }

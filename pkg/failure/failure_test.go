@@ -165,10 +165,10 @@ func TestError(t *testing.T) {
 	}
 }
 
-func TestExit(t *testing.T) {
+func TestClassOfError(t *testing.T) {
 	for _, test := range []struct {
-		e    failure.Error
-		exit int
+		e     failure.Error
+		class int
 	}{
 		{failure.Error{Code: failure.Internal}, 1},
 		{failure.Error{Code: failure.UnknownFlag}, 2},
@@ -178,11 +178,10 @@ func TestExit(t *testing.T) {
 		{failure.Error{Code: failure.DNSFailed}, 6},
 		{failure.Error{Code: failure.NoToken}, 7},
 		{failure.Error{Code: failure.OutputFailed}, 8},
-		{failure.Error{Code: failure.Interrupted, ExitCode: 130}, 130},
 		{failure.Error{}, 1},
 	} {
-		if got := test.e.Exit(); got != test.exit {
-			t.Errorf("%+v ends with %d, want %d", test.e, got, test.exit)
+		if got := int(test.e.Class()); got != test.class {
+			t.Errorf("%+v is of class %d, want %d", test.e, got, test.class)
 		}
 	}
 }
@@ -196,18 +195,44 @@ func TestRetryable(t *testing.T) {
 		{failure.ProviderBroken, failure.SentYes, true},
 		{failure.RateLimited, failure.SentYes, true},
 		{failure.ConnectFailed, failure.SentNo, true},
-		{failure.ConnectFailed, "", true},
 		{failure.Timeout, failure.SentYes, false},
 		{failure.Timeout, failure.SentUnknown, false},
 		{failure.ProviderRefused, failure.SentYes, false},
 		{failure.FieldMissing, failure.SentNo, false},
 		{failure.NotJSON, failure.SentYes, false},
 		{failure.OutputFailed, failure.SentYes, false},
-		{failure.Internal, "", false},
+		{failure.Internal, failure.SentNo, false},
 	} {
 		e := failure.Error{Code: test.code, Sent: test.sent}
 		if got := e.Retryable(); got != test.want {
 			t.Errorf("%s, sent %q: retryable %v", test.code, test.sent, got)
+		}
+	}
+}
+
+// TestAddToError: what is added to an error that somebody else holds too is not
+// added to theirs.
+func TestAddToError(t *testing.T) {
+	shared := failure.New(failure.ConnectFailed, "cannot connect").WithHint("check the network")
+	before := *shared
+	got := shared.Append("; %d%% sent", 50).AppendHint(", or %s", "wait").WithSent(failure.SentUnknown, 2)
+	want := &failure.Error{
+		Code: failure.ConnectFailed, Message: "cannot connect; 50% sent", Hint: "check the network, or wait",
+		Sent: failure.SentUnknown, Attempts: 2,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the new error (-want +got):\n%s", diff)
+	}
+	shared.WithHint("another")
+	if diff := cmp.Diff(&before, shared); diff != "" {
+		t.Errorf("the shared error has changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestSent(t *testing.T) {
+	for sent, want := range map[failure.Sent]string{failure.Error{}.Sent: "no", failure.SentYes: "yes", failure.SentUnknown: "unknown"} {
+		if got := sent.String(); got != want {
+			t.Errorf("%d is %q, want %q", int(sent), got, want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/keychain"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
@@ -125,8 +126,7 @@ func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) 
 	case errors.Is(err, secret.ErrLocked):
 		return []Finding{warning(check, "unlock it in your desktop session", "%s", err)}, err
 	case errors.Is(err, secret.ErrTimeout):
-		e := failure.New(failure.KeychainTimeout, "%s", err).WithHint("check your keychain service; %s", without)
-		return []Finding{failed(check, e)}, err
+		return []Finding{failed(check, credential.KeychainFailure(err).AppendHint("; %s", without))}, err
 	case err != nil:
 		return []Finding{warning(check, without, "the keychain cannot be asked")}, err
 	case took > slow:
@@ -173,7 +173,7 @@ func (l *looker) checkSealingKey() []Finding {
 	const check = "sealing_key"
 	configured := l.file.CacheKey
 	if configured != nil && configured.Command != nil {
-		if _, err := source.LookUp(configured.Command[0]); err != nil {
+		if _, err := source.FindHelper(configured.Command[0]); err != nil {
 			f := failed(check, err)
 			f.Level = LevelWarning
 			f.Message += ": no token is cached"

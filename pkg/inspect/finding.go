@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
@@ -122,28 +123,20 @@ func inTime[T any](ctx context.Context, check string, limit time.Duration, run f
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	done := make(chan result, 1)
-	go func() {
+	late, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(min(grace, max(limit, grace/10)), giveUp) })()
+	r, err := await.Do(late, func() (r result, err error) {
 		defer func() {
 			if recover() != nil { // its text may be anything
-				f := warning(check, "please report this, with the output of tokenfetch version", "this check met a fault of its own")
-				done <- result{findings: []Finding{f}}
+				r.findings = []Finding{warning(check, "please report this, with the output of tokenfetch version", "this check met a fault of its own")}
 			}
 		}()
 		findings, value := run(ctx)
-		done <- result{findings, value, true}
-	}()
-	late := ctx.Done()
-	var given <-chan time.Time
-	for {
-		select {
-		case r := <-done:
-			return r.findings, r.value, r.known
-		case <-late:
-			late, given = nil, time.After(min(grace, max(limit, grace/10)))
-		case <-given:
-			f := warning(check, "see what this computer waits for, or allow more time with --timeout 60s", "this check did not end in time")
-			return []Finding{f}, value, false
-		}
+		return result{findings, value, true}, nil
+	})
+	if err != nil {
+		r.findings = []Finding{warning(check, "see what this computer waits for, or allow more time with --timeout 60s", "this check did not end in time")}
 	}
+	return r.findings, r.value, r.known
 }

@@ -144,9 +144,7 @@ func (i *Inspector) checkHost(ctx context.Context, p *Profile) []Finding {
 	}
 	contact, err := i.client.HTTP(roots).Probe(ctx, p.Origin)
 	if err != nil {
-		e := failure.From(err)
-		tokenfetch.AdviseAllowList(p.Ref.Definition, p.Environment, e)
-		f := failed(check, e)
+		f := failed(check, tokenfetch.AdviseAllowList(p.Ref.Definition, p.Environment, failure.From(err)))
 		f.Message = p.Origin + ": " + f.Message
 		return []Finding{f}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zalando/go-keyring"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
@@ -20,8 +21,9 @@ const Service = "tokenfetch"
 // UnlockTimeout is how long a person has to answer an unlock dialog.
 const UnlockTimeout = 2 * time.Minute
 
-// Keychain is the keychain of the operating system. A call returns
-// secret.ErrTimeout when its context reaches its deadline.
+// Keychain is the keychain of the operating system. The error of a call is one of
+// package secret, secret.ErrTimeout when the context reaches its deadline, or the
+// cause of the context's end.
 type Keychain struct {
 	// Getenv reads the environment, to find the session bus.
 	Getenv func(string) string
@@ -37,7 +39,7 @@ type Keychain struct {
 
 var _ secret.Keeper = (*Keychain)(nil)
 
-// Get returns the item stored for account.
+// Get returns the item stored for account, or secret.ErrNotFound.
 func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error) {
 	return ask(ctx, k, func() (secret.Value, error) {
 		text, err := keyring.Get(Service, account)
@@ -45,7 +47,8 @@ func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error
 	})
 }
 
-// Set stores a secret for account, in place of an older one.
+// Set stores a secret for account, in place of an older one. It fails with
+// secret.ErrTooLarge for one that is longer than Limit says.
 func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) error {
 	if limit := k.Limit(account); limit > 0 && len(value.Reveal()) > limit {
 		return secret.ErrTooLarge
@@ -57,7 +60,7 @@ func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) 
 }
 
 // Delete removes the item stored for account, and others of that name, which other
-// programs may have stored.
+// programs may have stored. It fails with secret.ErrNotFound if there is none.
 func (k *Keychain) Delete(ctx context.Context, account string) error {
 	_, err := ask(ctx, k, func() (struct{}, error) {
 		err := known(keyring.Delete(Service, account))
@@ -95,7 +98,7 @@ func known(err error) error {
 // locked.
 func ask[T any](ctx context.Context, k *Keychain, call func() (T, error)) (T, error) {
 	var none T
-	switch locked, err := await(ctx, k.locked); {
+	switch locked, err := inTime(ctx, k.locked); {
 	case err != nil:
 		return none, err
 	case locked && !k.Dialog:
@@ -103,7 +106,7 @@ func ask[T any](ctx context.Context, k *Keychain, call func() (T, error)) (T, er
 	case locked:
 		return inDialog(k, call)
 	}
-	return await(ctx, call)
+	return inTime(ctx, call)
 }
 
 // inDialog makes a call that opens the unlock dialog.
@@ -112,33 +115,18 @@ func inDialog[T any](k *Keychain, call func() (T, error)) (T, error) {
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, UnlockTimeout)
 	defer cancel()
-	value, err := await(ctx, call)
+	value, err := inTime(ctx, call)
 	if errors.Is(err, secret.ErrUnavailable) {
 		err = secret.ErrLocked // the dialog was dismissed
 	}
 	return value, err
 }
 
-// await runs call, which cannot be broken off, and leaves it behind when ctx
-// ends.
-func await[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
+// inTime makes a call that cannot be broken off, which ends with ctx all the same.
+func inTime[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	value, err := await.Do(ctx, call)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = secret.ErrTimeout
 	}
-	done := make(chan result, 1)
-	go func() {
-		value, err := call()
-		done <- result{value, err}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return none, secret.ErrTimeout
-		}
-		return none, context.Cause(ctx)
-	}
+	return value, err
 }

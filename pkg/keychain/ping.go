@@ -18,7 +18,7 @@ var (
 // secret.ErrTimeout when ctx reaches its deadline, or why there is none. It asks
 // for no item and, unlike Get, does not make the session bus start a service.
 func (k *Keychain) Ping(ctx context.Context) error {
-	locked, err := await(ctx, k.ping)
+	locked, err := inTime(ctx, k.ping)
 	if err == nil && locked {
 		return secret.ErrLocked
 	}

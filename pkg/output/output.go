@@ -9,12 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // Result is a token with what is told of it.
 type Result struct {
-	Token       *token.Token
+	AccessToken secret.Value
+	Lifetime    time.Duration // from Obtained on, 0 if it is unknown
+	Obtained    time.Time
+	Scope       string // empty if not stated
+	SingleUse   bool
 	Provider    string
 	Profile     string
 	Environment string // empty if a base address was given
@@ -38,7 +43,7 @@ func NeedsHeader(format string) bool { return format == "header" || format == "c
 // variable of the formats that set one; it must satisfy CheckVariable. The
 // error says why the format has no way to write this token.
 func Format(r Result, format, name string) ([]byte, error) {
-	text := r.Token.AccessToken.Reveal()
+	text := r.AccessToken.Reveal()
 	if r.Use.Header == "" && NeedsHeader(format) {
 		return nil, errors.New("the token does not travel in a header")
 	}
@@ -112,23 +117,23 @@ func jsonLine(r Result) []byte {
 		Schema:      "tokenfetch.token/1",
 		Provider:    r.Provider,
 		Profile:     r.Profile,
-		Environment: orNull(r.Environment),
+		Environment: OrNull(r.Environment),
 		Origin:      r.Origin,
 		BaseURL:     r.BaseURL,
-		AccessToken: r.Token.AccessToken.Reveal(),
-		Use:         use{orNull(r.Use.Header), orNull(r.Use.Scheme), orNull(r.Use.Member), r.Use.Headers},
-		Scope:       orNull(r.Token.Scope),
-		SingleUse:   r.Token.SingleUse,
+		AccessToken: r.AccessToken.Reveal(),
+		Use:         use{OrNull(r.Use.Header), OrNull(r.Use.Scheme), OrNull(r.Use.Member), r.Use.Headers},
+		Scope:       OrNull(r.Scope),
+		SingleUse:   r.SingleUse,
 		Cached:      r.Cached,
 	}
 	if r.Use.Header != "" {
-		line.TokenType = orNull("Bearer")
+		line.TokenType = OrNull("Bearer")
 	}
 	if line.Use.Headers == nil {
 		line.Use.Headers = map[string]*string{} // an object, not null
 	}
-	if life := r.Token.Lifetime; life > 0 {
-		expires := r.Token.Obtained.Add(life).UTC()
+	if life := r.Lifetime; life > 0 {
+		expires := r.Obtained.Add(life).UTC()
 		seconds, at := int64(life/time.Second), expires.Format(time.RFC3339)
 		if r.Cached {
 			seconds = int64(expires.Sub(r.Now) / time.Second)
@@ -138,11 +143,12 @@ func jsonLine(r Result) []byte {
 	return JSONLine(line)
 }
 
-func orNull(s string) *string {
-	if s == "" {
+// OrNull returns text for JSON: nil, which is null there, if it is empty.
+func OrNull(text string) *string {
+	if text == "" {
 		return nil
 	}
-	return &s
+	return &text
 }
 
 // JSONLine returns v as one line of JSON in printable ASCII. v must be made of

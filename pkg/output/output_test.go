@@ -23,13 +23,11 @@ func TestFormat(t *testing.T) {
 		{
 			name: "reusable, with every quote character",
 			result: Result{
-				Token: &token.Token{
-					AccessToken: secret.New(`a'b"c\d$(e)` + "`f`"),
-					Lifetime:    time.Hour,
-					// Not UTC and not a whole second: the line must be both.
-					Obtained: time.Date(2026, 11, 9, 10, 30, 0, 999_000_000, time.FixedZone("EET", 2*60*60)),
-					Scope:    "read write",
-				},
+				AccessToken: secret.New(`a'b"c\d$(e)` + "`f`"),
+				Lifetime:    time.Hour,
+				// Not UTC and not a whole second: the line must be both.
+				Obtained: time.Date(2026, 11, 9, 10, 30, 0, 999_000_000, time.FixedZone("EET", 2*60*60)),
+				Scope:    "read write",
 				Provider: "abbeycross", Profile: "prod", Environment: "live", Origin: "https://api.example.com:443", BaseURL: "https://api.example.com/v2",
 				Use: token.Use{Header: "Authorization", Scheme: "Bearer", Headers: map[string]*string{"X-Key": nil, "X-Target": &target}},
 			},
@@ -53,11 +51,9 @@ func TestFormat(t *testing.T) {
 		{
 			name: "of unknown lifetime, from the cache, in a header of its own",
 			result: Result{
-				Token: &token.Token{
-					AccessToken: secret.New("eyJh.bGci-Oi_JI"),
-					Obtained:    time.Date(2026, 11, 9, 8, 30, 0, 0, time.UTC),
-				},
-				Provider: "mpay", Profile: "default", Origin: "http://127.0.0.1:8080", BaseURL: "http://127.0.0.1:8080", Cached: true,
+				AccessToken: secret.New("eyJh.bGci-Oi_JI"),
+				Obtained:    time.Date(2026, 11, 9, 8, 30, 0, 0, time.UTC),
+				Provider:    "mpay", Profile: "default", Origin: "http://127.0.0.1:8080", BaseURL: "http://127.0.0.1:8080", Cached: true,
 				Use: token.Use{Header: "X-Auth-Token"},
 			},
 			want: map[string]string{
@@ -80,13 +76,11 @@ func TestFormat(t *testing.T) {
 		{
 			name: "single-use, as a member of the body, looking like a flag",
 			result: Result{
-				Token: &token.Token{
-					AccessToken: secret.New("-n=@<&>"),
-					Lifetime:    time.Second,
-					Obtained:    time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC),
-					SingleUse:   true,
-				},
-				Provider: "abbeycross", Profile: "prod", Environment: "test", Origin: "https://api.example.com:443", BaseURL: "https://api.example.com",
+				AccessToken: secret.New("-n=@<&>"),
+				Lifetime:    time.Second,
+				Obtained:    time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC),
+				SingleUse:   true,
+				Provider:    "abbeycross", Profile: "prod", Environment: "test", Origin: "https://api.example.com:443", BaseURL: "https://api.example.com",
 				Use: token.Use{Member: "token"},
 			},
 			want: map[string]string{

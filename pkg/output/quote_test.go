@@ -101,7 +101,7 @@ func (sh *shell) run(t *testing.T, script, line string) (string, error) {
 }
 
 func line(text, format, name string) string {
-	data, err := Format(Result{Token: &token.Token{AccessToken: secret.New(text)}, Use: token.Use{Header: "Authorization", Scheme: "Bearer"}}, format, name)
+	data, err := Format(Result{AccessToken: secret.New(text), Use: token.Use{Header: "Authorization", Scheme: "Bearer"}}, format, name)
 	if err != nil {
 		panic(err)
 	}

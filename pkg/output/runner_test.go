@@ -5,13 +5,12 @@ import (
 	"testing"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // TestRunnerEntry is CI-04: what ends an entry is new each time, and not in the
 // value, even one that was made to look like it.
 func TestRunnerEntry(t *testing.T) {
-	result := Result{Token: &token.Token{AccessToken: secret.New("end_0123456789abcdef0123456789abcdef")}}
+	result := Result{AccessToken: secret.New("end_0123456789abcdef0123456789abcdef")}
 	seen := map[string]bool{}
 	for range 100 {
 		data, err := Format(result, "github-env", "NAME")

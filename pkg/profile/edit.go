@@ -93,14 +93,15 @@ func (f *File) Without(provider, name string) (*File, error) {
 	return f.changed(provider, name, text)
 }
 
-// Lock waits until no other process changes the file, see source.Lock.
+// Lock waits until no other process changes the file, see source.Lock. The error is
+// the cause of ctx's end, or a *failure.Error.
 func (f *File) Lock(ctx context.Context) (unlock func(), err error) {
 	unlock, err = source.Lock(ctx, f.Path)
 	return unlock, writing(err)
 }
 
 // Save writes the file, unless it is no longer as it was read, see source.Update.
-// CheckSave reports whether it could.
+// CheckSave reports whether it could. The error is a *failure.Error.
 func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw)) }
 
 // CheckSave reports whether Save would work, as far as that can be told without
@@ -108,15 +109,15 @@ func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw
 func (f *File) CheckSave() error { return writing(source.CheckWrite(f.Path, f.raw)) }
 
 func writing(err error) error {
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		e.Message = "the profiles file is not changed: " + e.Message
-		if e.Code == failure.FilePermissions {
-			e.Code = failure.ProfilesPermissions
-		} else {
-			e.Code = failure.ProfilesUnwritable
-		}
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok {
+		return err
 	}
-	return err
+	code := failure.ProfilesUnwritable
+	if e.Code == failure.FilePermissions {
+		code = failure.ProfilesPermissions
+	}
+	return failure.New(code, "the profiles file is not changed: %s", e.Message).WithHint("%s", e.Hint)
 }
 
 func (f *File) has(provider, name string) bool {

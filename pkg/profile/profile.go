@@ -110,7 +110,8 @@ type Options struct {
 	Note    func(string) // told what was taken on trust
 }
 
-// Load reads the profiles file at path. One that does not exist is empty.
+// Load reads the profiles file at path. One that does not exist is empty. The error
+// is a *failure.Error.
 func Load(ctx context.Context, path string, o Options) (*File, error) {
 	f := &File{Path: path, home: o.Home}
 	read, err := source.ReadRegular(ctx, path, maxSize)
@@ -121,8 +122,7 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 		case failure.InputTimeout:
 			return nil, e
 		}
-		e.Code = failure.ProfilesUnreadable
-		return nil, e
+		return nil, failure.New(failure.ProfilesUnreadable, "%s", e.Message).WithHint("%s", e.Hint)
 	}
 	if err != nil {
 		return nil, err
@@ -232,7 +232,8 @@ func (f *File) Unknown(providers []string) []Table {
 }
 
 // Profile returns the profile name of provider, or nil if the file has none.
-// fields are what a profile of this provider may set.
+// fields are what a profile of this provider may set. What is wrong with the profile
+// is a *failure.Error that names the file and line.
 func (f *File) Profile(provider, name string, fields []Field) (*Profile, error) {
 	section, found := f.tables[provider]
 	if !found {

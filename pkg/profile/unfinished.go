@@ -9,7 +9,8 @@ import (
 )
 
 // Begin notes beside the file that the secrets of a profile are being changed one
-// after the other, until End. The note outlives a run that is killed between them.
+// after the other, until End. The note outlives a run that is killed between them. The
+// error is that of the system.
 func (f *File) Begin(provider, name string) error {
 	note, err := os.OpenFile(f.note(provider, name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -18,7 +19,7 @@ func (f *File) Begin(provider, name string) error {
 	return note.Close()
 }
 
-// End removes the note of Begin, if there is one.
+// End removes the note of Begin, if there is one. The error is a *failure.Error.
 func (f *File) End(provider, name string) error {
 	note := f.note(provider, name)
 	if err := os.Remove(note); f.Path != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
@@ -50,8 +51,9 @@ func ParseAddress(text string) (Address, error) {
 			return bad("has a port that is not a number from 1 to 65535")
 		}
 	}
-	host = lower(host)
-	if !validHost(host) {
+	ascii := !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII })
+	host = strings.ToLower(host) // which makes ASCII of some letters that are not
+	if !ascii || !validHost(host) {
 		return bad("must name an ASCII host or an IP address")
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.Is6() {
@@ -67,16 +69,6 @@ func ParseAddress(text string) (Address, error) {
 			WithHint("write it as https://HOST[:PORT][/PATH]")
 	}
 	return a, nil
-}
-
-// lower folds ASCII only: strings.ToLower makes ASCII of letters that are not.
-func lower(host string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, host)
 }
 
 // plainPath reports whether a path is (/[A-Za-z0-9._~-]+)+ without "." or ".." in
@@ -154,7 +146,8 @@ func (a Address) Origin() string {
 func (a Address) String() string { return a.Scheme + "://" + a.Authority() + a.Path }
 
 // Address returns the base address of an environment; value gives the fields
-// its placeholders stand for, each of which must be one DNS label.
+// its placeholders stand for, each of which must be one DNS label. The error is a
+// *failure.Error.
 func (d *Definition) Address(e Environment, value func(field string) string) (Address, error) {
 	text := e.BaseURL
 	for _, f := range d.Fields {
@@ -171,7 +164,8 @@ func (d *Definition) Address(e Environment, value func(field string) string) (Ad
 	return ParseAddress(text)
 }
 
-// CheckBase reads a base address that a user gave for this provider.
+// CheckBase reads a base address that a user gave for this provider. One that ends in
+// the path of the token endpoint is an error, a *failure.Error like any other.
 func (d *Definition) CheckBase(text string) (Address, error) {
 	a, err := ParseAddress(text)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 //go:embed catalog/*.toml
@@ -46,11 +46,18 @@ func (c *Catalog) Has(name string) bool { return slices.Contains(c.Names(), name
 // be quick.
 func (c *Catalog) Title(name string) string {
 	data, _ := c.file(name)
-	var d struct {
-		Title string `toml:"title"`
+	var parser unstable.Parser
+	parser.Reset(data)
+	for parser.NextExpression() {
+		pair := parser.Expression()
+		if pair.Kind != unstable.KeyValue {
+			break // the tables come after it
+		}
+		if key := pair.Key(); key.Next() && string(key.Node().Data) == "title" && pair.Value().Kind == unstable.String {
+			return string(pair.Value().Data)
+		}
 	}
-	_ = toml.Unmarshal(data, &d) // a test checks every definition
-	return d.Title
+	return ""
 }
 
 // Definition returns the definition of a provider. It fails with ErrUnknown for
@@ -95,7 +102,7 @@ func (c *Catalog) All() ([]*Definition, error) {
 }
 
 // SecretVariables returns the environment variables that hold the secret fields
-// of all providers.
+// of all providers; with an error, of none.
 func (c *Catalog) SecretVariables() ([]string, error) {
 	all, err := c.All()
 	var names []string

@@ -152,26 +152,18 @@ type Example struct {
 	Outcome string `toml:"outcome"`
 }
 
-// Field returns the field of that name.
+// Field returns the field of that name, and whether there is one.
 func (d *Definition) Field(name string) (Field, bool) {
-	i := slices.IndexFunc(d.Fields, func(f Field) bool { return f.Name == name })
-	if i < 0 {
-		return Field{}, false
-	}
-	return d.Fields[i], true
+	return find(d.Fields, func(f Field) bool { return f.Name == name })
 }
 
-// Environment returns the environment of that name.
+// Environment returns the environment of that name, and whether there is one.
 func (d *Definition) Environment(name string) (Environment, bool) {
-	i := slices.IndexFunc(d.Environments, func(e Environment) bool { return e.Name == name })
-	if i < 0 {
-		return Environment{}, false
-	}
-	return d.Environments[i], true
+	return find(d.Environments, func(e Environment) bool { return e.Name == name })
 }
 
-// CheckEnvironment is Environment for a name that a user gave: the error says
-// which there are.
+// CheckEnvironment is Environment for a name that a user gave: the error, a
+// *failure.Error, says which there are.
 func (d *Definition) CheckEnvironment(name string) (Environment, error) {
 	if e, ok := d.Environment(name); ok {
 		return e, nil
@@ -198,13 +190,16 @@ func (d *Definition) EnvironmentNames() []string {
 	return names
 }
 
-// Example returns the example of that name.
+// Example returns the example of that name, and whether there is one.
 func (d *Definition) Example(name string) (Example, bool) {
-	i := slices.IndexFunc(d.Examples, func(e Example) bool { return e.Name == name })
-	if i < 0 {
-		return Example{}, false
+	return find(d.Examples, func(e Example) bool { return e.Name == name })
+}
+
+func find[T any](all []T, wanted func(T) bool) (found T, ok bool) {
+	if i := slices.IndexFunc(all, wanted); i >= 0 {
+		return all[i], true
 	}
-	return d.Examples[i], true
+	return found, false
 }
 
 // Flag returns the name of the flag of a field, without dashes: of a secret
@@ -235,8 +230,8 @@ func FieldVariable(provider, field string) string { return upper(provider) + "_"
 
 func upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
 
-// Parse reads a definition strictly. file names it in errors, which give line
-// and column where they can.
+// Parse reads a definition strictly. file names it in errors, which are
+// *failure.Error and give line and column where they can.
 func Parse(file string, data []byte) (*Definition, error) {
 	d := new(Definition)
 	err := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(d)

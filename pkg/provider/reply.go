@@ -32,8 +32,8 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	if !ok {
 		return nil, err // the run was interrupted while the body was read
 	}
-	e.Provider = d.providerError(object)
-	e.HTTPStatus, e.Sent, e.Attempts = reply.Status, failure.SentYes, 1
+	e = e.WithSent(failure.SentYes, 1) // reply keeps the one of its body
+	e.Provider, e.HTTPStatus = d.providerError(object), reply.Status
 	e.Counted = d.counted(reply, e.Class())
 	switch e.Class() {
 	case failure.Reply:
@@ -41,14 +41,12 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	case failure.Refused, failure.Later:
 		e.RetryAfter = reply.RetryAfter
 		if e.Class() == failure.Refused && (e.Code == failure.AccountLocked || saysLocked(e.Provider)) {
-			e.Code = failure.AccountLocked
-			e.Message = "the provider says the account is locked"
-			e.Hint = "do not try again; have the provider unlock the account"
+			e.Code, e.Message, e.Hint = failure.AccountLocked, "the provider says the account is locked", "do not try again; have the provider unlock the account"
 		}
 	}
 	putOff := reply.RetryAfter != nil && (reply.Status == 429 || reply.Status == 503)
 	if d.Policy.SingleUse && e.Class() != failure.Refused && !putOff {
-		e.Message += "; a token may have been issued"
+		e = e.Append("; a token may have been issued")
 	}
 	return nil, e
 }
@@ -104,15 +102,15 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 
 // counted reports whether the provider has counted, or may have counted, a reply
 // as a failed login. A provider that locks accounts is given no benefit of the
-// doubt: there any answer in JSON counts that holds no token and does not only
-// ask for a later try. A page of HTML is a gateway's.
+// doubt: there any answer in JSON, readable or not, counts that holds no token and
+// does not only ask for a later try. A page of HTML is a gateway's.
 func (d *Definition) counted(reply *token.Reply, class failure.Class) bool {
 	switch status := reply.Status; {
 	case class == failure.Refused:
 		return true
 	case slices.Contains([]int{400, 401, 403, 409, 422, 423}, status):
 		return true
-	case d.Policy.LockoutAfter == 0 || !reply.IsJSON():
+	case d.Policy.LockoutAfter == 0 || !reply.ClaimsJSON():
 		return false
 	default:
 		return status/100 == 2 || status/100 == 4 && status != 408 && status != 429

@@ -23,7 +23,8 @@ func (r Request) ContentType() string {
 }
 
 // TokenRequest builds the call of the token endpoint below base. It depends on
-// nothing but its arguments: equal values give equal bytes.
+// nothing but its arguments: equal values give equal bytes. A value that cannot be
+// sent is a *failure.Error.
 func (d *Definition) TokenRequest(base Address, values Values) (token.Request, error) {
 	r := token.Request{
 		URL:         base.String() + d.Request.Path,

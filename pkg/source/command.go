@@ -33,7 +33,8 @@ const closing = 400 * time.Millisecond
 // as a value. environ is the helper's whole environment. terminal, when not
 // nil, is handed to it as standard input and foreground terminal; without it the
 // helper reads end of file. What the helper prints on standard error is dropped.
-// The helper and its children are killed when ctx ends.
+// The helper and its children are killed when ctx ends: at its deadline that is a
+// failure of the helper, else the error is the cause.
 func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
 	raw, err := output(ctx, argv, environ, terminal)
 	if err != nil {
@@ -51,7 +52,7 @@ func CommandBytes(ctx context.Context, argv, environ []string, terminal *Termina
 
 func output(ctx context.Context, argv, environ []string, terminal *Terminal) ([]byte, error) {
 	name := filepath.Base(argv[0])
-	path, err := LookUp(argv[0])
+	path, err := FindHelper(argv[0])
 	if err != nil {
 		return nil, err
 	}
@@ -89,17 +90,28 @@ func output(ctx context.Context, argv, environ []string, terminal *Terminal) ([]
 	return out.data, nil
 }
 
-// LookUp finds the program of a helper: its absolute path, or its name in PATH.
+// LookPath is exec.LookPath, except that a name is never found through a relative
+// entry of PATH, not even where GODEBUG=execerrdot=0 would allow that: the error is
+// exec.ErrDot.
+func LookPath(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil && name == filepath.Base(name) && !filepath.IsAbs(path) {
+		return "", exec.ErrDot
+	}
+	return path, err
+}
+
+// FindHelper finds the program of a helper: its absolute path, or its name in PATH.
 // Nothing is ever run from the working directory, neither by a relative name nor
-// through a relative entry of PATH.
-func LookUp(name string) (string, error) {
+// through a relative entry of PATH. The error is the failure.
+func FindHelper(name string) (string, error) {
 	if name != filepath.Base(name) && !filepath.IsAbs(name) {
 		return "", failure.New(failure.HelperNotFound, "the helper %s has a relative path", name).
 			WithHint("give its absolute path, or a name that PATH finds")
 	}
-	path, err := exec.LookPath(name)
+	path, err := LookPath(name)
 	switch {
-	case errors.Is(err, exec.ErrDot), err == nil && !filepath.IsAbs(path): // GODEBUG can turn ErrDot off
+	case errors.Is(err, exec.ErrDot):
 		return "", failure.New(failure.HelperNotFound, "the helper %s is found only through a relative entry of PATH", name).
 			WithHint("give its absolute path")
 	case errors.Is(err, fs.ErrPermission):

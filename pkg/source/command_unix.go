@@ -75,7 +75,7 @@ var ending = []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, 
 // that. It ends with release, and with this program.
 func startWatcher() (pid int, release func(), err error) {
 	release = func() {}
-	path, err := LookUp("cat")
+	path, err := LookPath("cat")
 	if err != nil {
 		path = "/bin/cat" // whatever PATH is
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -84,42 +85,41 @@ type Stat struct {
 // CheckValue finds the errors of ReadValue that show without reading the file,
 // which they call name, as ReadNamed does.
 func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, error) {
-	var s Stat
 	var advice string
-	_, err := await(ctx, func() ([]byte, error) {
+	s, err := await.Do(ctx, func() (s Stat, err error) {
 		way := walk(path)
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, err
+			return s, err
 		}
 		if s.Pipe = inherited(path) || info.Mode()&fs.ModeNamedPipe != 0; s.Pipe {
 			if !inherited(path) {
 				s.Note, advice = way.risk(info, name == called(path))
 			}
-			return nil, nil
+			return s, nil
 		}
 		if !info.Mode().IsRegular() {
-			return nil, errNotRegular
+			return s, errNotRegular
 		}
 		file, err := open(path, false)
 		if err != nil {
-			return nil, err
+			return s, err
 		}
 		defer file.Close()
 		if info, err = file.Stat(); err != nil {
-			return nil, err
+			return s, err
 		}
 		s.Note, advice = way.risk(info, name == called(path))
 		s.Shared = !private(info)
 		switch size := info.Size(); {
 		case !info.Mode().IsRegular():
-			return nil, errNotRegular
+			return s, errNotRegular
 		case size == 0:
-			return nil, errEmpty
+			return s, errEmpty
 		case size > MaxValue+2:
-			return nil, errTooLarge
+			return s, errTooLarge
 		}
-		return nil, nil
+		return s, nil
 	})
 	switch {
 	case errors.Is(err, errEmpty):
@@ -137,39 +137,37 @@ func permissions(name, why, advice string) error {
 }
 
 func read(ctx context.Context, path, name string, limit int64, pipes bool) (File, error) {
-	var f File
-	data, err := await(ctx, func() ([]byte, error) {
+	f, err := await.Do(ctx, func() (f File, err error) {
 		way := walk(path)
 		file, err := open(path, pipes)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		defer file.Close()
 		info, err := file.Stat()
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		pipe := info.Mode()&fs.ModeNamedPipe != 0
 		if !info.Mode().IsRegular() && !(pipe && pipes) {
-			return nil, errNotRegular
+			return f, errNotRegular
 		}
 		if !inherited(path) {
 			f.Unsafe, f.Advice = way.risk(info, name == called(path))
 		}
 		f.Private, f.Mode = private(info), info.Mode().Perm()
 		if info.Mode().IsRegular() && info.Size() > limit {
-			return nil, errTooLarge
+			return f, errTooLarge
 		}
-		data, err := readUpTo(file, limit)
-		if err == nil && int64(len(data)) > limit {
+		f.Data, err = readUpTo(file, limit)
+		if err == nil && int64(len(f.Data)) > limit {
 			err = errTooLarge
 		}
-		return data, err
+		return f, err
 	})
 	if err != nil {
 		return File{}, explain(err, path, name, limit)
 	}
-	f.Data = data
 	return f, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +39,7 @@ func unsafeDir(info fs.FileInfo) string {
 	switch writable := info.Mode() & 0o022; {
 	case !ok:
 		return "has an unknown owner"
-	case st.Uid != 0 && int(st.Uid) != os.Getuid():
+	case st.Uid != 0 && int(st.Uid) != os.Getuid() && !unmappedRoot(st.Uid):
 		return fmt.Sprintf("belongs to another user (uid %d)", st.Uid)
 	case info.Mode()&fs.ModeSticky != 0, writable == 0, writable == 0o020 && st.Gid == st.Uid:
 		return ""
@@ -68,8 +70,25 @@ func private(info fs.FileInfo) bool { return info.Mode()&0o077 == 0 }
 // foreignLink says why somebody other than the user and root could have made a
 // symbolic link, or "".
 func foreignLink(info fs.FileInfo) string {
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() && !unmappedRoot(st.Uid) {
 		return "belongs to another user"
 	}
 	return ""
+}
+
+// unmappedRoot reports whether uid is what root's files belong to in a sandbox whose
+// user namespace does not have root (user_namespaces(7)). Other users that it does not
+// have cannot be told from root there.
+func unmappedRoot(uid uint32) bool {
+	overflow, err := os.ReadFile("/proc/sys/kernel/overflowuid")
+	if err != nil || strings.TrimSpace(string(overflow)) != strconv.FormatUint(uint64(uid), 10) {
+		return false
+	}
+	ranges, err := os.ReadFile("/proc/self/uid_map")
+	for line := range strings.Lines(string(ranges)) {
+		if f := strings.Fields(line); len(f) != 3 || f[1] == "0" {
+			return false // a range that begins with root
+		}
+	}
+	return err == nil
 }

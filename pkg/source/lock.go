@@ -6,13 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/gofrs/flock"
-)
 
-// lockPoll is how often a lock that another process holds is tried.
-const lockPoll = 20 * time.Millisecond
+	"github.com/tokenfetch/tokenfetch/pkg/await"
+)
 
 // Lock waits until no other process holds the lock of the file at path: a file
 // beside the one that path leads to, so that all who write it meet there, whatever
@@ -20,8 +18,9 @@ const lockPoll = 20 * time.Millisecond
 // was made is removed with the lock, except on Windows, unless it is in use by
 // then. The kernel frees the lock of a process that dies.
 //
-// Lock returns ctx's error if that ends first. Where no file can be made, so that
-// nobody can write, or the file system has no locks, it returns at once.
+// Lock returns the cause of ctx's end if that comes first. Where no file can be
+// made, so that nobody can write, or the file system has no locks, it returns at
+// once.
 func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	target, err := destination(path)
 	if err != nil {
@@ -30,38 +29,35 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	dir, name := filepath.Dir(target), target+".lock"
 	lock := flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDONLY|nonblock))
 	var made []string
-	for {
+	err = await.Until(ctx, func() (done bool, err error) {
 		made = append(made, missingDirs(dir)...)
-		locked, err := false, makeDirs(dir)
+		locked, err := false, MakeDirs(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, unwritable(path, err)
+			return false, unwritable(path, err)
 		}
 		if err == nil {
 			locked, err = lock.TryLock()
 		}
 		switch _, opening := errors.AsType[*fs.PathError](err); {
 		case locked && current(lock):
-			return func() {
+			unlock = func() {
 				_ = os.Remove(name)
 				_ = lock.Close()
 				for _, dir := range made {
 					_ = os.Remove(dir) // if nothing is in it
 				}
-			}, nil
+			}
 		case locked:
 			_ = lock.Close() // its holder has removed it: the next one counts
 		case err == nil, errors.Is(err, fs.ErrNotExist): // it is held, or its directory was just removed
 		case opening && exists(name):
-			return nil, unwritable(name, err)
+			return false, unwritable(name, err)
 		default:
-			return func() {}, nil
+			unlock = func() {}
 		}
-		select {
-		case <-time.After(lockPoll):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		return unlock != nil, nil
+	})
+	return unlock, err
 }
 
 // missingDirs returns dir and the directories above it that do not exist, the

@@ -1,7 +1,8 @@
 // Package source reads one value from where it is kept: a file, standard
 // input or the output of a helper command. What it returns is exactly what
 // stood there, less one line end; what it will not take is an error that names
-// the rule and never the value. It also writes the files that are read so.
+// the rule and never the value. It also writes the files that are read so. Errors are
+// *failure.Error, unless a function says otherwise.
 package source
 
 import (
@@ -12,6 +13,7 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -57,7 +59,7 @@ func value(raw []byte, where string, code failure.Code) (secret.Value, error) {
 // Reader reads a value from r, where names it in errors. It returns when ctx
 // ends even if r never does; r must not be used again then.
 func Reader(ctx context.Context, r io.Reader, where string) (secret.Value, error) {
-	raw, err := await(ctx, func() ([]byte, error) { return readUpTo(r, MaxValue+2) })
+	raw, err := await.Do(ctx, func() ([]byte, error) { return readUpTo(r, MaxValue+2) })
 	switch {
 	case isDeadline(err):
 		return secret.Value{}, failure.New(failure.InputTimeout, "no data within the time limit from %s", where)
@@ -70,27 +72,6 @@ func Reader(ctx context.Context, r io.Reader, where string) (secret.Value, error
 // readUpTo reads all of r, or one byte more than limit.
 func readUpTo(r io.Reader, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, limit+1))
-}
-
-// await runs read and returns its result, or ctx's error when that ends first.
-// The operating system offers no way to break off a blocked open or read of a
-// file, so a read that never returns is left behind for the end of the process.
-func await(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
-	type result struct {
-		data []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		data, err := read()
-		done <- result{data, err}
-	}()
-	select {
-	case r := <-done:
-		return r.data, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }
 
 func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

@@ -47,7 +47,7 @@ func write(path string, data []byte, check func(target string) error) error {
 	if err != nil {
 		return err
 	}
-	if err := makeDirs(filepath.Dir(target)); err != nil {
+	if err := MakeDirs(filepath.Dir(target)); err != nil {
 		return unwritable(path, err)
 	}
 	if err := replace(target, data, check); err != nil {
@@ -96,7 +96,7 @@ func CheckWrite(path string, data []byte) error {
 }
 
 // WriteTemp writes data to a new file beside path, for the user alone, and
-// returns its name. After an error there is none.
+// returns its name. After an error, which is that of the system, there is none.
 func WriteTemp(path string, data []byte) (temp string, err error) {
 	var random [tempRandom]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -138,9 +138,7 @@ func RemoveTemps(path string) error {
 		return unwritable(path, err)
 	}
 	for _, entry := range entries {
-		random, found := strings.CutPrefix(entry.Name(), filepath.Base(target)+".")
-		random, temp := strings.CutSuffix(random, tempSuffix)
-		if _, err := hex.DecodeString(random); !found || !temp || err != nil || len(random) != 2*tempRandom {
+		if of, temp := TempOf(entry.Name()); !temp || of != filepath.Base(target) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(filepath.Dir(target), entry.Name())); err != nil {
@@ -156,6 +154,15 @@ const (
 	tempRandom = 8
 	tempSuffix = ".tmp"
 )
+
+// TempOf returns the name of the file that a temporary file of WriteTemp is going to
+// be, and reports whether name is one of those.
+func TempOf(name string) (target string, ok bool) {
+	name, ok = strings.CutSuffix(name, tempSuffix)
+	random := filepath.Ext(name)
+	_, err := hex.DecodeString(strings.TrimPrefix(random, "."))
+	return strings.TrimSuffix(name, random), ok && err == nil && len(random) == 1+2*tempRandom
+}
 
 // destination returns the path of the file itself that path leads to. Every link
 // on the way, the file and the directories above it must be safe.
@@ -186,13 +193,14 @@ func destination(path string) (string, error) {
 	return w.target, nil
 }
 
-// makeDirs makes dir and what is missing above it, for the user alone, whatever
-// the umask.
-func makeDirs(dir string) error {
+// MakeDirs makes dir and what is missing above it, for the user alone (0700),
+// whatever the umask. It is no error if dir is there. It does not check who else can
+// change the directories above; the error is that of the system.
+func MakeDirs(dir string) error {
 	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := makeDirs(filepath.Dir(dir)); err != nil {
+	if err := MakeDirs(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	switch err := os.Mkdir(dir, 0o700); {

@@ -72,6 +72,10 @@ func (r *Reply) Object() (Object, error) {
 // IsJSON reports whether the body was read whole and is JSON of any kind.
 func (r *Reply) IsJSON() bool { return r.bodyErr == nil && r.Encoding == "" && validJSON(r.body) }
 
+// ClaimsJSON reports whether the body is JSON, or is called so by its media type:
+// it may be broken, too large, compressed, or not read to its end.
+func (r *Reply) ClaimsJSON() bool { return r.IsJSON() || strings.HasSuffix(r.ContentType, "json") }
+
 // Client sends requests. The zero Client trusts the system's certificates.
 type Client struct {
 	UserAgent string
@@ -366,12 +370,14 @@ func proxyHost(value string) (string, bool) {
 	}
 	switch proxy.Scheme {
 	case "http", "https", "socks5", "socks5h":
-		return proxy.Host, validHost(proxy.Hostname())
+		return proxy.Host, plainHost(proxy.Hostname())
 	}
 	return "", false
 }
 
-func validHost(host string) bool {
+// plainHost reports whether a proxy's host is an address, or a name of ASCII
+// letters, digits, dots, hyphens and underscores: local networks have such names.
+func plainHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}

@@ -165,8 +165,8 @@ func TestPostBrokenReply(t *testing.T) {
 		headers   = "headers_too_large (reply, sent \"yes\", attempts 1): the reply's headers are larger than the limit of 65536 bytes"
 		lost      = "connection_lost (net, sent \"yes\", attempts 1): the connection to HOST was lost (phase reply); the request may have been processed; hint: look at the account before trying again"
 		lostBody  = "connection_lost (net, sent \"yes\", attempts 1): the connection to HOST was lost (phase body); the request may have been processed; hint: look at the account before trying again"
-		encoded   = "unsupported_encoding (reply, sent \"\", attempts 0): the reply is compressed although that was not asked for"
-		tooLarge  = "too_large (reply, sent \"\", attempts 0): the reply is larger than the limit of 1048576 bytes"
+		encoded   = "unsupported_encoding (reply, sent \"no\", attempts 0): the reply is compressed although that was not asked for"
+		tooLarge  = "too_large (reply, sent \"no\", attempts 0): the reply is larger than the limit of 1048576 bytes"
 	)
 	big := strings.Repeat(" ", MaxBody-2) + "{}"
 	tests := []struct {
@@ -279,7 +279,7 @@ func TestPostExpandsNothing(t *testing.T) {
 	}
 	s := serve(t, answer(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.String())))
 	reply, err := post(t, t.Context(), &Client{}, "http://"+s.address)
-	checkTold(t, err, `unsupported_encoding (reply, sent "", attempts 0): the reply is compressed although that was not asked for`)
+	checkTold(t, err, `unsupported_encoding (reply, sent "no", attempts 0): the reply is compressed although that was not asked for`)
 	if len(reply.body) != bomb.Len() || reply.IsJSON() {
 		t.Errorf("%d bytes of body, want %d", len(reply.body), bomb.Len())
 	}
@@ -409,7 +409,7 @@ func TestPostSwitchingProtocols(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	reply, err := post(t, ctx, &Client{}, "http://"+s.address)
-	checkTold(t, err, `empty_reply (reply, sent "", attempts 0): the reply is empty`)
+	checkTold(t, err, `empty_reply (reply, sent "no", attempts 0): the reply is empty`)
 	if reply == nil || reply.Status != 101 {
 		t.Errorf("reply %+v", reply)
 	}
@@ -475,7 +475,7 @@ func TestPostNoConnection(t *testing.T) {
 		{"NET-03 refused by a name", "https://provider.example:1", `connect_failed (net, sent "no", attempts 1): cannot connect to provider.example:1: connection refused` + hint},
 		{"http to another computer", "http://192.0.2.1", `connect_failed (net, sent "no", attempts 1): 192.0.2.1 is not a loopback address, so http is not used; hint: use an https base address`},
 		{"http to a network", "http://[2001:db8::1]:8080", `connect_failed (net, sent "no", attempts 1): [2001:db8::1]:8080 is not a loopback address, so http is not used; hint: use an https base address`},
-		{"no address", "https://127.0.0.1:" + canaryPassword, `bad_base_url (config, sent "", attempts 0): the token endpoint's address is not valid`},
+		{"no address", "https://127.0.0.1:" + canaryPassword, `bad_base_url (config, sent "no", attempts 0): the token endpoint's address is not valid`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

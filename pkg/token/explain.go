@@ -23,14 +23,10 @@ func validJSON(body []byte) bool { return json.Valid(withoutMark(body)) }
 func (x *exchange) explain(ctx context.Context, err error) error {
 	phase, sent, proxy := x.state()
 	e := x.describe(ctx, err, phase, proxy)
-	if sent == "" {
-		sent = failure.SentNo
-	}
-	e.Sent, e.Attempts = sent, 1
 	if e.Class() == failure.Net && sent != failure.SentNo {
-		e.Message += "; the request may have been processed"
+		e = e.Append("; the request may have been processed")
 	}
-	return e
+	return e.WithSent(sent, 1)
 }
 
 // describe turns an error of net/http and below into one of ours. Their texts
@@ -45,7 +41,7 @@ func (x *exchange) describe(ctx context.Context, err error, phase phase, proxy *
 			WithHint("check HTTPS_PROXY and NO_PROXY")
 	}
 	if e.Code == failure.TLSUntrusted {
-		e.Hint = "a proxy may be intercepting: name its certificates with --ca-file FILE or ca_file in the profile"
+		return e.WithHint("a proxy may be intercepting: name its certificates with --ca-file FILE or ca_file in the profile")
 	}
 	return e
 }

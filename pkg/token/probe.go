@@ -41,7 +41,7 @@ func (c *Client) Probe(ctx context.Context, origin string) (Contact, error) {
 	if err != nil {
 		e := x.describe(ctx, err, phase, proxy)
 		if e.Code == failure.ConnectionLost {
-			e.Hint = "check the base address"
+			e = e.WithHint("check the base address")
 		}
 		return Contact{}, e
 	}

@@ -44,27 +44,27 @@ func TestProbeFails(t *testing.T) {
 	}{
 		{
 			"a stranger", func() string { return "https://" + serveTLS(t, stranger.issue(t, nil), answer("")).address },
-			`tls_untrusted (net, sent "", attempts 0): the certificate of HOST comes from an unknown authority; hint: if it is your own authority, name its certificates with --ca-file FILE or ca_file in the profile`,
+			`tls_untrusted (net, sent "no", attempts 0): the certificate of HOST comes from an unknown authority; hint: if it is your own authority, name its certificates with --ca-file FILE or ca_file in the profile`,
 		},
 		{
 			"no TLS", func() string {
 				return "https://" + serve(t, func(p *peer) { p.say("HTTP/1.1 400 " + hostile + "\r\n\r\n") }).address
 			},
-			`tls_protocol (net, sent "", attempts 0): HOST does not speak TLS; hint: check the port of the base address`,
+			`tls_protocol (net, sent "no", attempts 0): HOST does not speak TLS; hint: check the port of the base address`,
 		},
 		{
 			"a hang-up", func() string {
 				return "https://" + serveTLS(t, authority.issue(t, nil), func(p *peer) { p.request(); p.Close() }).address
 			},
-			`connection_lost (net, sent "", attempts 0): the connection to HOST was lost (phase reply); hint: check the base address`,
+			`connection_lost (net, sent "no", attempts 0): the connection to HOST was lost (phase reply); hint: check the base address`,
 		},
 		{
 			"no name", func() string { return "https://nowhere.example" },
-			`dns_not_found (net, sent "", attempts 0): the name HOST does not exist; hint: check the environment or base address, and this computer's network`,
+			`dns_not_found (net, sent "no", attempts 0): the name HOST does not exist; hint: check the environment or base address, and this computer's network`,
 		},
 		{
 			"http to elsewhere", func() string { return "http://192.0.2.1:80" },
-			`connect_failed (net, sent "", attempts 0): HOST is not a loopback address, so http is not used; hint: use an https base address`,
+			`connect_failed (net, sent "no", attempts 0): HOST is not a loopback address, so http is not used; hint: use an https base address`,
 		},
 	} {
 		origin := test.origin()

@@ -210,7 +210,7 @@ func TestProxyInvalid(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	proxy := serve(t, connect("", ""))
-	const want = `proxy_invalid (config, sent "", attempts 0): NAME does not hold the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
+	const want = `proxy_invalid (config, sent "no", attempts 0): NAME does not hold the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
 	tests := []struct{ name, variable, value string }{
 		{"NET-19 without a scheme", "HTTPS_PROXY", "proxy:" + canaryProxy + "@" + proxy.address},
 		{"NET-19 lower case", "https_proxy", "proxy:" + canaryProxy + "@" + proxy.address},

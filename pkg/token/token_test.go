@@ -11,12 +11,12 @@ import (
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	const (
-		prefix  = `bad_token (reply, sent "", attempts 0): the reply's token `
+		prefix  = `bad_token (reply, sent "no", attempts 0): the reply's token `
 		nothing = prefix + "is a word that stands for nothing"
 		echo    = prefix + "contains a secret that was sent"
 	)
 	tests := []struct{ name, text, want string }{
-		{"TOK-01 empty", "", `no_token (reply, sent "", attempts 0): the reply's token is empty`},
+		{"TOK-01 empty", "", `no_token (reply, sent "no", attempts 0): the reply's token is empty`},
 		{"TOK-01 blank", " ", prefix + "contains a blank at offset 0"},
 		{"TOK-01 tab", "\t", prefix + "contains a blank at offset 0"},
 		{"TOK-02 trailing LF", "tok\n", prefix + "contains a line break at offset 3"},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"path/filepath"
+	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -57,6 +58,29 @@ func (c *Client) ReadProfiles(ctx context.Context, path string, trusted bool, no
 	ctx, cancel := c.limit.Context(ctx)
 	defer cancel()
 	return profile.Load(ctx, path, profile.Options{Home: profile.Home(c.lookup), Trusted: trusted, Note: note})
+}
+
+// lockLimit is how long another run may keep the profiles file, which takes it
+// milliseconds.
+const lockLimit = 10 * time.Second
+
+// LockProfiles waits until no other run changes the profiles file or what belongs
+// to its profiles.
+func (c *Client) LockProfiles(ctx context.Context, file *profile.File) (unlock func(), err error) {
+	defer c.options.Person.Waiting("another run that changes the profiles file")()
+	limit, cancel := context.WithTimeout(ctx, lockLimit)
+	defer cancel()
+	unlock, err = file.Lock(limit)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case limit.Err() == nil:
+		return nil, err
+	}
+	return nil, failure.New(failure.ProfilesUnwritable, "another run changes the profiles file, and has not finished in time").
+		WithHint("run this again; nothing is changed")
 }
 
 func (c *Client) note(text string) { c.options.Person.Trace("%s", text) }

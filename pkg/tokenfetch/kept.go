@@ -39,6 +39,8 @@ type kept struct {
 	looked   time.Time              // when that was
 	timeouts int                    // of all looks
 	waited   bool                   // for another run, which may have made the key
+
+	told bool // why the token that is kept is not used
 }
 
 // CacheAllowed reports whether tokens of a profile may be cached: the definition,
@@ -203,7 +205,10 @@ func (k *kept) get() *token.Token {
 	case cache.Missing(err):
 		return nil
 	case err != nil:
-		k.client.options.Person.Trace("the cached token is not used: %s", CacheProblem(err))
+		if !k.told {
+			k.client.options.Person.Trace("the cached token is not used: %s", CacheProblem(err))
+		}
+		k.told = true
 		return nil
 	case t.Obtained.Before(k.since), t.Obtained.Add(t.Lifetime).Sub(now) < k.minTTL:
 		return nil

@@ -78,7 +78,7 @@ func (c *Client) Plan(ctx context.Context, q Query) (*Plan, error) {
 }
 
 func shortLifetime() *failure.Error {
-	return failure.New(failure.ShortLifetime, "the token does not live as long as --min-ttl asks, or its lifetime is unknown").
+	return failure.New(failure.ShortLifetime, "the token does not live as long as was asked for, or its lifetime is unknown").
 		WithHint("ask for less, or do without --min-ttl")
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
@@ -16,15 +15,33 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
-// Token is a token with what is known of it.
+// Token is an access token with what is known of it.
 type Token struct {
-	*token.Token
+	// AccessToken is 1 to 8192 bytes of visible ASCII. It prints as [hidden]; Reveal
+	// returns it.
+	AccessToken secret.Value
+	Lifetime    time.Duration // from Obtained on, whole seconds; 0 if it is unknown
+	Obtained    time.Time     // when the reply arrived, UTC
+	Scope       string        // RFC 6749 section 3.3, empty if not stated
+	SingleUse   bool          // the provider accepts it for one call only
+	Use         Use           // how calls carry it
+	Cached      bool          // it comes from the cache
+
 	Ref
-	Environment string    // of the provider, empty if a base address was given
-	BaseURL     string    // of the token endpoint
-	Origin      string    // SCHEME://HOST:PORT of it
-	Use         token.Use // how calls carry the token
-	Cached      bool      // it comes from the cache
+	Environment string // of the provider, empty if a base address was given
+	BaseURL     string // of the token endpoint
+	Origin      string // SCHEME://HOST:PORT of it
+}
+
+// Use says how a call carries a token: in a header, or as a member of its JSON
+// body.
+type Use = token.Use
+
+// Expired reports whether the token is not to be used at now any more: the last
+// part of its life, a minute or 5 % of it, does not count. A token whose lifetime
+// is unknown never is.
+func (t *Token) Expired(now time.Time) bool {
+	return t.Lifetime > 0 && !now.Before(t.Obtained.Add(t.Lifetime-cache.Margin(t.Lifetime)))
 }
 
 // Token returns the token: the cached one, or one that is fetched. Nothing is
@@ -57,9 +74,7 @@ func (p *Plan) Token(ctx context.Context) (*Token, error) {
 	}
 	p.kept.put(t)
 	if t.Lifetime < p.query.MinTTL {
-		e := shortLifetime()
-		e.Sent, e.Attempts = failure.SentYes, 1
-		return nil, e
+		return nil, shortLifetime().WithSent(failure.SentYes, 1)
 	}
 	return p.result(t, false), nil
 }
@@ -68,8 +83,9 @@ func (p *Plan) result(t *token.Token, cached bool) *Token {
 	p.client.options.Person.Hide(t.AccessToken)
 	base := p.found.Base
 	return &Token{
-		Token: t, Ref: p.query.Ref, Cached: cached, Use: p.query.Definition.Use(),
-		Environment: p.found.Environment, BaseURL: base.String(), Origin: base.Origin(),
+		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
+		Use: p.query.Definition.Use(), Cached: cached,
+		Ref: p.query.Ref, Environment: p.found.Environment, BaseURL: base.String(), Origin: base.Origin(),
 	}
 }
 
@@ -163,15 +179,13 @@ func (p *Plan) exchange(ctx context.Context, guard *cache.Guard, request token.R
 		if !failed {
 			return t, err
 		}
-		e.Attempts = attempt
+		e = e.WithSent(e.Sent, attempt)
 		wait, again := retryWait(e, attempt)
 		if attempt > p.query.Retries || !again {
 			return nil, e
 		}
 		if wait > p.limit.Left() {
-			e.Message += "; the wait before another attempt is longer than allowed"
-			e.Hint = "try again later, or allow more time with --timeout"
-			return nil, e
+			return nil, e.Append("; the wait before another attempt is longer than allowed").WithHint("try again later, or allow more time with --timeout")
 		}
 		p.client.options.Person.Trace("attempt %d failed (%s); the next in %v", attempt, e.Code, wait.Round(time.Millisecond))
 		if err := p.sleep(ctx, wait); err != nil {
@@ -201,8 +215,8 @@ func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Re
 // be used once may be lost.
 func (p *Plan) maybeIssued(err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
-	if ok && p.query.Definition.Policy.SingleUse && e.Sent != "" && e.Sent != failure.SentNo {
-		e.Message += "; a token may have been issued"
+	if ok && p.query.Definition.Policy.SingleUse && e.Sent != failure.SentNo {
+		return e.Append("; a token may have been issued")
 	}
 	return err
 }
@@ -254,20 +268,19 @@ func (p *Plan) sleep(ctx context.Context, wait time.Duration) error {
 // advise says in the error of a login what to do about it.
 func (p *Plan) advise(guard *cache.Guard, err error) error {
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		AdviseAllowList(p.query.Definition, p.found.Environment, e)
-		p.adviseRefusal(guard, e)
+		return p.adviseRefusal(guard, AdviseAllowList(p.query.Definition, p.found.Environment, e))
 	}
 	return err
 }
 
-// AdviseAllowList adds a hint to e where the source address may be the reason: a
-// host that accepts only listed ones gives no proper answer, or any host of a
+// AdviseAllowList returns e with a hint where the source address may be the reason:
+// a host that accepts only listed ones gives no proper answer, or any host of a
 // provider that keeps such a list says that the request is not allowed. environment
 // is the name of the host, empty if it is none of the provider's.
-func AdviseAllowList(d *provider.Definition, environment string, e *Error) {
+func AdviseAllowList(d *provider.Definition, environment string, e *Error) *Error {
 	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}
 	if !slices.Contains(suspects, e.Code) {
-		return
+		return e
 	}
 	accepts := ""
 	if known, _ := d.Environment(environment); known.AllowListed {
@@ -275,47 +288,52 @@ func AdviseAllowList(d *provider.Definition, environment string, e *Error) {
 	} else if e.Code == failure.NotAllowed && d.AllowListed() {
 		accepts = "may accept"
 	}
-	if accepts != "" {
-		e.Hint = "this host " + accepts + " only source addresses that " + d.Title + " has put on its list: check that yours is; otherwise " + e.Hint
-		e.Hint = strings.TrimSuffix(e.Hint, "; otherwise ")
+	if accepts == "" {
+		return e
 	}
+	hint := fmt.Sprintf("this host %s only source addresses that %s has put on its list: check that yours is", accepts, d.Title)
+	if e.Hint != "" {
+		hint += "; otherwise " + e.Hint
+	}
+	return e.WithHint("%s", hint)
 }
 
-// adviseRefusal says what follows on this computer where the provider has counted
-// a failed login, or may have.
-func (p *Plan) adviseRefusal(guard *cache.Guard, e *failure.Error) {
+// adviseRefusal adds to e what follows on this computer where the provider has
+// counted a failed login, or may have.
+func (p *Plan) adviseRefusal(guard *cache.Guard, e *failure.Error) *failure.Error {
 	d := p.query.Definition
 	lockoutAfter := d.Policy.LockoutAfter
 	unanswered := lockoutAfter > 0 && e.Class() == failure.Net && e.Sent != failure.SentNo
 	if guard == nil || !e.Counted && !unanswered {
-		return
+		return e
 	}
 	state := guard.State(time.Now(), time.Time{})
 	unrecorded, held := guard.Err(), state.Hold
 	switch {
 	case held == nil:
 	case held.LockoutAfter > 0:
-		e.Hint += fmt.Sprintf("; nothing more is sent to this account from this computer for %s, except with --try-anyway", failure.Span(held.Left))
+		e = e.AppendHint("; nothing more is sent to this account from this computer for %s, except with --try-anyway", failure.Span(held.Left))
 	case unanswered:
-		e.Hint += fmt.Sprintf("; this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
+		e = e.AppendHint("; this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
 	default:
-		e.Hint += "; until they change they are held back on this computer for " + failure.Span(held.Left)
+		e = e.AppendHint("; until they change they are held back on this computer for %s", failure.Span(held.Left))
 	}
 	if lockoutAfter > 0 && (e.Counted || held != nil || unrecorded != nil) {
-		e.Hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", d.Title, lockoutAfter)
+		e = e.AppendHint("; %s locks the account after %d refusals in a row", d.Title, lockoutAfter)
 		if state.Left != nil {
-			e.Hint += fmt.Sprintf(" (%d left, as far as this computer knows)", *state.Left)
+			e = e.AppendHint(" (%d left, as far as this computer knows)", *state.Left)
 		}
 	}
 	if lockoutAfter > 0 && e.Counted && d.AllowListed() {
-		e.Hint += "; if this computer's address was not on the list of " + d.Title + ", send again with --try-anyway once it is"
+		e = e.AppendHint("; if this computer's address was not on the list of %s, send again with --try-anyway once it is", d.Title)
 	}
 	if p.client.ci() {
-		e.Hint += "; other CI machines do not know of this"
+		e = e.AppendHint("; other CI machines do not know of this")
 	}
 	if unrecorded != nil {
-		e.Hint += "\n" + unrecordedHint
+		e = e.AppendHint("\n%s", unrecordedHint)
 	}
+	return e
 }
 
 // unrecordedHint is what to do where refusals cannot be recorded.

@@ -1,0 +1,157 @@
+package cmd
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// completing reports whether a shell asks what the command line completes to.
+func (r *run) completing() bool {
+	return len(r.env.Args) > 0 && strings.HasPrefix(r.env.Args[0], "__complete")
+}
+
+// resolve returns the command that the arguments name, and the arguments behind
+// it. Reading a definition costs time that a run feels: only that of the provider
+// that is named is read, for its command or its flags of login and logout.
+func (r *run) resolve(root *cobra.Command) (*cobra.Command, []string, error) {
+	all := slices.Clone(r.env.Args)
+	root.SetArgs(all)
+	args := all
+	if r.completing() {
+		args = all[1:max(1, len(all)-1)] // the last word is to be completed
+	}
+	command, behind, _ := root.Find(args) // what cannot be found is reported when it is executed
+	switch command.Name() {
+	case root.Name():
+		return r.resolveProvider(root, args)
+	case "login":
+		return r.resolveRef(command, behind, r.newLogin), behind, nil
+	case "logout":
+		return r.resolveRef(command, behind, r.newLogout), behind, nil
+	}
+	return command, behind, nil
+}
+
+// resolveProvider adds the command of the provider that stands where a command
+// does. Of PROVIDER/PROFILE, PROVIDER remains in args, which is what cobra finds.
+func (r *run) resolveProvider(root *cobra.Command, args []string) (*cobra.Command, []string, error) {
+	for i, word := range args {
+		name, _, _ := strings.Cut(word, "/")
+		if !r.catalog.Has(name) {
+			continue
+		}
+		c := &cobra.Command{Use: name}
+		root.AddCommand(c)
+		args[i] = name
+		if found, _, _ := root.Find(args[:i+1]); found != c { // it is the value of a flag
+			root.RemoveCommand(c)
+			args[i] = word
+			continue
+		}
+		r.named = word
+		d, err := r.catalog.Definition(name)
+		if err == nil {
+			root.RemoveCommand(c)
+			root.AddCommand(r.newProvider(d))
+		}
+		command, behind, _ := root.Find(args)
+		return command, behind, err
+	}
+	return root, args, nil
+}
+
+// resolveRef gives a command the flags of the provider that its argument names.
+// Which word that is depends on the flags in turn.
+func (r *run) resolveRef(command *cobra.Command, args []string, build func(*provider.Definition) *cobra.Command) *cobra.Command {
+	root := command.Root()
+	for _, word := range args {
+		name, _, _ := strings.Cut(word, "/")
+		d, err := r.catalog.Definition(name)
+		if err != nil {
+			continue
+		}
+		if c := build(d); firstWord(args, root.Flags(), c.Flags()) == word {
+			root.RemoveCommand(command)
+			root.AddCommand(c)
+			return c
+		}
+	}
+	r.named = firstWord(args, root.Flags(), command.Flags())
+	return command
+}
+
+// tolerant returns a set of flags that parses others too: an unknown one takes the
+// next word for its value, unless that looks like a flag.
+func tolerant(sets ...*pflag.FlagSet) *pflag.FlagSet {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	for _, set := range sets {
+		flags.AddFlagSet(set)
+	}
+	return flags
+}
+
+// firstWord returns the first argument that is neither one of the flags nor the
+// value of one, empty if there is none.
+func firstWord(args []string, sets ...*pflag.FlagSet) string {
+	flags := tolerant(sets...)
+	// What does not parse is reported when the command is executed.
+	_ = flags.ParseAll(args, func(*pflag.Flag, string) error { return nil })
+	return flags.Arg(0)
+}
+
+// asked is what the arguments say of how a failure is to be shown.
+type asked struct {
+	format     string // one that needs a failing line, or empty
+	name       string // the variable, or empty if none is usable
+	errorsJSON bool
+}
+
+// whatAsked reads it from the arguments behind a command, up to any "--".
+// errorsDefault is the form of errors where no flag says. Each flag is parsed by
+// itself, so that an error does not hide those behind it: nor does a flag without
+// its value, which an unset variable leaves, hide the next one.
+func (r *run) whatAsked(command *cobra.Command, args []string, errorsDefault string) asked {
+	a := asked{errorsJSON: errorsDefault == "json"}
+	prints := !command.HasParent() // a mistyped provider, maybe
+	if r.catalog.Has(command.Name()) {
+		prints, a.name = true, provider.TokenVariable(command.Name())
+	}
+	see := func(f *pflag.Flag, value string) error {
+		switch f.Name {
+		case "output":
+			if prints && output.FailingLine(value, "") != "" {
+				a.format = value
+			}
+		case "var":
+			a.name = ""
+			if output.CheckVariable(value) == "" {
+				a.name = value
+			}
+		case "errors":
+			if value == "json" || value == "text" {
+				a.errorsJSON = value == "json"
+			}
+		}
+		return nil
+	}
+	own := pflag.NewFlagSet("", pflag.ContinueOnError) // where the command has none
+	own.StringP("output", "o", "", "")
+	own.String("var", "", "")
+	flags := tolerant(command.Flags(), own)
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			_ = flags.ParseAll(args[i:min(i+2, len(args))], see)
+		}
+	}
+	return a
+}

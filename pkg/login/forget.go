@@ -1,0 +1,80 @@
+package login
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+)
+
+// Forgotten says what became of what is remembered of a profile. Trouble with it is
+// no failure.
+type Forgotten struct {
+	Tokens int         // cached tokens that were removed
+	Holds  int         // holds and other records of its credentials that were
+	Held   *cache.Hold // why the account is still held back, nil if it is not
+
+	TokensError error // why cached tokens are not removed
+	HoldsError  error // why holds are not cleared
+	Generation  error // why older tokens in copies of the cache are not made unusable
+}
+
+// clearHolds lifts the holds of the account that a query leads to.
+func (o *Options) clearHolds(ctx context.Context, q credential.Query, f *Forgotten) {
+	plan, err := o.Client.Find(ctx, q)
+	if err != nil {
+		f.HoldsError = err
+		return
+	}
+	removed, held, err := o.Client.ClearHolds(ctx, plan)
+	if err != nil {
+		f.HoldsError = err
+		return
+	}
+	f.Holds, f.Held = removed, held
+}
+
+// dropTokens removes the cached tokens of the profile and of those that share its
+// secrets.
+func (o *Options) dropTokens(ctx context.Context, file *profile.File, f *Forgotten) {
+	f.Tokens, f.TokensError = o.Client.DropTokens(ctx, file, o.affected(file))
+}
+
+// advance makes the tokens unreachable that were fetched with the secrets which
+// the profile and those that share them had until now.
+func (o *Options) advance(file *profile.File) error {
+	if o.Ref.Definition.Policy.SingleUse {
+		return nil // there are none
+	}
+	return cache.Advance(o.Client.Dirs().State, o.affected(file))
+}
+
+// affected returns the profiles, each a provider and a name, whose tokens are no
+// longer right when the secrets of the profile change.
+func (o *Options) affected(file *profile.File) [][]string {
+	refs := [][]string{{o.Ref.Definition.Name, o.Ref.Profile}}
+	for _, name := range o.sharing(file) {
+		refs = append(refs, []string{o.Ref.Definition.Name, name})
+	}
+	return refs
+}
+
+// sharing returns the profiles that use the keychain items of the profile.
+func (o *Options) sharing(file *profile.File) []string {
+	d := o.Ref.Definition
+	var names []string
+	for _, name := range file.Names(d.Name) {
+		p, err := file.Profile(d.Name, name, credential.ProfileFields(d))
+		if err != nil || p == nil || name == o.Ref.Profile {
+			continue // a profile that cannot be read uses nothing
+		}
+		for _, field := range d.Fields {
+			if p.Fields[field.Name].Keychain == o.Ref.Profile && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,133 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// ProveStore writes to the keychain, reads that back and removes it, if a secret
+// is to be stored there: nobody should answer questions for nothing.
+func (s *Setup) ProveStore(ctx context.Context) error {
+	if !slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.Place == Keychain }) {
+		return nil
+	}
+	probe := secret.New("tokenfetch can store items here")
+	account := "tokenfetch/probe-" + strconv.Itoa(os.Getpid()) // no other login's
+	err := s.put(ctx, account, probe)
+	// Whatever failed: what was written is removed.
+	if deleted := s.Keychain.Delete(context.WithoutCancel(ctx), account); err == nil {
+		err = deleted
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return s.notStored(err)
+}
+
+// put stores an item and reads it back.
+func (s *Setup) put(ctx context.Context, account string, value secret.Value) error {
+	if err := s.Keychain.Set(ctx, account, value); err != nil {
+		return err
+	}
+	got, err := s.Keychain.Get(ctx, account)
+	if errors.Is(err, secret.ErrNotFound) || err == nil && got.Reveal() != value.Reveal() {
+		return errUnverified
+	}
+	return err
+}
+
+var errUnverified = errors.New("the keychain gave back something else")
+
+// LookUp finds out whether a secret is stored at its place. After a login that has
+// not finished none counts, because an old one may be left beside a new one.
+func (s *Setup) LookUp(ctx context.Context, one *Secret) error {
+	if one.Place == "" || s.Base.Host == "" || s.File.Unfinished(s.Ref.Definition.Name, s.Ref.Profile) {
+		return nil
+	}
+	if one.Place == Files {
+		_, err := os.Lstat(one.path)
+		one.Stored = err == nil
+		return nil
+	}
+	switch _, err := s.Keychain.Get(ctx, one.account); {
+	case err == nil:
+		one.Stored = true
+	case !errors.Is(err, secret.ErrNotFound):
+		return s.notStored(err)
+	}
+	return nil
+}
+
+// CheckSizes refuses a secret that the keychain would not take, before any is
+// stored.
+func (s *Setup) CheckSizes() error {
+	for _, one := range s.Secrets {
+		if most := s.Keychain.Limit(one.account); one.given && one.Place == Keychain && most > 0 && len(one.value.Reveal()) > most {
+			return s.tooBig(one)
+		}
+	}
+	return nil
+}
+
+func (s *Setup) tooBig(one *Secret) error {
+	return failure.New(failure.KeychainTooBig, "%s is larger than the keychain takes: the limit is %d bytes; nothing is stored", one.Name, s.Keychain.Limit(one.account)).
+		WithHint("keep the secrets in files for you alone: tokenfetch login %s --store files", s.Name)
+}
+
+// notStored turns an error of the keychain into what a user can do: unlock it,
+// or keep the secrets elsewhere.
+func (s *Setup) notStored(err error) error {
+	e := credential.KeychainFailure(err)
+	switch {
+	case errors.Is(err, errUnverified):
+		e = failure.New(failure.KeychainUnverified, "what was stored in the keychain could not be verified: it gives back something else")
+	case e == nil:
+		return err
+	case e.Code == failure.KeychainUnavailable, e.Code == failure.KeychainNotFound:
+		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
+	case e.Code == failure.KeychainLocked:
+		e = e.Append(", so that no secret can be stored in it").AppendHint(" and run this again\n")
+	case e.Code == failure.KeychainTimeout:
+		e = e.Append(" when asked to store a secret").AppendHint(", or allow more time with --timeout 60s\n")
+	}
+	return e.AppendHint("%s", s.otherWays())
+}
+
+// otherWays tells how to do without a keychain, in lines to copy.
+func (s *Setup) otherWays() string {
+	d := s.Ref.Definition
+	lines := []string{
+		"keep the secrets in files for you alone: tokenfetch login " + s.Name + " --store files",
+		fmt.Sprintf("or write into %s of %s where they are, one of these lines for each:", s.Table(), s.File.Path),
+	}
+	for _, one := range s.Secrets {
+		item := d.Name + "_" + one.Name
+		lines = append(lines,
+			fmt.Sprintf("%s = { env = %q }", one.Name, strings.ToUpper(item)),
+			fmt.Sprintf("%s = { file = %q }", one.Name, "/run/secrets/"+item),
+			fmt.Sprintf("%s = { command = [\"pass\", \"show\", %q] }", one.Name, d.Name+"/"+one.Name))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// notRemoved turns an error of the keychain into what stays, and what a user can do.
+func (r *Removal) notRemoved(err error) error {
+	e := credential.KeychainFailure(err)
+	if e == nil {
+		return err
+	}
+	if e.Code == failure.KeychainUnavailable {
+		e = e.Append(" that can be asked")
+	}
+	return e.Append(", so that secrets stay in it if there are any; everything else is removed, except the profile").
+		AppendHint(" and run tokenfetch logout %s again", r.Name)
+}

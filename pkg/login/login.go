@@ -1,0 +1,265 @@
+// Package login writes a profile and stores its secrets, and removes what is
+// stored. It asks nobody and prints nothing: [Begin] reads what is there, the
+// caller fills in the [Setup], and [Setup.Store] is one transaction, which
+// stores everything or leaves everything as it was. [Remove] is the way back.
+package login
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+)
+
+// The places where secrets are stored.
+const (
+	Keychain = "keychain" // of the operating system
+	Files    = "files"    // for the user alone, beside the profiles file
+)
+
+// Options say whose secrets are stored or removed, and what does it.
+type Options struct {
+	Client   *tokenfetch.Client
+	Keychain secret.Keeper // such as Client.Keychain returns
+	Ref      tokenfetch.Ref
+	Name     string // how a command names Ref, for hints
+}
+
+// Table returns the profile as the file names it, such as [zeepay.ci].
+func (o *Options) Table() string { return "[" + o.Ref.Definition.Name + "." + o.Ref.Profile + "]" }
+
+// old returns what a file has of the profile, nil if it has none.
+func (o *Options) old(file *profile.File) (*profile.Profile, error) {
+	d := o.Ref.Definition
+	return file.Profile(d.Name, o.Ref.Profile, credential.ProfileFields(d))
+}
+
+// secretFile returns the path of the file that a secret is stored in: in the
+// directory of the profiles file, and from there.
+func (o *Options) secretFile(file *profile.File, field string) (path, relative string) {
+	relative = "secrets/" + o.Ref.Definition.Name + "." + o.Ref.Profile + "." + field
+	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
+}
+
+// Setup is a profile that is going to be written: its settings, and a place and
+// maybe a new value for each of its secrets. The methods are called in this order:
+// Place, ProveStore, SetHost and Set, Prepare, LookUp, Secret.Give, CheckSizes,
+// Trial and Verify, Store. Before Store nothing is changed.
+type Setup struct {
+	Options
+	File    *profile.File    // as it was read
+	Old     *profile.Profile // what File has of the profile, nil if it is new
+	Secrets []*Secret        // of the provider, after Place
+	Base    provider.Address // the host they are bound to, after Prepare; empty if it is not known
+
+	settings []profile.Setting // to write, none if the profile stays as it is
+	next     *profile.File     // the file with the settings
+	query    credential.Query  // what a fetch would ask for
+	verified bool              // the credentials have given a token
+}
+
+// Secret is a secret field of the provider, and what becomes of it.
+type Secret struct {
+	provider.Field
+	Place  string // Keychain, Files, or empty if it comes from elsewhere and is not stored
+	From   string // says from where
+	Stored bool   // there is one at Place already, after LookUp
+
+	was     string // the place where Setup.Old has it
+	account string // in the keychain
+	path    string // of its file
+	value   secret.Value
+	given   bool
+}
+
+// Give sets a new value, to be stored.
+func (s *Secret) Give(value secret.Value) { s.value, s.given = value, true }
+
+// Begin reads the profiles file, which others must not have been able to change
+// even in CI: it is going to be written. With an error about the profile it
+// returns the Setup too, else nil.
+func Begin(ctx context.Context, o Options) (*Setup, error) {
+	path, _, err := o.Client.ProfilesPath()
+	if err != nil {
+		return nil, err
+	}
+	if path == "" {
+		return nil, failure.New(failure.ProfilesUnwritable, "there is no home directory for a profiles file").
+			WithHint("set HOME, or name the file with --config FILE")
+	}
+	file, err := o.Client.ReadProfiles(ctx, path, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &Setup{Options: o, File: file, next: file}
+	s.Old, err = o.old(file)
+	return s, err
+}
+
+// Places say where the secrets of a profile go.
+type Places struct {
+	Store   string                    // Keychain or Files
+	Given   bool                      // the user has chosen Store
+	Replace bool                      // a profile that exists may be changed
+	New     func(provider.Field) bool // reports whether the user gives the field a new value in any case
+}
+
+// Place decides for each secret where it goes. One that the profile takes from
+// elsewhere stays there, unless it is replaced: what would change a profile that
+// exists without Replace is a failure.ProfileExists.
+func (s *Setup) Place(p Places) error {
+	for _, f := range s.Ref.Definition.Fields {
+		if !f.Secret {
+			continue
+		}
+		one := &Secret{Field: f, Place: p.Store}
+		one.path, _ = s.secretFile(s.File, f.Name)
+		now := p.Store
+		if s.Old != nil {
+			one.was, one.From = s.sourceOf(one)
+			now = one.was
+		}
+		replaced := p.New(f)
+		switch {
+		case p.Replace && replaced, now == p.Store:
+		case now != "" && p.Replace && p.Given:
+		case now != "" && p.Given:
+			return failure.New(failure.ProfileExists, "the profile %s exists in %s, and takes %s from the %s", s.Table(), s.File.Path, f.Name, now).
+				WithHint("add --replace to move it, or leave --store out")
+		case replaced && now == "":
+			return failure.New(failure.ProfileExists, "the profile %s exists in %s, and takes %s from %s", s.Table(), s.File.Path, f.Name, one.From).
+				WithHint("add --replace to store it, or leave --%s out", f.Flag())
+		default:
+			one.Place = now
+		}
+		s.Secrets = append(s.Secrets, one)
+	}
+	return nil
+}
+
+// sourceOf returns where the profile that exists has a secret: one of our
+// places, or in words somewhere else.
+func (s *Setup) sourceOf(one *Secret) (place, from string) {
+	switch is, ok := s.Old.Fields[one.Name]; {
+	case !ok, is.Keychain == s.Ref.Profile:
+		return Keychain, ""
+	case is.Keychain != "":
+		return "", "the keychain item of " + s.Ref.Definition.Name + "/" + is.Keychain
+	case is.File == one.path:
+		return Files, ""
+	case is.File != "":
+		return "", "the file " + is.File
+	case is.Env != "":
+		return "", "the variable " + is.Env
+	case is.Command != nil:
+		return "", "the helper " + is.Command[0]
+	}
+	return "", "the profiles file itself"
+}
+
+// SetHost makes the profile one of an environment of the provider or of a base
+// address; the other is empty.
+func (s *Setup) SetHost(environment, baseURL string) {
+	if s.Old == nil || s.Old.Environment != environment || s.Old.BaseURL != baseURL {
+		s.settings = append(s.settings, profile.Setting{Key: "environment", Text: environment}, profile.Setting{Key: "base_url", Text: baseURL})
+	}
+}
+
+// Set gives the profile a field that is not secret.
+func (s *Setup) Set(field, text string) {
+	s.settings = append(s.settings, profile.Setting{Key: field, Text: text})
+}
+
+// Prepare makes the file as it is going to be, and finds in it what a fetch would
+// find: the host, and with it the names of the secrets' items.
+func (s *Setup) Prepare(ctx context.Context) (err error) {
+	if s.next, err = s.edited(s.File); err != nil {
+		return err
+	}
+	s.query = credential.Query{Definition: s.Ref.Definition, Profile: s.Ref.Profile, File: s.next, Alone: true}
+	if s.Old != nil && s.Old.Environment == "" && s.Old.BaseURL == "" && len(s.settings) == 0 && s.Ref.Profile == profile.Default {
+		s.query.Alone = false // a variable may say which host it is
+	}
+	plan, err := s.Client.Find(ctx, s.query)
+	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code == failure.HostMissing && len(s.settings) == 0 {
+		err = e.WithHint("say it with: tokenfetch login %s --replace", s.Name)
+	}
+	if plan.Base.Host == "" {
+		return err
+	}
+	// A field that another source does not give now is no hindrance to storing the others.
+	s.Base = plan.Base
+	for _, one := range s.Secrets {
+		one.account = credential.Account(s.Ref.Definition, s.Ref.Profile, one.Name, s.Base)
+	}
+	return nil
+}
+
+// edited returns a profiles file with the settings.
+func (s *Setup) edited(file *profile.File) (*profile.File, error) {
+	settings := slices.Clone(s.settings)
+	for _, one := range s.Secrets {
+		switch {
+		case one.Place == "" || one.Place == one.was:
+		case one.Place == Files:
+			_, relative := s.secretFile(file, one.Name)
+			settings = append(settings, profile.Setting{Key: one.Name, File: relative})
+		case s.Old != nil:
+			settings = append(settings, profile.Setting{Key: one.Name})
+		}
+	}
+	if len(settings) == 0 {
+		return file, nil
+	}
+	comment := ""
+	if names := s.names(func(one *Secret) bool { return one.Place == Keychain }); names != nil {
+		comment = strings.Join(names, " and ") + ": from the keychain, as nothing else is said"
+	}
+	return file.With(s.Ref.Definition.Name, s.Ref.Profile, settings, comment)
+}
+
+// names returns the names of some of the secrets.
+func (s *Setup) names(which func(*Secret) bool) []string {
+	var names []string
+	for _, one := range s.Secrets {
+		if which(one) {
+			names = append(names, one.Name)
+		}
+	}
+	return names
+}
+
+// Trial plans a fetch with the new secrets, which are not stored yet. With tryAnyway
+// it sends credentials that an earlier refusal holds back.
+func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, error) {
+	given := provider.Values{}
+	for _, one := range s.Secrets {
+		if one.given {
+			given[one.Name] = one.value
+		}
+	}
+	return s.Client.Plan(ctx, tokenfetch.Query{
+		Ref: s.Ref, File: s.next, Alone: s.query.Alone, Given: given, NoCache: true, TryAnyway: tryAnyway,
+	})
+}
+
+// Verify fetches a token, which it drops, by the plan that Trial has made.
+func (s *Setup) Verify(ctx context.Context, trial *tokenfetch.Plan) error {
+	if err := trial.Load(ctx); err != nil {
+		return err
+	}
+	_, err := trial.Token(ctx)
+	if e, ok := errors.AsType[*failure.Error](err); ok && trial.HeldBack() {
+		err = e.AppendHint("; or store them without a try, with --verify=false, which lets the next fetch send them")
+	}
+	s.verified = err == nil
+	return err
+}

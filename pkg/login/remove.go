@@ -1,0 +1,255 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+)
+
+// Removal says what is removed of a profile: its secrets, for each of the provider's
+// hosts and the profile's own, cached tokens and holds. Read comes before Remove.
+type Removal struct {
+	Options
+	Environment     string            // a host of the provider whose name must be known, or empty
+	BaseURL         string            // another host, or empty
+	BaseURLVariable string            // the value of a variable, maybe another host; what is no address is none
+	Fields          map[string]string // the parts of a host's name, by the flags of their fields
+	CI              bool              // a profiles file that is named may be one that others could have changed
+	Purge           bool              // remove the profile from the file too
+
+	File *profile.File    // after Read
+	Old  *profile.Profile // what File has of the profile, nil if it has none
+
+	trusted bool
+	removed Removed
+}
+
+// Removed says what was removed.
+type Removed struct {
+	Items      []string // accounts in the keychain
+	Files      []string // paths
+	Purged     bool     // the profile was removed from the profiles file
+	NoKeychain bool     // there is none, and the profile needs none
+	Sharing    []string // the profiles that use the same secrets
+	Forgotten
+}
+
+// Nothing reports whether there was nothing to remove.
+func (r *Removed) Nothing() bool {
+	return r.Tokens == 0 && r.Holds == 0 && r.Items == nil && r.Files == nil && !r.Purged
+}
+
+// Read reads the profiles file, which need not exist. File is nil if it cannot be
+// read.
+func (r *Removal) Read(ctx context.Context) error {
+	path, named, err := r.Client.ProfilesPath()
+	if err != nil {
+		return err
+	}
+	file := &profile.File{}
+	if path != "" {
+		r.trusted = named && r.CI && !r.Purge
+		if file, err = r.Client.ReadProfiles(ctx, path, r.trusted, nil); err != nil {
+			return err
+		}
+	}
+	r.File = file
+	r.Old, err = r.old(file)
+	return err
+}
+
+// Remove removes it. A keychain that cannot be asked is an error, but what is kept
+// elsewhere is removed all the same; the profile stays then, because it tells where
+// to look next time. With an error too it returns what was removed, never nil.
+func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
+	done := &r.removed
+	hosts, err := r.hosts(ctx)
+	if err != nil {
+		return done, err
+	}
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return done, err
+	}
+	defer unlock()
+	r.forget(ctx) // while the profile says whose holds they are
+	err = firstFailure(r.removeItems(ctx, hosts), r.removeFiles())
+	done.Generation = r.advance(r.File)
+	if ctx.Err() != nil {
+		return done, context.Cause(ctx)
+	}
+	if err == nil {
+		err = r.File.End(r.Ref.Definition.Name, r.Ref.Profile)
+	}
+	if err == nil && r.Purge {
+		err = r.purge(ctx)
+	}
+	if err == nil && done.Nothing() && r.Old == nil {
+		query := r.query(credential.Query{})
+		err = query.CheckNamed()
+	}
+	done.Sharing = r.sharing(r.File)
+	return done, err
+}
+
+// firstFailure returns the first error that says what to do, else the first.
+func firstFailure(errs ...error) error {
+	err := errors.Join(errs...)
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		return e
+	}
+	return err
+}
+
+// lock waits for other runs that change the profile.
+func (r *Removal) lock(ctx context.Context) (unlock func(), err error) {
+	if !r.File.Exists || r.trusted {
+		return func() {}, nil
+	}
+	return r.Client.LockProfiles(ctx, r.File)
+}
+
+// hosts returns every address that secrets of the profile may have been stored
+// for: the provider's environments, and what the options, the profile and the
+// variables say. The parts of a host's name come from the same places.
+func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
+	d := r.Ref.Definition
+	var hosts []provider.Address
+	add := func(base provider.Address, err error) bool {
+		if err == nil && !slices.ContainsFunc(hosts, func(a provider.Address) bool { return a.Authority() == base.Authority() }) {
+			hosts = append(hosts, base)
+		}
+		return err == nil
+	}
+	if r.BaseURL != "" {
+		base, err := d.CheckBase(r.BaseURL)
+		if !add(base, err) {
+			return nil, err
+		}
+	}
+	// Nothing can have been stored for an address that is not one.
+	add(d.CheckBase(r.BaseURLVariable))
+	if r.Old != nil {
+		add(d.CheckBase(r.Old.BaseURL))
+	}
+	for _, e := range d.Environments {
+		known := add(d.Address(e, func(field string) string {
+			f, _ := d.Field(field)
+			return r.Fields[f.Flag()]
+		}))
+		for _, alone := range []bool{true, false} {
+			plan, _ := r.Client.Find(ctx, r.query(credential.Query{Environment: e.Name, Alone: alone})) // without a host there is nothing to do
+			if plan.Base.Host != "" {
+				known = add(plan.Base, nil)
+			}
+		}
+		if !known && e.Name == r.Environment {
+			return nil, failure.New(failure.FieldMissing, "a part of the host's name of the environment %s is missing", e.Name).
+				WithHint("tokenfetch logout %s --help shows the flag that gives it", d.Name)
+		}
+	}
+	return hosts, nil
+}
+
+// query returns a query for the credentials of the profile.
+func (r *Removal) query(q credential.Query) credential.Query {
+	q.Definition, q.Profile, q.File, q.Flags = r.Ref.Definition, r.Ref.Profile, r.File, r.Fields
+	return q
+}
+
+// forget removes cached tokens and holds. Nobody expects holds of a profile that
+// there is not.
+func (r *Removal) forget(ctx context.Context) {
+	done := &r.removed
+	r.dropTokens(ctx, r.File, &done.Forgotten)
+	r.clearHolds(ctx, r.query(credential.Query{Environment: r.Environment, BaseURL: r.BaseURL}), &done.Forgotten)
+	if r.Old == nil {
+		done.HoldsError = nil
+	}
+}
+
+// removeItems removes the profile's own items of the keychain, for each host.
+// After the first trouble the keychain is not asked again.
+func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address) error {
+	d := r.Ref.Definition
+	for _, host := range hosts {
+		for _, f := range d.Fields {
+			if !f.Secret {
+				continue
+			}
+			account := credential.Account(d, r.Ref.Profile, f.Name, host)
+			switch err := r.Keychain.Delete(ctx, account); {
+			case err == nil:
+				r.removed.Items = append(r.removed.Items, account)
+			case errors.Is(err, secret.ErrNotFound):
+			case errors.Is(err, secret.ErrUnavailable) && !r.usesKeychain():
+				r.removed.NoKeychain = true
+				return nil
+			default:
+				return r.notRemoved(err)
+			}
+		}
+	}
+	return nil
+}
+
+// usesKeychain reports whether a secret of the profile may be in the keychain:
+// where no profile says, it may.
+func (r *Removal) usesKeychain() bool {
+	return r.Old == nil || slices.ContainsFunc(r.Ref.Definition.Fields, func(f provider.Field) bool {
+		is, ok := r.Old.Fields[f.Name]
+		return f.Secret && (!ok || is.Keychain == r.Ref.Profile)
+	})
+}
+
+// removeFiles removes the files of secrets that Store has made, those with the
+// name it gives them, and what a login has left that was killed.
+func (r *Removal) removeFiles() error {
+	file := r.File
+	if file.Path == "" {
+		return nil
+	}
+	if err := r.removeTemps(file); err != nil {
+		return err
+	}
+	for _, f := range r.Ref.Definition.Fields {
+		path, _ := r.secretFile(file, f.Name)
+		if info, err := os.Lstat(path); !f.Secret || err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return failure.New(failure.FileUnwritable, "the file %s cannot be removed", path).WithHint("check the owner and mode of its directory")
+		}
+		r.removed.Files = append(r.removed.Files, path)
+	}
+	_ = os.Remove(filepath.Join(filepath.Dir(file.Path), "secrets")) // if nothing is left in it
+	return nil
+}
+
+// purge removes the profile from the file.
+func (r *Removal) purge(ctx context.Context) error {
+	if r.Old == nil {
+		return nil
+	}
+	newest, err := r.Client.ReadProfiles(ctx, r.File.Path, false, nil)
+	if err != nil {
+		return err
+	}
+	next, err := newest.Without(r.Ref.Definition.Name, r.Ref.Profile)
+	if err != nil {
+		return err
+	}
+	if err := next.Save(); err != nil {
+		return err
+	}
+	r.removed.Purged = true
+	return nil
+}

@@ -1,0 +1,252 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
+)
+
+// Report says what Store did. The fields name secrets.
+type Report struct {
+	Written  bool             // the profile was, to the file
+	Keychain []string         // stored there
+	Files    []string         // stored in files in Dir
+	Dir      string           // empty if there are none
+	Left     []string         // stored where they were before, too: they could not be removed there
+	OldHost  provider.Address // of which secrets may be left in the keychain; empty for none
+	Unnoted  bool             // a run that is killed would not have been noticed, see profile.File.Begin
+	Forgotten
+}
+
+// Store stores the secrets and then writes the profile, so that at no time,
+// and wherever the run is cut off, a profile stands in the file without the
+// secrets it needs: secrets that no profile names yet are used by nobody, and are
+// replaced by the next login. What fails puts back what was there before. What is
+// cut off leaves a note, because old and new may be mixed: see profile.File.Begin.
+// At last it removes what belonged to the old secrets. The Report is never nil;
+// with an error it has nothing stored.
+func (s *Setup) Store(ctx context.Context) (*Report, error) {
+	r := &Report{}
+	if err := s.commit(ctx, r); err != nil {
+		return r, err
+	}
+	r.Written = s.next != s.File
+	r.Keychain = s.names(func(one *Secret) bool { return one.given && one.Place == Keychain })
+	r.Files = s.names(func(one *Secret) bool { return one.given && one.Place == Files })
+	if r.Files != nil {
+		r.Dir = filepath.Dir(s.Secrets[0].path)
+	}
+	s.forget(ctx, r)
+	if s.Old != nil && len(s.settings) > 0 {
+		r.OldHost = s.oldHost(ctx)
+	}
+	return r, nil
+}
+
+// commit is Store without what follows once everything is in its place.
+func (s *Setup) commit(ctx context.Context, r *Report) error {
+	unlock, err := s.Client.LockProfiles(ctx, s.File)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.removeTemps(s.File); err != nil {
+		return err
+	}
+	takeBack := s.note(r)
+	defer func() { r.Generation = s.advance(s.File) }() // whatever was stored, if only for a moment
+	var undo undoLog
+	err = s.storeAll(ctx, &undo)
+	if err == nil {
+		return s.File.End(s.Ref.Definition.Name, s.Ref.Profile)
+	}
+	// A signal may be why it failed; it lets this run go on for a moment.
+	if undo.run(context.WithoutCancel(ctx)) {
+		takeBack()
+	} else if e, ok := errors.AsType[*failure.Error](err); ok {
+		return e.Append("; what was stored before could not be put back")
+	}
+	return err
+}
+
+// note notes that secrets are being changed, if that takes more than one step.
+// The function that it returns takes the note back.
+func (s *Setup) note(r *Report) (takeBack func()) {
+	steps := len(s.names(func(one *Secret) bool { return one.given }))
+	if s.next != s.File {
+		steps++
+	}
+	d, name := s.Ref.Definition.Name, s.Ref.Profile
+	if steps < 2 || s.File.Unfinished(d, name) {
+		return func() {}
+	}
+	r.Unnoted = s.File.Begin(d, name) != nil
+	return func() { _ = s.File.End(d, name) } // nothing is changed, whatever the note says
+}
+
+// storeAll does all steps of the change. What undoes them is in the log, after an
+// error too.
+func (s *Setup) storeAll(ctx context.Context, undo *undoLog) error {
+	for _, one := range s.Secrets {
+		if !one.given {
+			continue
+		}
+		store := s.storeItem
+		if one.Place == Files {
+			store = storeFile
+		}
+		if err := store(ctx, one, undo); err != nil {
+			return err
+		}
+	}
+	return s.writeProfile(ctx)
+}
+
+// undoLog is how the steps that were done are undone, in their order.
+type undoLog []func(context.Context) error
+
+func (u *undoLog) add(back func(context.Context) error) { *u = append(*u, back) }
+
+// run undoes all steps, the last one first, and reports whether each could be.
+func (u *undoLog) run(ctx context.Context) bool {
+	done := true
+	for _, back := range slices.Backward(*u) {
+		done = back(ctx) == nil && done
+	}
+	return done
+}
+
+// storeFile stores a secret in its file.
+func storeFile(ctx context.Context, one *Secret, undo *undoLog) error {
+	back := func(context.Context) error { return os.Remove(one.path) }
+	old, err := source.ReadRegular(ctx, one.path, 2*source.MaxValue)
+	switch e, ok := errors.AsType[*failure.Error](err); {
+	case err == nil:
+		back = func(context.Context) error { return source.Write(one.path, old.Data) }
+	case !ok || e.Code != failure.FileNotFound:
+		return err
+	}
+	if err := source.Write(one.path, []byte(one.value.Reveal()+"\n")); err != nil {
+		return err // it is as it was
+	}
+	undo.add(back)
+	return nil
+}
+
+// storeItem stores a secret in the keychain and reads it back.
+func (s *Setup) storeItem(ctx context.Context, one *Secret, undo *undoLog) error {
+	old, err := s.Keychain.Get(ctx, one.account)
+	switch {
+	case err == nil:
+		undo.add(func(ctx context.Context) error {
+			if now, err := s.Keychain.Get(ctx, one.account); err == nil && now.Reveal() == old.Reveal() {
+				return nil // it was not changed
+			}
+			return s.Keychain.Set(ctx, one.account, old)
+		})
+	case errors.Is(err, secret.ErrNotFound):
+		undo.add(func(ctx context.Context) error {
+			if err := s.Keychain.Delete(ctx, one.account); !errors.Is(err, secret.ErrNotFound) {
+				return err
+			}
+			return nil
+		})
+	default:
+		return s.notStored(err)
+	}
+	switch err := s.put(ctx, one.account, one.value); {
+	case errors.Is(err, secret.ErrTooLarge):
+		return s.tooBig(one)
+	case errors.Is(err, errUnverified):
+		return failure.New(failure.KeychainUnverified, "%s was stored in the keychain, but could not be verified: it gives back something else; it is removed again", one.Name).
+			WithHint("%s", s.otherWays())
+	default:
+		return s.notStored(err)
+	}
+}
+
+// writeProfile writes the profiles file, if it is to change: the newest one, which
+// another run may have written since this one began.
+func (s *Setup) writeProfile(ctx context.Context) error {
+	if s.next == s.File {
+		return nil
+	}
+	newest, err := s.Client.ReadProfiles(ctx, s.File.Path, false, nil)
+	if err != nil {
+		return err
+	}
+	if s.Old == nil && slices.Contains(newest.Names(s.Ref.Definition.Name), s.Ref.Profile) {
+		return failure.New(failure.ProfileExists, "the profile %s exists in %s: another run has written it meanwhile; nothing is stored", s.Table(), s.File.Path).
+			WithHint("run this again to store other secrets for it")
+	}
+	if newest, err = s.edited(newest); err != nil {
+		return err
+	}
+	return newest.Save()
+}
+
+// removeTemps removes what a login has left that was killed while it wrote a file.
+func (o *Options) removeTemps(file *profile.File) error {
+	paths := []string{file.Path}
+	for _, f := range o.Ref.Definition.Fields {
+		if f.Secret {
+			path, _ := o.secretFile(file, f.Name)
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range paths {
+		if err := source.RemoveTemps(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes what belonged to the old secrets: a copy at another place,
+// holds, and tokens. Verify has cleared the holds of credentials that work.
+func (s *Setup) forget(ctx context.Context, r *Report) {
+	r.Left = s.removeMoved(ctx)
+	if !s.verified {
+		s.clearHolds(ctx, s.query, &r.Forgotten)
+	}
+	s.dropTokens(ctx, s.File, &r.Forgotten)
+}
+
+// removeMoved removes secrets from the place that the profile had them at before
+// they were moved, unless another profile shares them there. It returns the names
+// of those that cannot be removed.
+func (s *Setup) removeMoved(ctx context.Context) (left []string) {
+	for _, one := range s.Secrets {
+		var err error
+		switch {
+		case !one.given || one.was == one.Place:
+		case one.was == Files:
+			err = os.Remove(one.path)
+		case one.was == Keychain && len(s.sharing(s.File)) == 0:
+			err = s.Keychain.Delete(ctx, one.account)
+		}
+		if err != nil && !errors.Is(err, secret.ErrNotFound) {
+			left = append(left, one.Name)
+		}
+	}
+	return left
+}
+
+// oldHost returns the host that the profile had, empty if it has that still.
+func (s *Setup) oldHost(ctx context.Context) provider.Address {
+	q := s.query
+	q.File = s.File
+	old, _ := s.Client.Find(ctx, q) // without a host there is nothing to say
+	if old.Base.Authority() == s.Base.Authority() {
+		return provider.Address{}
+	}
+	return old.Base
+}
