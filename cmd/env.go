@@ -41,20 +41,7 @@ func (e *Env) getenv(name string) string {
 
 // ci reports whether this is a continuous integration job: nobody is there to
 // answer, and files belong to whoever checked them out.
-func (e *Env) ci() bool { return e.ciVariable() != "" }
-
-// ciVariable returns the variable that says that this is such a job, or "".
-func (e *Env) ciVariable() string {
-	if ci := e.getenv("CI"); ci != "" && ci != "false" && ci != "0" {
-		return "CI"
-	}
-	for _, name := range []string{"TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID"} {
-		if e.getenv(name) != "" {
-			return name
-		}
-	}
-	return ""
-}
+func (e *Env) ci() bool { return tokenfetch.CIVariable(e.lookup) != "" }
 
 // attended reports whether a person is likely to see and answer a dialog.
 func (e *Env) attended() bool { return isTerminal(e.Stderr) && !e.ci() }
