@@ -114,17 +114,18 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	for _, what := range l.removed {
 		r.console.note("removed %s", what)
 	}
-	if e, ok := errors.AsType[*failure.Error](trouble); ok {
-		return e
-	}
-	if trouble != nil {
-		return trouble
-	}
-	if len(l.removed) == 0 && l.old == nil {
+	e, failed := errors.AsType[*failure.Error](trouble)
+	if len(l.removed) == 0 && l.old == nil && (trouble == nil || failed && e.Code == failure.KeychainUnavailable) {
 		query := credential.Query{Definition: f.definition, Profile: f.profile, File: l.file}
 		if err := query.CheckNamed(); err != nil {
 			return err
 		}
+	}
+	if failed {
+		return e
+	}
+	if trouble != nil {
+		return trouble
 	}
 	if len(l.removed) == 0 {
 		r.console.note("nothing was stored for %s", f)
