@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -86,7 +87,8 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 		return err
 	}
 	if journal != "" {
-		file, err := os.OpenFile(journal, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		// A FIFO without a reader is an error now, and not waited for.
+		file, err := os.OpenFile(journal, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
 		if err != nil {
 			return failure.New(failure.EmulatorUnavailable, "the journal %s cannot be opened", journal).WithHint("check its directory and mode")
 		}

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -91,9 +92,9 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 	if err == nil && r.Purge {
 		err = r.purge(ctx, done)
 	}
-	if err == nil && done.Nothing() && r.Old == nil {
+	if e, failed := errors.AsType[*failure.Error](err); done.Nothing() && r.Old == nil && (err == nil || failed && e.Code == failure.KeychainUnavailable) {
 		q := r.query(credential.Query{})
-		err = q.CheckNamed()
+		err = cmp.Or(q.CheckNamed(), err) // the name says more than a keychain that is not there
 	}
 	done.Sharing = r.sharing(r.File)
 	return done, err
