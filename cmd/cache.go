@@ -81,11 +81,11 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 		r.tellHeld(f.Definition, done.Held)
 		r.console.info("%d holds of %s removed", done.Holds, f)
 	}
-	if done.Kept != nil {
-		r.console.info("cached tokens of %s are not removed: %s", f, tokenfetch.CacheProblem(done.Kept))
-		return nil
+	if kept := done.Kept; kept == nil {
+		r.console.info("%d cached tokens of %s removed", done.Tokens, f)
+	} else {
+		r.console.info("cached tokens of %s are not removed: %s", f, tokenfetch.CacheProblem(kept))
 	}
-	r.console.info("%d cached tokens of %s removed", done.Tokens, f)
 	return nil
 }
 

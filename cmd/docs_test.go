@@ -26,14 +26,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated parts of README.md, profiles.example.toml and the picture of a session")
@@ -197,7 +196,7 @@ func providerTable(definitions []*provider.Definition) string {
 func formatTable() string {
 	result := output.Result{
 		Provider: "zeepay", Profile: profile.Default, AccessToken: secret.New("abc"),
-		Use: token.Use{Header: "Authorization", Scheme: "Bearer"},
+		Use: tokenfetch.Use{Header: "Authorization", Scheme: "Bearer"},
 	}
 	var rows [][]string
 	for _, format := range output.Formats() {
@@ -342,7 +341,11 @@ func TestDocumentedProfiles(t *testing.T) {
 			}
 			for _, d := range builtins(t) {
 				for _, name := range file.Names(d.Name) {
-					p, err := file.Profile(d.Name, name, credential.ProfileFields(d))
+					var fields []profile.Field
+					for _, f := range d.Fields {
+						fields = append(fields, profile.Field{Name: f.Name, Secret: f.Secret})
+					}
+					p, err := file.Profile(d.Name, name, fields)
 					if err != nil {
 						t.Error(err)
 						continue

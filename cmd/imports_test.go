@@ -23,23 +23,23 @@ const module = "github.com/tokenfetch/tokenfetch"
 // mayImport says which packages of ours each package may import. A new package
 // needs a line here.
 var mayImport = map[string][]string{
-	"":               {"cmd"},
-	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
-	"pkg/await":      {},
-	"pkg/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
-	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
-	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
-	"pkg/failure":    {},
-	"pkg/inspect":    {"pkg/await", "pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
-	"pkg/keychain":   {"pkg/await", "pkg/secret"},
-	"pkg/login":      {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
-	"pkg/output":     {"pkg/secret", "pkg/token"},
-	"pkg/profile":    {"pkg/failure", "pkg/secret", "pkg/source"},
-	"pkg/provider":   {"pkg/failure", "pkg/secret", "pkg/token"},
-	"pkg/secret":     {},
-	"pkg/source":     {"pkg/await", "pkg/failure", "pkg/secret"},
-	"pkg/token":      {"pkg/failure", "pkg/secret"},
-	"pkg/tokenfetch": {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token"},
+	"":                        {"cmd"},
+	"cmd":                     {"pkg/await", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
+	"pkg/await":               {},
+	"pkg/emulator":            {"pkg/provider", "pkg/secret"},
+	"pkg/failure":             {},
+	"pkg/inspect":             {"pkg/await", "pkg/internal/cache", "pkg/internal/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/internal/token", "pkg/tokenfetch"},
+	"pkg/internal/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/internal/token"},
+	"pkg/internal/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
+	"pkg/internal/token":      {"pkg/failure", "pkg/secret"},
+	"pkg/keychain":            {"pkg/await", "pkg/secret"},
+	"pkg/login":               {"pkg/internal/cache", "pkg/internal/credential", "pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
+	"pkg/output":              {"pkg/secret", "pkg/internal/token"},
+	"pkg/profile":             {"pkg/failure", "pkg/secret", "pkg/source"},
+	"pkg/provider":            {"pkg/failure", "pkg/secret", "pkg/internal/token"},
+	"pkg/secret":              {},
+	"pkg/source":              {"pkg/await", "pkg/failure", "pkg/secret"},
+	"pkg/tokenfetch":          {"pkg/internal/cache", "pkg/internal/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/internal/token"},
 }
 
 // onlyIn says which packages may import a library: itself and what is below it.
@@ -51,11 +51,11 @@ var onlyIn = map[string][]string{
 	"github.com/zalando/go-keyring":   {"pkg/keychain"},
 	"github.com/godbus/dbus":          {},
 	"github.com/pelletier/go-toml":    {"pkg/profile", "pkg/provider"},
-	"github.com/gofrs/flock":          {"pkg/cache", "pkg/source"},
-	"net/http":                        {"pkg/emulator", "pkg/token", "pkg/tokenfetch"},
+	"github.com/gofrs/flock":          {"pkg/internal/cache", "pkg/source"},
+	"net/http":                        {"pkg/emulator", "pkg/internal/token", "pkg/tokenfetch"},
 	"net/rpc":                         {},
 	"net/smtp":                        {},
-	"golang.org/x/net":                {"pkg/token"},
+	"golang.org/x/net":                {"pkg/internal/token"},
 	"flag":                            {},
 	"log/slog":                        {"pkg/secret"}, // to hide a value from it
 	"unsafe":                          {},
@@ -77,17 +77,17 @@ var restricted = []struct {
 	{"fmt", []string{"Print*", "Scan", "Scanf", "Scanln"}, nil},
 	{"log", []string{"Print*", "Fatal*", "Panic*", "Default"}, nil},
 	{"log", []string{"SetOutput"}, []string{"cmd"}},
-	{"net/http", []string{"Client", "Transport", "NewRequest*", "Get", "Head", "Post*", "DefaultClient"}, []string{"pkg/token"}},
+	{"net/http", []string{"Client", "Transport", "NewRequest*", "Get", "Head", "Post*", "DefaultClient"}, []string{"pkg/internal/token"}},
 	{"net/http", []string{"RoundTripper", "DefaultTransport"}, []string{"pkg/tokenfetch"}}, // for calls of a program that imports it
 	{"net/http", []string{"Server", "Serve*", "ListenAndServe*", "Handle*", "HandlerFunc", "NewServeMux"}, []string{"pkg/emulator"}},
 	{"net/http", []string{"ProxyFromEnvironment"}, nil},
 	{"golang.org/x/net/http/httpproxy", []string{"FromEnvironment"}, nil},
-	{"net", []string{"Dial*"}, []string{"pkg/token"}},
+	{"net", []string{"Dial*"}, []string{"pkg/internal/token"}},
 	{"net", []string{"Listen", "ListenConfig", "ListenPacket", "ListenTCP", "ListenUDP", "ListenUnix"}, []string{"cmd"}},
 }
 
 // reveals are the packages that call Reveal of a secret.
-var reveals = []string{"cmd", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/keychain", "pkg/login", "pkg/output", "pkg/provider", "pkg/secret", "pkg/token", "pkg/tokenfetch"}
+var reveals = []string{"cmd", "pkg/emulator", "pkg/internal/cache", "pkg/internal/credential", "pkg/internal/token", "pkg/keychain", "pkg/login", "pkg/output", "pkg/provider", "pkg/secret", "pkg/tokenfetch"}
 
 // TestImports holds the program to the directions in which its packages may
 // look, whatever system a file is built for.
@@ -134,9 +134,9 @@ func TestImports(t *testing.T) {
 // TestImportsFinds shows that breaches are found.
 func TestImportsFinds(t *testing.T) {
 	for _, test := range []struct{ dir, source string }{
-		{"", `import "github.com/tokenfetch/tokenfetch/pkg/token"`},
+		{"", `import "github.com/tokenfetch/tokenfetch/pkg/internal/token"`},
 		{"pkg/failure", `import "github.com/tokenfetch/tokenfetch/pkg/secret"`},
-		{"pkg/token", `import "github.com/tokenfetch/tokenfetch/cmd"`},
+		{"pkg/internal/token", `import "github.com/tokenfetch/tokenfetch/cmd"`},
 		{"pkg/output", `import "github.com/tokenfetch/tokenfetch/pkg/provider"`},
 		{"pkg/new", `import "github.com/tokenfetch/tokenfetch/pkg/secret"`},
 		{"pkg/output", `import "github.com/fatih/color"`},
@@ -144,18 +144,18 @@ func TestImportsFinds(t *testing.T) {
 		{"cmd", `import "github.com/zalando/go-keyring/secret_service"`},
 		{"cmd", `import "github.com/pelletier/go-toml/v2"`},
 		{"cmd", `import "net/http"`},
-		{"pkg/token", `import "os"; func f() { os.Exit(1) }`},
+		{"pkg/internal/token", `import "os"; func f() { os.Exit(1) }`},
 		{"pkg/profile", `import system "os"; var _ = system.Getenv`},
 		{"pkg/profile", `import . "os"`},
 		{"pkg/source", `import "os"; var in = os.Stdin`},
 		{"cmd", `import "fmt"; func f() { fmt.Println() }`},
 		{"pkg/output", `func f() { println() }`},
 		{"pkg/emulator", `import "net/http"; var c http.Client`},
-		{"pkg/token", `import "net/http"; var s http.Server`},
+		{"pkg/internal/token", `import "net/http"; var s http.Server`},
 		{"cmd", `import "net"; var _ = net.DialTimeout`},
 		{"pkg/secret", `func init() {}`},
-		{"pkg/token", `var e = failure.New(failure.NoToken, "give --retry 2")`},
-		{"pkg/token", `func f(e *failure.Error) error { return e.WithHint("give --retry 2").Append("; run tokenfetch login") }`},
+		{"pkg/internal/token", `var e = failure.New(failure.NoToken, "give --retry 2")`},
+		{"pkg/internal/token", `func f(e *failure.Error) error { return e.WithHint("give --retry 2").Append("; run tokenfetch login") }`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package p; "+test.source, parser.SkipObjectResolution)
 		if err != nil {

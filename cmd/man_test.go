@@ -18,9 +18,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // The manual pages are made here and not by the program: it would carry what
@@ -259,7 +259,7 @@ func aboutAll(t *testing.T, b *strings.Builder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dirs := cache.UserDirs(lookup)
+	dirs := tokenfetch.New(tokenfetch.Options{Environ: []string{"HOME=/HOME"}}).Dirs()
 	b.WriteString(".SH FILES\n")
 	for _, file := range [][2]string{
 		{profiles, "the profiles; $TOKENFETCH_CONFIG or --config names another file"},

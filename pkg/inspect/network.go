@@ -12,8 +12,8 @@ import (
 	"sync"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 )
 

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // Result is a token with what is told of it.

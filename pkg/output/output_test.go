@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // The expected bytes are written by hand, so that they say what users are

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // A quoter is right if the real shell gives the bytes back; a shell of our own

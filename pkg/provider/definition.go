@@ -16,7 +16,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 )
 
 // Definition describes one provider. It is read from a TOML file whose keys are

@@ -7,13 +7,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // How the sealing key is looked for: a run goes on without.

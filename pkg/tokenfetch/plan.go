@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // Query says which token is wanted, and how.

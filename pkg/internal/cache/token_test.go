@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 const canary = "tK5gY0dB7uWq2"

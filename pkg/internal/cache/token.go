@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // How long a cached token is used: not in the last part of its life, and never
