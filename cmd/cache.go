@@ -2,16 +2,10 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
-	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
@@ -54,25 +48,21 @@ again. The count of refusals that may lock an account stays.`,
 }
 
 func (r *run) clearAll(holds bool) error {
-	dirs := r.engine().Dirs()
-	tokens, err := cache.ClearTokens(dirs.Cache)
-	if err = r.cleared(tokens, "cached tokens", err); err != nil || !holds {
+	done, err := r.engine().ForgetAll(holds)
+	if err != nil {
 		return err
 	}
-	records, err := cache.ClearHolds(dirs.State)
-	if err = r.cleared(records, "holds", err); err == nil && cache.AnyCount(dirs.State, time.Now()) {
+	r.console.info("%d cached tokens removed", done.Tokens)
+	if holds {
+		r.console.info("%d holds removed", done.Holds)
+	}
+	if done.Counted {
 		r.tellCount("the count of failed logins of each account that the provider may lock")
 	}
-	return err
+	return nil
 }
 
-// tellCount says that clearing holds leaves a count of failed logins.
-func (r *run) tellCount(what string) {
-	r.console.note("%s stays: it ends with a success or after 24 hours", what)
-	r.console.hint("to send all the same use --try-anyway, which can be repeated")
-}
-
-// clearRef removes what belongs to one profile. Holds need no keychain.
+// clearRef removes what belongs to one profile.
 func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	f, err := r.engine().Ref(name)
 	if err != nil {
@@ -83,58 +73,32 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	if err != nil {
 		return err
 	}
-	query := credential.Query{Definition: f.Definition, Profile: f.Profile, File: file, Environ: r.env.Environ}
-	if err := query.CheckNamed(); err != nil {
+	done, err := r.engine().Forget(ctx, f, file, holds)
+	if err != nil {
 		return err
 	}
 	if holds {
-		if err := r.clearHoldsOf(ctx, f, file); err != nil {
-			return err
-		}
+		r.tellHeld(f.Definition, done.Held)
+		r.console.info("%d holds of %s removed", done.Holds, f)
 	}
-	removed, err := r.engine().ClearTokens(ctx, file, [][]string{{f.Definition.Name, f.Profile}})
-	if err != nil && errors.Is(err, tokenfetch.ErrNoKey) {
-		if holds {
-			r.console.info("cached tokens of %s are not removed: %s", f, tokenfetch.CacheProblem(err))
-			return nil
-		}
-		return failure.New(failure.CacheInvalid, "the key that seals cached tokens cannot be read: %s", tokenfetch.CacheProblem(err)).
-			WithHint("remove all cached tokens with tokenfetch cache clear")
+	if done.Kept != nil {
+		r.console.info("cached tokens of %s are not removed: %s", f, tokenfetch.CacheProblem(done.Kept))
+		return nil
 	}
-	return r.cleared(removed, "cached tokens of "+f.String(), err)
+	r.console.info("%d cached tokens of %s removed", done.Tokens, f)
+	return nil
 }
 
-// clearHoldsOf lifts the holds of the account of a profile.
-func (r *run) clearHoldsOf(ctx context.Context, f ref, file *profile.File) error {
-	plan, err := r.engine().Find(ctx, credential.Query{Definition: f.Definition, Profile: f.Profile, File: file})
-	if plan == nil || plan.Base.Host == "" {
-		return err
-	}
-	records, held, err := r.engine().ClearHolds(ctx, plan)
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		return e // a field that cannot be read
-	}
-	if err == nil {
-		r.tellHeld(f.Definition, held)
-	}
-	return r.cleared(records, "holds of "+f.String(), err)
+// tellCount says that clearing holds leaves a count of failed logins.
+func (r *run) tellCount(what string) {
+	r.console.note("%s stays: it ends with a success or after 24 hours", what)
+	r.console.hint("to send all the same use --try-anyway, which can be repeated")
 }
 
 // tellHeld says that the account is still held back by its count of failed logins,
 // if it is.
-func (r *run) tellHeld(d *provider.Definition, held *cache.Hold) {
+func (r *run) tellHeld(d *provider.Definition, held *tokenfetch.Hold) {
 	if held != nil {
 		r.tellCount(fmt.Sprintf("the count of failed logins to this account (%d; %s locks it after %d)", held.Failures, d.Title, held.LockoutAfter))
 	}
-}
-
-// cleared tells with -v what was removed. A directory that is not there has
-// nothing to remove.
-func (r *run) cleared(n int, what string, err error) error {
-	if err != nil && !errors.Is(err, cache.ErrUnusable) {
-		return failure.New(failure.CacheInvalid, "the %s cannot be removed: %s", what, whyNot(err)).
-			WithHint("check the owner and mode of the directory")
-	}
-	r.console.info("%d %s removed", n, what)
-	return nil
 }

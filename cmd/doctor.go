@@ -1,16 +1,20 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/inspect"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // newDoctor is "tokenfetch doctor".
@@ -48,29 +52,12 @@ and hint, which is null where there is none.`,
 	return c
 }
 
-// finding is what one check found.
-type finding struct {
-	check   string
-	level   level
-	message string
-	hint    string
-	code    failure.Code // of an error
-}
-
-// level is how bad a finding is.
-type level string
-
-const (
-	levelOK      level = "ok"
-	levelWarning level = "warning"
-	levelError   level = "error"
-)
-
-func (l level) word() word {
+// levelWord is a level with its colour.
+func levelWord(l inspect.Level) word {
 	switch l {
-	case levelOK:
+	case inspect.LevelOK:
 		return good(string(l))
-	case levelWarning:
+	case inspect.LevelWarning:
 		return doubtful(string(l))
 	}
 	return bad(string(l))
@@ -78,7 +65,11 @@ func (l level) word() word {
 
 // doctor makes all checks and reports on them.
 func (r *run) doctor(ctx context.Context, network bool, format string) error {
-	findings := r.checkAll(ctx, network)
+	process := inspect.Process{Version: r.env.Version, Completion: r.completionInstalled}
+	if n, known := openFiles(); known {
+		process.OpenFiles = n
+	}
+	findings := r.newInspector().Findings(ctx, process, network)
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -94,16 +85,16 @@ func (r *run) doctor(ctx context.Context, network bool, format string) error {
 
 // verdict is the failure of a run with these findings, nil if none is an error.
 // What is wrong with the set-up comes before what is wrong with the network.
-func verdict(findings []finding) error {
-	var worst *finding
+func verdict(findings []inspect.Finding) error {
+	var worst *inspect.Finding
 	errors := 0
 	for i := range findings {
 		f := &findings[i]
-		if f.level != levelError {
+		if f.Level != inspect.LevelError {
 			continue
 		}
 		errors++
-		if worst == nil || worst.code.Class() == failure.Net && f.code.Class() != failure.Net {
+		if worst == nil || worst.Code.Class() == failure.Net && f.Code.Class() != failure.Net {
 			worst = f
 		}
 	}
@@ -114,98 +105,71 @@ func verdict(findings []finding) error {
 	if errors > 1 {
 		more = fmt.Sprintf(" (and %d more)", errors-1)
 	}
-	hint := worst.hint
-	if hint == "" {
-		hint = "mend that, then run tokenfetch doctor again"
-	}
-	return failure.New(worst.code, "%s%s", worst.message, more).WithHint("%s", hint)
+	hint := cmp.Or(worst.Hint, "mend that, then run tokenfetch doctor again")
+	return failure.New(worst.Code, "%s%s", worst.Message, more).WithHint("%s", hint)
 }
 
-func (r *run) findingsText(findings []finding) string {
+func (r *run) findingsText(findings []inspect.Finding) string {
 	p := r.newReport()
-	count := map[level]int{}
+	count := map[inspect.Level]int{}
 	for _, f := range findings {
-		count[f.level]++
-		p.line(strings.ReplaceAll(f.check, "_", " "), f.level.word(), f.message)
-		if f.hint != "" {
-			p.line("", word{}, "hint: "+f.hint)
+		count[f.Level]++
+		p.line(strings.ReplaceAll(f.Check, "_", " "), levelWord(f.Level), f.Message)
+		if f.Hint != "" {
+			p.line("", word{}, "hint: "+f.Hint)
 		}
 	}
 	p.text("")
-	p.text(fmt.Sprintf("%d ok, %s, %s", count[levelOK], number(count[levelWarning], "warning"), number(count[levelError], "error")))
+	p.text(fmt.Sprintf("%d ok, %s, %s", count[inspect.LevelOK], failure.Amount(count[inspect.LevelWarning], "warning"), failure.Amount(count[inspect.LevelError], "error")))
 	return p.String()
 }
 
-// number is a number of things, such as "2 errors".
-func number(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
-func (r *run) findingsJSON(findings []finding) []byte {
+func (r *run) findingsJSON(findings []inspect.Finding) []byte {
 	type jsonFinding struct {
-		Check   string  `json:"check"`
-		Level   level   `json:"level"`
-		Message string  `json:"message"`
-		Hint    *string `json:"hint"`
+		Check   string        `json:"check"`
+		Level   inspect.Level `json:"level"`
+		Message string        `json:"message"`
+		Hint    *string       `json:"hint"`
 	}
 	line := struct {
 		Schema   string        `json:"schema"`
 		Findings []jsonFinding `json:"findings"`
 	}{Schema: "tokenfetch.doctor/1", Findings: []jsonFinding{}}
 	for _, f := range findings {
-		line.Findings = append(line.Findings, jsonFinding{f.check, f.level, r.console.safe(f.message, maxLine), r.lineOrNull(f.hint)})
+		line.Findings = append(line.Findings, jsonFinding{f.Check, f.Level, r.console.safe(f.Message, maxLine), r.lineOrNull(f.Hint)})
 	}
 	return output.JSONLine(line)
 }
 
-func ok(check, format string, args ...any) finding {
-	return finding{check: check, level: levelOK, message: fmt.Sprintf(format, args...)}
-}
-
-func warning(check, hint, format string, args ...any) finding {
-	return finding{check: check, level: levelWarning, message: fmt.Sprintf(format, args...), hint: hint}
-}
-
-// failed is a finding made of a failure.
-func (r *run) failed(check string, level level, err error) finding {
-	e := r.explain(err)
-	return finding{check: check, level: level, message: e.Message, hint: e.Hint, code: e.Code}
-}
-
-// The time that one check may take, and then to say that it took too long.
-const (
-	checkLimit = 5 * time.Second
-	grace      = 200 * time.Millisecond
-)
-
-// inTime runs a check and returns what it found, and what later checks want to
-// know. One that does not end, or meets a fault, is a finding like any other, and
-// stops no other; then known is not set.
-func inTime[T any](ctx context.Context, check string, limit time.Duration, run func(context.Context) ([]finding, T)) (findings []finding, value T, known bool) {
-	type result struct {
-		findings []finding
-		value    T
-		known    bool
+// completionInstalled looks where completion scripts and the lines that load them
+// are usually put. The shell is empty where nothing is known of it, or nobody types.
+func (r *run) completionInstalled(ctx context.Context) (shell string, installed bool) {
+	shell = filepath.Base(r.env.getenv("SHELL"))
+	scripts := map[string][]string{
+		"bash": {"/usr/share/bash-completion/completions/tokenfetch", "/usr/local/share/bash-completion/completions/tokenfetch", "/opt/homebrew/etc/bash_completion.d/tokenfetch", "~/.local/share/bash-completion/completions/tokenfetch"},
+		"zsh":  {"/usr/share/zsh/vendor-completions/_tokenfetch", "/usr/share/zsh/site-functions/_tokenfetch", "/usr/local/share/zsh/site-functions/_tokenfetch", "/opt/homebrew/share/zsh/site-functions/_tokenfetch"},
+		"fish": {"/usr/share/fish/vendor_completions.d/tokenfetch.fish", "/usr/local/share/fish/vendor_completions.d/tokenfetch.fish", "/opt/homebrew/share/fish/vendor_completions.d/tokenfetch.fish", "~/.config/fish/completions/tokenfetch.fish"},
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	late, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(min(grace, max(limit, grace/10)), giveUp) })() // it may notice the end itself
-	r, err := await.Do(late, func() (r result, err error) {
-		defer func() {
-			if recover() != nil { // its text may be anything
-				r.findings = []finding{warning(check, "please report this, with the output of tokenfetch version", "this check met a fault of its own")}
-			}
-		}()
-		findings, value := run(ctx)
-		return result{findings, value, true}, nil
-	})
-	if err != nil {
-		r.findings = []finding{warning(check, "see what this computer waits for, or allow more time with --timeout 60s", "this check did not end in time")}
+	startup := map[string][]string{"bash": {"~/.bashrc", "~/.bash_profile"}, "zsh": {"~/.zshrc"}, "fish": {"~/.config/fish/config.fish"}}
+	if scripts[shell] == nil || r.env.ci() {
+		return "", false
 	}
-	return r.findings, r.value, r.known
+	home := profile.Home(r.env.lookup)
+	read := func(path string) string {
+		rest, below := strings.CutPrefix(path, "~/")
+		if below {
+			path = filepath.Join(home, rest)
+		}
+		if below && home == "" {
+			return ""
+		}
+		file, err := source.ReadRegular(ctx, path, 1<<20)
+		if err != nil {
+			return ""
+		}
+		return string(file.Data)
+	}
+	installed = slices.ContainsFunc(scripts[shell], func(path string) bool { return read(path) != "" }) ||
+		slices.ContainsFunc(startup[shell], func(path string) bool { return strings.Contains(read(path), "tokenfetch completion") })
+	return shell, installed
 }

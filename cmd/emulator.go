@@ -13,11 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/cache"
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
@@ -113,7 +110,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	served := make(chan error, 1)
 	variables := demoVariables(definitions, listener.Addr().String())
 	if len(argv) == 0 {
-		r.forgetEmulator(ctx, definitions, variables)
+		r.forgetEmulator(ctx, definitions, listener.Addr().String())
 	}
 	go func() { served <- e.Serve(ctx, listener) }()
 	if len(argv) > 0 {
@@ -155,20 +152,15 @@ func (r *run) runEmulated(path string, argv, variables []string) error {
 	if err := source.Write(filepath.Join(dir, "cache_key"), []byte(rand.Text()+rand.Text())); err != nil {
 		return err
 	}
-	own := []string{"TOKENFETCH_CONFIG" + "=" + profiles, cache.Emulated + "=" + dir}
+	own := []string{"TOKENFETCH_CONFIG" + "=" + profiles, tokenfetch.EmulatorVariable + "=" + dir}
 	return r.runCommand(path, argv, slices.Concat(r.withoutSettings(r.env.Environ), variables, own))
 }
 
 // forgetEmulator forgets what is known of the demo accounts at this address: they
 // were those of an emulator that has ended. Trouble with it is no failure.
-func (r *run) forgetEmulator(ctx context.Context, definitions []*provider.Definition, variables []string) {
+func (r *run) forgetEmulator(ctx context.Context, definitions []*provider.Definition, address string) {
 	for _, d := range definitions {
-		plan, err := credential.Find(ctx, credential.Query{Definition: d, Profile: profile.Default, File: &profile.File{}, Environ: variables})
-		if err == nil {
-			_, account := plan.Fingerprint(emulator.Credentials(d))
-			guard := cache.ReadGuard(r.engine().Dirs().State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter})
-			err = guard.Forget()
-		}
+		err := r.engine().ForgetAccount(ctx, d, emulator.BaseURL(address, d.Name), emulator.Credentials(d))
 		if err != nil {
 			r.console.info("what is known of the demo account of %s is not forgotten: %s", d.Name, tokenfetch.CacheProblem(err))
 		}
@@ -220,7 +212,7 @@ func demoVariables(definitions []*provider.Definition, address string) []string 
 func (r *run) withoutSettings(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return slices.Contains([]string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", cache.Emulated}, name) || slices.ContainsFunc(r.catalog.Names(), func(p string) bool {
+		return slices.Contains([]string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", tokenfetch.EmulatorVariable}, name) || slices.ContainsFunc(r.catalog.Names(), func(p string) bool {
 			return strings.HasPrefix(name, provider.VariablePrefix(p))
 		})
 	})

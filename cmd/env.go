@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // Env is the world outside the program.
@@ -30,7 +30,7 @@ type Env struct {
 
 // lookup returns the value of an environment variable and whether it is set.
 func (e *Env) lookup(name string) (string, bool) {
-	return credential.Lookup(e.Environ, name)
+	return tokenfetch.Lookup(e.Environ, name)
 }
 
 // getenv returns the value of an environment variable, or "".
@@ -41,20 +41,7 @@ func (e *Env) getenv(name string) string {
 
 // ci reports whether this is a continuous integration job: nobody is there to
 // answer, and files belong to whoever checked them out.
-func (e *Env) ci() bool { return e.ciVariable() != "" }
-
-// ciVariable returns the variable that says that this is such a job, or "".
-func (e *Env) ciVariable() string {
-	if ci := e.getenv("CI"); ci != "" && ci != "false" && ci != "0" {
-		return "CI"
-	}
-	for _, name := range []string{"TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID"} {
-		if e.getenv(name) != "" {
-			return name
-		}
-	}
-	return ""
-}
+func (e *Env) ci() bool { return tokenfetch.CIVariable(e.lookup) != "" }
 
 // attended reports whether a person is likely to see and answer a dialog.
 func (e *Env) attended() bool { return isTerminal(e.Stderr) && !e.ci() }

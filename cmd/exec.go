@@ -18,7 +18,6 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
@@ -325,7 +324,7 @@ func inPath(name string) bool {
 func checkSize(path string, argv, environ []string, all []wanted) error {
 	entries := slices.Clone(environ)
 	for _, w := range all {
-		entries = append(entries, w.variable+"="+strings.Repeat(".", token.MaxLength))
+		entries = append(entries, w.variable+"="+strings.Repeat(".", tokenfetch.MaxTokenLength))
 	}
 	if fits(path, argv, entries) {
 		return nil

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,7 +28,7 @@ func (r *run) exit(err error) int {
 	if status, ok := errors.AsType[childStatus](err); ok {
 		return int(status)
 	}
-	e := r.explain(err)
+	e := failure.From(err)
 	code := r.exitCode(err, e.Class())
 	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
 		if _, err := writeWithin(r.env.Stdout, []byte(line), stuckAfter); err != nil {
@@ -67,19 +66,6 @@ func (r *run) exitCode(err error, class failure.Class) int {
 		return exitBefore
 	}
 	return int(class)
-}
-
-// explain makes a *failure.Error of any error.
-func (r *run) explain(err error) *failure.Error {
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		return e
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return failure.New(failure.Timeout, "the time limit is over").WithHint("allow more time with --timeout 60s")
-	}
-	// Not one of ours: its text may hold anything, so only its type is told.
-	return failure.New(failure.Internal, "tokenfetch met an unexpected error of type %T", err).
-		WithHint("please report this, with the command (without secrets) and tokenfetch version")
 }
 
 // replyHolds lists the names of the members of a reply without a token.

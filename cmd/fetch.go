@@ -177,6 +177,11 @@ func (r *run) engine() *tokenfetch.Client {
 
 // newEngine is an engine with a limit of its own.
 func (r *run) newEngine(limit *tokenfetch.Limit) *tokenfetch.Client {
+	return tokenfetch.New(r.engineOptions(limit))
+}
+
+// engineOptions are those of an engine with that limit.
+func (r *run) engineOptions(limit *tokenfetch.Limit) tokenfetch.Options {
 	o := tokenfetch.Options{
 		Environ:   r.env.Environ,
 		Config:    r.config,
@@ -196,7 +201,7 @@ func (r *run) newEngine(limit *tokenfetch.Limit) *tokenfetch.Client {
 	if isTerminal(r.env.Stdin) {
 		o.Person.Terminal = r.lendTerminal
 	}
-	return tokenfetch.New(o)
+	return o
 }
 
 // plan finds where everything that a token needs comes from. With --emulator that

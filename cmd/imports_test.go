@@ -24,12 +24,13 @@ const module = "github.com/tokenfetch/tokenfetch"
 // needs a line here.
 var mayImport = map[string][]string{
 	"":               {"cmd"},
-	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/keychain", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
+	"cmd":            {"pkg/await", "pkg/cache", "pkg/credential", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
 	"pkg/await":      {},
 	"pkg/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/token"},
 	"pkg/credential": {"pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source"},
 	"pkg/emulator":   {"pkg/provider", "pkg/secret"},
 	"pkg/failure":    {},
+	"pkg/inspect":    {"pkg/await", "pkg/cache", "pkg/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/token", "pkg/tokenfetch"},
 	"pkg/keychain":   {"pkg/await", "pkg/secret"},
 	"pkg/login":      {"pkg/cache", "pkg/credential", "pkg/failure", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
 	"pkg/output":     {"pkg/secret", "pkg/token"},

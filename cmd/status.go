@@ -3,20 +3,16 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/inspect"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
-	"github.com/tokenfetch/tokenfetch/pkg/provider"
-	"github.com/tokenfetch/tokenfetch/pkg/token"
 )
 
 // reportFormats are the forms in which a command reports.
@@ -74,249 +70,178 @@ nothing is known.`,
 	return c
 }
 
+// newInspector looks at what status and doctor report, within the limit of the run.
+func (r *run) newInspector() *inspect.Inspector {
+	r.useTimeout()
+	return inspect.New(r.engineOptions(r.limit))
+}
+
 // status reports on profiles, on all there are if none is named.
 func (r *run) status(ctx context.Context, named []ref, format string) error {
-	limit := r.limit
 	file, err := r.loadProfiles(ctx)
 	if err != nil {
 		return err
 	}
-	i := r.newInspector(ctx, limit, file)
-	refs := named
-	if len(named) == 0 {
-		if refs, err = i.all(ctx); err != nil {
-			return err
-		}
-	}
-	states := make([]*profileState, len(refs))
-	for n, f := range refs {
-		states[n] = i.inspect(ctx, f)
-	}
-	if err := context.Cause(ctx); err != nil {
+	i := r.newInspector()
+	profiles, err := i.Profiles(ctx, file, named)
+	if err != nil {
 		return err
 	}
-	if err := r.print(i.report(states, format)); err != nil {
+	s := statusReport{run: r, file: file, unknown: i.UnknownTables(file), profiles: profiles}
+	text := s.text
+	if format == "json" {
+		text = s.json
+	}
+	if err := r.print(text()); err != nil {
 		return err
 	}
-	for _, s := range states {
-		if len(named) > 0 && !s.ready() {
-			return r.notReady(s)
+	for _, p := range profiles {
+		if len(named) > 0 && !p.Ready() {
+			return r.notReady(p)
 		}
 	}
 	return nil
 }
 
 // notReady is the failure of a report on a profile that cannot fetch.
-func (r *run) notReady(s *profileState) error {
-	r.about(s.ref)
-	if s.plan.Base.Host != "" {
-		r.origin = s.plan.Base.Origin()
-	}
-	problem := r.explain(s.problems[0])
+func (r *run) notReady(p *inspect.Profile) error {
+	r.about(p.Ref)
+	r.origin = p.Origin
+	problem := p.Problems[0]
 	if r.knownProfile() == "" {
 		return problem
 	}
-	hint := cmp.Or(problem.Hint, "mend that, then run tokenfetch status "+s.ref.String())
-	return failure.New(problem.Code, "%s cannot fetch a token: %s", s.ref, problem.Message).WithHint("%s", hint)
+	hint := cmp.Or(problem.Hint, "mend that, then run tokenfetch status "+p.Ref.String())
+	return failure.New(problem.Code, "%s cannot fetch a token: %s", p.Ref, problem.Message).WithHint("%s", hint)
 }
 
-// report is the report in one of the formats.
-func (i *inspector) report(states []*profileState, format string) string {
-	if format == "json" {
-		return string(i.json(states))
+// statusReport is what status prints.
+type statusReport struct {
+	run      *run
+	file     *profile.File
+	unknown  []inspect.Table
+	profiles []*inspect.Profile
+}
+
+// text is the report for a person.
+func (s *statusReport) text() string {
+	r := s.run.newReport()
+	if len(s.profiles) == 0 {
+		s.nothing(r)
 	}
-	p := i.run.newReport()
-	if len(states) == 0 {
-		i.nothing(p)
-	}
-	for n, s := range states {
+	for n, p := range s.profiles {
 		if n > 0 {
-			p.text("")
+			r.text("")
 		}
-		s.describe(p)
+		describe(r, p)
 	}
-	for n, t := range unknownTables(i.run.catalog, i.file) {
+	for n, t := range s.unknown {
 		if n == 0 {
-			p.text("")
+			r.text("")
 		}
-		p.text("warning: " + t.message(i.file.Path))
+		r.text("warning: " + t.Message(s.file.Path))
 	}
-	return p.String()
+	return r.String()
 }
 
 // nothing says how to begin.
-func (i *inspector) nothing(p *report) {
+func (s *statusReport) nothing(r *report) {
 	where := "there is no home directory for a profiles file"
 	switch {
-	case i.file.Exists:
-		where = "there is no profile in " + i.file.Path
-	case i.file.Path != "":
-		where = i.file.Path + " does not exist"
+	case s.file.Exists:
+		where = "there is no profile in " + s.file.Path
+	case s.file.Path != "":
+		where = s.file.Path + " does not exist"
 	}
-	p.text("Nothing is set up: " + where + ", and no variable of a provider is set.")
-	p.text("")
-	p.line("try it", word{}, "tokenfetch zeepay --emulator")
-	p.line("set it up", word{}, "tokenfetch login zeepay")
+	r.text("Nothing is set up: " + where + ", and no variable of a provider is set.")
+	r.text("")
+	r.line("try it", word{}, "tokenfetch zeepay --emulator")
+	r.line("set it up", word{}, "tokenfetch login zeepay")
 }
 
 // describe adds a profile to a report.
-func (s *profileState) describe(p *report) {
-	p.heading(s.ref.String(), s.summary())
-	if s.plan.Environment != "" {
-		p.line("environment", word{}, s.plan.Environment)
+func describe(r *report, p *inspect.Profile) {
+	r.heading(p.Ref.String(), summary(p))
+	if p.Environment != "" {
+		r.line("environment", word{}, p.Environment)
 	}
-	if s.plan.Base.Host != "" {
-		p.line("origin", word{}, s.plan.Base.Origin())
+	if p.Origin != "" {
+		r.line("origin", word{}, p.Origin)
 	}
-	for _, place := range s.plan.Places {
-		p.line(place.Field.Name, stateOf(place).word(), place.Where)
+	for _, field := range p.Fields {
+		r.line(field.Name, stateWord(field.State), field.Where)
 	}
-	if s.plan.Problem == nil {
-		p.line("cached token", word{}, s.cached.describe(s.now))
-		p.line("hold", word{}, s.describeHold())
+	if p.Cached != nil {
+		r.line("cached token", word{}, describeCached(p.Cached))
 	}
-	if s.left != nil {
-		p.line("refusals left", word{}, fmt.Sprintf("%d, then %s locks the account", *s.left, s.ref.Definition.Title))
+	if p.Hold != nil {
+		r.line("hold", word{}, describeHold(p.Hold))
 	}
-	for _, e := range s.told(p.run) {
-		p.line("problem", word{}, e.Message)
+	if p.RefusalsLeft != nil {
+		r.line("refusals left", word{}, fmt.Sprintf("%d, then %s locks the account", *p.RefusalsLeft, p.Ref.Definition.Title))
+	}
+	for _, e := range p.DistinctProblems() {
+		r.line("problem", word{}, e.Message)
 		if e.Hint != "" {
-			p.line("hint", word{}, e.Hint)
+			r.line("hint", word{}, e.Hint)
 		}
 	}
-}
-
-// told returns the problems that a person is told: what is wrong with the whole
-// keychain once, not for each field.
-func (s *profileState) told(r *run) []*failure.Error {
-	var told []*failure.Error
-	for _, err := range s.problems {
-		e := r.explain(err)
-		whole := slices.Contains([]failure.Code{failure.KeychainLocked, failure.KeychainUnavailable, failure.KeychainTimeout}, e.Code)
-		if !whole || !slices.ContainsFunc(told, func(other *failure.Error) bool { return other.Code == e.Code }) {
-			told = append(told, e)
-		}
-	}
-	return told
 }
 
 // summary is the profile's state in a word.
-func (s *profileState) summary() word {
+func summary(p *inspect.Profile) word {
 	switch {
-	case len(s.problems) == 0:
+	case len(p.Problems) == 0:
 		return good("ready")
-	case s.cached.token != nil:
+	case p.Ready():
 		return good("ready while the cached token lasts")
-	case s.hold != nil && len(s.problems) == 1:
+	case p.Hold != nil && p.Hold.Held && len(p.Problems) == 1:
 		return bad("held back")
 	}
 	return bad("not ready")
 }
 
-func (c cachedState) describe(now time.Time) string {
+func describeCached(c *inspect.Cached) string {
 	switch {
-	case c.token != nil:
-		left := untilExpiry(c.token, now)
-		if days := left / (24 * time.Hour); days > 1 {
+	case c.Found:
+		if days := c.Left / (24 * time.Hour); days > 1 {
 			return fmt.Sprintf("expires in %d days", days)
 		}
-		return fmt.Sprintf("expires in %v", left)
-	case c.doubt != "":
-		return "unknown: " + c.doubt
-	case c.none != "":
-		return "none: " + c.none
+		return fmt.Sprintf("expires in %v", c.Left)
+	case c.Doubt != "":
+		return "unknown: " + c.Doubt
+	case c.None != "":
+		return "none: " + c.None
 	}
 	return "none"
 }
 
-func untilExpiry(t *token.Token, now time.Time) time.Duration {
-	return t.Obtained.Add(t.Lifetime).Sub(now).Truncate(time.Second)
-}
-
-func (s *profileState) describeHold() string {
-	switch h := s.hold; {
-	case s.holdDoubt != "":
-		return "unknown: " + s.holdDoubt
-	case h == nil:
-		return "none"
-	case h.LockoutAfter > 0:
-		return fmt.Sprintf("for another %s, whatever the password", failure.Span(h.Left))
-	default:
-		return fmt.Sprintf("for another %s, after %s", failure.Span(h.Left), h.Code)
-	}
-}
-
-// fieldState is whether a place gives its value, as JSON says it.
-type fieldState string
-
-const (
-	stateFound   fieldState = "found"
-	stateNotRun  fieldState = "not_run"
-	stateMissing fieldState = "missing"
-	stateInvalid fieldState = "invalid"
-	stateLocked  fieldState = "locked"
-	stateUnknown fieldState = "unknown"
-)
-
-func stateOf(place credential.Place) fieldState {
-	e, ok := errors.AsType[*failure.Error](place.Problem)
+func describeHold(h *inspect.Hold) string {
 	switch {
-	case place.Problem == nil && place.Kind == credential.Helper:
-		return stateNotRun
-	case place.Problem == nil && place.Kind == credential.Keychain && place.Account == "":
-		return stateUnknown
-	case place.Problem == nil:
-		return stateFound
-	case !ok:
-		return stateUnknown
+	case h.Doubt != "":
+		return "unknown: " + h.Doubt
+	case !h.Held:
+		return "none"
+	case h.Account:
+		return fmt.Sprintf("for another %s, whatever the password", failure.Span(h.Left))
 	}
-	switch e.Code {
-	case failure.FieldMissing, failure.FileNotFound, failure.HelperNotFound, failure.KeychainNotFound, failure.KeychainUnavailable:
-		return stateMissing
-	case failure.KeychainLocked:
-		return stateLocked
-	case failure.KeychainTimeout, failure.InputTimeout:
-		return stateUnknown
-	}
-	return stateInvalid
+	return fmt.Sprintf("for another %s, after %s", failure.Span(h.Left), h.Code)
 }
 
-func (s fieldState) word() word {
+// stateWord is the state of a field with its colour.
+func stateWord(s inspect.State) word {
 	text := strings.ReplaceAll(string(s), "_", " ")
 	switch s {
-	case stateFound:
+	case inspect.StateFound:
 		return good(text)
-	case stateNotRun, stateUnknown, stateLocked:
+	case inspect.StateNotRun, inspect.StateUnknown, inspect.StateLocked:
 		return doubtful(text)
 	}
 	return bad(text)
 }
 
-// unknownTable is a table of the profiles file that belongs to no provider.
-type unknownTable struct {
-	profile.Table
-	nearest string
-}
-
-func unknownTables(catalog *provider.Catalog, file *profile.File) []unknownTable {
-	var tables []unknownTable
-	names := catalog.Names()
-	for _, t := range file.Unknown(names) {
-		tables = append(tables, unknownTable{t, profile.Nearest(t.Name, names)})
-	}
-	return tables
-}
-
-func (t unknownTable) message(path string) string {
-	text := fmt.Sprintf("%s, line %d: there is no provider %q, so nothing below it is used", path, t.Line, t.Name)
-	if t.nearest != "" {
-		text += fmt.Sprintf("; the nearest known name is %q", t.nearest)
-	}
-	return text
-}
-
 // json is the report for scripts. Every key is always there.
-func (i *inspector) json(states []*profileState) []byte {
+func (s *statusReport) json() string {
 	type table struct {
 		Name    string  `json:"name"`
 		Line    int     `json:"line"`
@@ -330,18 +255,18 @@ func (i *inspector) json(states []*profileState) []byte {
 		Profiles      []jsonProfile `json:"profiles"`
 	}{
 		Schema:        "tokenfetch.status/1",
-		File:          i.run.lineOrNull(i.file.Path),
-		Exists:        i.file.Exists,
+		File:          s.run.lineOrNull(s.file.Path),
+		Exists:        s.file.Exists,
 		UnknownTables: []table{},
 		Profiles:      []jsonProfile{},
 	}
-	for _, t := range unknownTables(i.run.catalog, i.file) {
-		line.UnknownTables = append(line.UnknownTables, table{i.run.words(t.Name), t.Line, i.run.orNull(t.nearest)})
+	for _, t := range s.unknown {
+		line.UnknownTables = append(line.UnknownTables, table{s.run.words(t.Name), t.Line, s.run.orNull(t.Nearest)})
 	}
-	for _, s := range states {
-		line.Profiles = append(line.Profiles, s.json(i.run))
+	for _, p := range s.profiles {
+		line.Profiles = append(line.Profiles, s.run.jsonProfile(p))
 	}
-	return output.JSONLine(line)
+	return string(output.JSONLine(line))
 }
 
 // jsonProfile is a profile in the report for scripts.
@@ -366,11 +291,11 @@ type jsonProfile struct {
 
 // jsonField is where a field comes from.
 type jsonField struct {
-	Name   string     `json:"name"`
-	Secret bool       `json:"secret"`
-	State  fieldState `json:"state"`
-	Source *string    `json:"source"`
-	Where  *string    `json:"where"`
+	Name   string        `json:"name"`
+	Secret bool          `json:"secret"`
+	State  inspect.State `json:"state"`
+	Source *string       `json:"source"`
+	Where  *string       `json:"where"`
 }
 
 // jsonProblem is why a profile could not make a request.
@@ -380,45 +305,47 @@ type jsonProblem struct {
 	Hint    *string      `json:"hint"`
 }
 
-func (s *profileState) json(r *run) jsonProfile {
+func (r *run) jsonProfile(p *inspect.Profile) jsonProfile {
 	line := jsonProfile{
-		Ref:         r.words(s.ref.String()),
-		Provider:    s.ref.Definition.Name,
-		Profile:     r.words(s.ref.Profile),
-		Ready:       s.ready(),
-		Environment: r.orNull(s.plan.Environment),
+		Ref:         r.words(p.Ref.String()),
+		Provider:    p.Ref.Definition.Name,
+		Profile:     r.words(p.Ref.Profile),
+		Ready:       p.Ready(),
+		Environment: r.orNull(p.Environment),
+		Origin:      r.orNull(p.Origin),
 		Fields:      []jsonField{},
-		Left:        s.left,
+		Left:        p.RefusalsLeft,
 		Problems:    []jsonProblem{},
 	}
-	if s.plan.Base.Host != "" {
-		line.Origin = r.orNull(s.plan.Base.Origin())
-	}
-	for _, place := range s.plan.Places {
+	for _, f := range p.Fields {
 		line.Fields = append(line.Fields, jsonField{
-			Name: place.Field.Name, Secret: place.Field.Secret, State: stateOf(place),
-			Source: r.orNull(place.Source()), Where: r.lineOrNull(place.Where),
+			Name: f.Name, Secret: f.Secret, State: f.State, Source: r.orNull(f.Source), Where: r.lineOrNull(f.Where),
 		})
 	}
-	if t := s.cached.token; t != nil || s.cached.doubt == "" {
-		there := t != nil
-		line.Cached = &there
-		if there {
-			seconds, at := int64(untilExpiry(t, s.now)/time.Second), t.Obtained.Add(t.Lifetime).UTC().Format(time.RFC3339)
-			line.ExpiresIn, line.ExpiresAt = &seconds, &at
+	if c := p.Cached; c != nil && c.Doubt == "" {
+		line.Cached = &c.Found
+		if c.Found {
+			line.ExpiresIn, line.ExpiresAt = seconds(c.Left), timestamp(c.Expires)
 		}
 	}
-	if h := s.hold; h != nil || s.holdDoubt == "" {
-		held := h != nil
-		line.Held = &held
-		if held {
-			seconds, until := int64(h.Left/time.Second), s.now.Add(h.Left).UTC().Format(time.RFC3339)
-			line.HeldFor, line.HeldUntil, line.HeldCode = &seconds, &until, r.orNull(string(h.Code))
+	if h := p.Hold; h != nil && h.Doubt == "" {
+		line.Held = &h.Held
+		if h.Held {
+			line.HeldFor, line.HeldUntil, line.HeldCode = seconds(h.Left), timestamp(h.Until), r.orNull(string(h.Code))
 		}
 	}
-	for _, err := range s.problems {
-		e := r.explain(err)
+	for _, e := range p.Problems {
 		line.Problems = append(line.Problems, jsonProblem{e.Code, r.console.safe(e.Message, maxLine), r.lineOrNull(e.Hint)})
 	}
 	return line
+}
+
+func seconds(d time.Duration) *int64 {
+	n := int64(d / time.Second)
+	return &n
+}
+
+func timestamp(t time.Time) *string {
+	text := t.UTC().Format(time.RFC3339)
+	return &text
 }

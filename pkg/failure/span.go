@@ -10,20 +10,21 @@ import (
 // "10 minutes", "1 hour 5 minutes". From two minutes on it is rounded to minutes.
 func Span(d time.Duration) string {
 	if d < 2*time.Minute {
-		return amount(int(d.Round(time.Second)/time.Second), "second")
+		return Amount(int(d.Round(time.Second)/time.Second), "second")
 	}
 	minutes := int(d.Round(time.Minute) / time.Minute)
 	var parts []string
 	if minutes >= 60 {
-		parts = append(parts, amount(minutes/60, "hour"))
+		parts = append(parts, Amount(minutes/60, "hour"))
 	}
 	if minutes%60 != 0 {
-		parts = append(parts, amount(minutes%60, "minute"))
+		parts = append(parts, Amount(minutes%60, "minute"))
 	}
 	return strings.Join(parts, " ")
 }
 
-func amount(n int, unit string) string {
+// Amount returns n of a unit, in the plural unless it is one: "1 warning".
+func Amount(n int, unit string) string {
 	if n != 1 {
 		unit += "s"
 	}

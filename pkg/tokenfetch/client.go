@@ -201,9 +201,13 @@ func CheckProfileName(d *provider.Definition, name string) error {
 // Catalog returns the providers that the Client knows.
 func (c *Client) Catalog() *provider.Catalog { return c.catalog }
 
+// Lookup returns the value of a variable in environ (NAME=VALUE), and whether it
+// is set. The last of several entries counts.
+func Lookup(environ []string, name string) (string, bool) { return credential.Lookup(environ, name) }
+
 // lookup returns the value of an environment variable and whether it is set.
 func (c *Client) lookup(name string) (string, bool) {
-	return credential.Lookup(c.options.Environ, name)
+	return Lookup(c.options.Environ, name)
 }
 
 // getenv returns the value of an environment variable, or "".

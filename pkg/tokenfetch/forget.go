@@ -8,7 +8,9 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
@@ -66,3 +68,94 @@ func (c *Client) ClearHolds(ctx context.Context, found *credential.Plan) (remove
 	removed, err = guard.ClearHolds()
 	return removed, guard.State(time.Now(), time.Time{}).Hold, err
 }
+
+// Hold is why credentials are held back.
+type Hold = cache.Hold
+
+// Forgotten says what Forget has removed.
+type Forgotten struct {
+	Tokens int   // cached tokens
+	Holds  int   // holds, and other records of credentials
+	Held   *Hold // why the account is still held back, nil if it is not
+	// Counted reports, of ForgetAll, that failed logins are still counted, which end
+	// with a success or after 24 hours.
+	Counted bool
+	// Kept is why cached tokens were not removed although the holds were, nil if
+	// they were.
+	Kept error
+}
+
+// Forget removes the cached tokens of a profile, which must exist if it is named.
+// With holds it also lifts what holds its credentials back, which needs no
+// keychain; the count of failed logins stays.
+func (c *Client) Forget(ctx context.Context, f Ref, file *profile.File, holds bool) (Forgotten, error) {
+	var done Forgotten
+	query := credential.Query{Definition: f.Definition, Profile: f.Profile, File: file, Environ: c.options.Environ}
+	if err := query.CheckNamed(); err != nil {
+		return done, err
+	}
+	if holds {
+		found, err := c.Find(ctx, query)
+		if found.Base.Host == "" {
+			return done, err
+		}
+		if done.Holds, done.Held, err = c.ClearHolds(ctx, found); err != nil {
+			if err := removal("holds of "+f.String(), err); err != nil {
+				return done, err
+			}
+			done.Held = nil
+		}
+	}
+	var err error
+	done.Tokens, err = c.ClearTokens(ctx, file, [][]string{{f.Definition.Name, f.Profile}})
+	if errors.Is(err, ErrNoKey) {
+		if holds {
+			done.Kept = err
+			return done, nil
+		}
+		return done, failure.New(failure.CacheInvalid, "the key that seals cached tokens cannot be read: %s", CacheProblem(err)).
+			WithHint("remove all cached tokens with tokenfetch cache clear")
+	}
+	return done, removal("cached tokens of "+f.String(), err)
+}
+
+// ForgetAll is Forget for all profiles.
+func (c *Client) ForgetAll(holds bool) (done Forgotten, err error) {
+	done.Tokens, err = cache.ClearTokens(c.dirs.Cache)
+	if err = removal("cached tokens", err); err != nil || !holds {
+		return done, err
+	}
+	done.Holds, err = cache.ClearHolds(c.dirs.State)
+	done.Counted = cache.AnyCount(c.dirs.State, time.Now())
+	return done, removal("holds", err)
+}
+
+// removal is the failure of removing files: nil without one, and where there is no
+// directory that can be used. A failure of ours is returned as it is.
+func removal(what string, err error) error {
+	if _, ok := errors.AsType[*failure.Error](err); ok || err == nil || errors.Is(err, cache.ErrUnusable) {
+		if ok {
+			return err
+		}
+		return nil
+	}
+	return failure.New(failure.CacheInvalid, "the %s cannot be removed: %s", what, CacheProblem(err)).
+		WithHint("check the owner and mode of the directory")
+}
+
+// ForgetAccount removes everything that is remembered of an account, the count of
+// its failed logins too: its provider, an emulator, has forgotten it.
+func (c *Client) ForgetAccount(ctx context.Context, d *provider.Definition, baseURL string, values provider.Values) error {
+	found, err := c.Find(ctx, credential.Query{
+		Definition: d, Profile: profile.Default, File: &profile.File{}, Alone: true, BaseURL: baseURL, Given: values,
+	})
+	if err != nil {
+		return err
+	}
+	_, account := found.Fingerprint(values)
+	return cache.ReadGuard(c.dirs.State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter}).Forget()
+}
+
+// EmulatorVariable names a directory for the cache and the state in place of the
+// user's own: the emulator sets it for a command that it runs.
+const EmulatorVariable = cache.Emulated

@@ -37,6 +37,9 @@ type Token struct {
 // body.
 type Use = token.Use
 
+// MaxTokenLength is the length of the longest token that is accepted, in bytes.
+const MaxTokenLength = token.MaxLength
+
 // Expired reports whether the token is not to be used at now any more: the last
 // part of its life, a minute or 5 % of it, does not count. A token whose lifetime
 // is unknown never is.

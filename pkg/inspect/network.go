@@ -1,9 +1,8 @@
-package cmd
+package inspect
 
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,19 +18,19 @@ import (
 )
 
 // checkProxy looks at the proxy variables. Only HOST:PORT of one is shown.
-func (r *run) checkProxy(context.Context) []finding {
+func (i *Inspector) checkProxy(context.Context) []Finding {
 	const check = "proxy"
-	var findings []finding
+	var findings []Finding
 	var name, host string
 	for _, candidate := range []string{"HTTPS_PROXY", "https_proxy"} {
-		value := r.env.getenv(candidate)
+		value := i.getenv(candidate)
 		if value == "" {
 			continue
 		}
 		h, err := token.ProxyHost(value)
 		if err != nil {
 			e := failure.New(failure.ProxyInvalid, "%s %s", candidate, err).WithHint("write it as http://HOST:PORT, with its scheme")
-			return []finding{r.failed(check, levelError, e)}
+			return []Finding{failed(check, e)}
 		}
 		switch {
 		case name == "":
@@ -45,13 +44,13 @@ func (r *run) checkProxy(context.Context) []finding {
 	} else {
 		findings = append(findings, ok(check, "none"))
 		for _, other := range []string{"ALL_PROXY", "all_proxy"} {
-			if r.env.getenv(other) != "" {
+			if i.getenv(other) != "" {
 				findings = append(findings, warning(check, "set HTTPS_PROXY if a proxy is meant", "%s is set, but is not used", other))
 			}
 		}
 	}
 	for _, list := range []string{"NO_PROXY", "no_proxy"} {
-		for n, entry := range strings.Split(r.env.getenv(list), ",") {
+		for n, entry := range strings.Split(i.getenv(list), ",") {
 			entry = strings.TrimSpace(entry)
 			_, err := netip.ParsePrefix(entry)
 			if strings.ContainsAny(entry, " \t@?#") || strings.Contains(entry, "/") && err != nil {
@@ -64,11 +63,11 @@ func (r *run) checkProxy(context.Context) []finding {
 
 // checkCertificates looks which certificates are trusted where a profile names
 // none of its own.
-func (r *run) checkCertificates(ctx context.Context) []finding {
+func (i *Inspector) checkCertificates(ctx context.Context) []Finding {
 	const check = "certificates"
-	var findings []finding
+	var findings []Finding
 	if runtime.GOOS != "darwin" && runtime.GOOS != "windows" { // these have stores of their own
-		if path := r.env.getenv("SSL_CERT_FILE"); path != "" {
+		if path := i.getenv("SSL_CERT_FILE"); path != "" {
 			file, err := source.ReadRegular(ctx, path, 16<<20)
 			if err == nil {
 				if _, bad := token.ParseCertificates(file.Data); bad != nil {
@@ -76,11 +75,11 @@ func (r *run) checkCertificates(ctx context.Context) []finding {
 				}
 			}
 			if err != nil {
-				return []finding{warning(check, "unset SSL_CERT_FILE, or let it name a PEM file", "SSL_CERT_FILE: %s", r.explain(err).Message)}
+				return []Finding{warning(check, "unset SSL_CERT_FILE, or let it name a PEM file", "SSL_CERT_FILE: %s", failure.From(err).Message)}
 			}
 			findings = append(findings, ok(check, "SSL_CERT_FILE names what is trusted: %s", path))
 		}
-		if dir := r.env.getenv("SSL_CERT_DIR"); dir != "" && !slices.ContainsFunc(filepath.SplitList(dir), isDir) {
+		if dir := i.getenv("SSL_CERT_DIR"); dir != "" && !slices.ContainsFunc(filepath.SplitList(dir), isDir) {
 			findings = append(findings, warning(check, "unset SSL_CERT_DIR, or let it name a directory", "SSL_CERT_DIR names no directory: %s", dir))
 		} else if dir != "" {
 			findings = append(findings, ok(check, "SSL_CERT_DIR names what is trusted: %s", dir))
@@ -102,33 +101,33 @@ func isDir(path string) bool {
 }
 
 // checkNetwork calls the hosts of the profiles, each once, all at the same time.
-func (r *run) checkNetwork(ctx context.Context, limit *tokenfetch.Limit, states []*profileState) []finding {
+func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Finding {
 	type target struct{ origin, caFile string }
-	var targets []*profileState
+	var targets []*Profile
 	seen := map[target]bool{}
-	for _, s := range states {
-		if s.plan.Base.Host == "" {
+	for _, p := range profiles {
+		if p.Origin == "" {
 			continue
 		}
-		t := target{origin: s.plan.Base.Origin()}
-		if s.plan.Profile != nil {
-			t.caFile = s.plan.Profile.CAFile
+		t := target{origin: p.Origin}
+		if p.plan.Profile != nil {
+			t.caFile = p.plan.Profile.CAFile
 		}
 		if !seen[t] {
 			seen[t] = true
-			targets = append(targets, s)
+			targets = append(targets, p)
 		}
 	}
 	if targets == nil {
-		return []finding{warning("network", "set up a profile first", "no profile says which host to call")}
+		return []Finding{warning("network", "set up a profile first", "no profile says which host to call")}
 	}
-	defer r.console.waiting("the hosts of the profiles")()
-	results := make([][]finding, len(targets))
+	defer i.options.Person.Waiting("the hosts of the profiles")()
+	results := make([][]Finding, len(targets))
 	var all sync.WaitGroup
-	for n, s := range targets {
+	for n, p := range targets {
 		all.Go(func() {
-			results[n], _, _ = inTime(ctx, "network", limit.Left(), func(ctx context.Context) ([]finding, struct{}) {
-				return r.checkHost(ctx, limit, s), struct{}{}
+			results[n], _, _ = inTime(ctx, "network", i.limit.Left(), func(ctx context.Context) ([]Finding, struct{}) {
+				return i.checkHost(ctx, p), struct{}{}
 			})
 		})
 	}
@@ -137,21 +136,17 @@ func (r *run) checkNetwork(ctx context.Context, limit *tokenfetch.Limit, states 
 }
 
 // checkHost calls the host of a profile.
-func (r *run) checkHost(ctx context.Context, limit *tokenfetch.Limit, s *profileState) []finding {
+func (i *Inspector) checkHost(ctx context.Context, p *Profile) []Finding {
 	const check = "network"
-	origin := s.plan.Base.Origin()
-	roots, err := r.engine().Roots(ctx, limit, s.plan.Profile, "")
+	roots, err := i.client.Roots(ctx, i.limit, p.plan.Profile, "")
 	if err != nil {
-		return []finding{r.failed(check, levelError, err)}
+		return []Finding{failed(check, err)}
 	}
-	contact, err := r.engine().HTTP(roots).Probe(ctx, origin)
+	contact, err := i.client.HTTP(roots).Probe(ctx, p.Origin)
 	if err != nil {
-		if e, ok := errors.AsType[*failure.Error](err); ok {
-			err = tokenfetch.AdviseAllowList(s.ref.Definition, s.plan.Environment, e)
-		}
-		f := r.failed(check, levelError, err)
-		f.message = origin + ": " + f.message
-		return []finding{f}
+		f := failed(check, tokenfetch.AdviseAllowList(p.Ref.Definition, p.Environment, failure.From(err)))
+		f.Message = p.Origin + ": " + f.Message
+		return []Finding{f}
 	}
 	how := ""
 	if contact.Proxy != "" {
@@ -160,5 +155,5 @@ func (r *run) checkHost(ctx context.Context, limit *tokenfetch.Limit, s *profile
 	if contact.TLS != "" {
 		how += " with " + contact.TLS
 	}
-	return []finding{ok(check, "%s answers%s (status %d)", origin, how, contact.Status)}
+	return []Finding{ok(check, "%s answers%s (status %d)", p.Origin, how, contact.Status)}
 }

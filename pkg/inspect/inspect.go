@@ -1,0 +1,205 @@
+// Package inspect looks at a setup: what each profile has and lacks ([Profile]),
+// and what commonly goes wrong around them ([Finding]), as data. Looking runs no
+// helper, opens no dialog, asks nobody and starts nothing; it sends nothing, except
+// that [Inspector.Findings] calls hosts if it is told to. No value of a field is in
+// what it returns.
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+)
+
+// Inspector looks at the setup of one [tokenfetch.Client].
+type Inspector struct {
+	options tokenfetch.Options
+	client  *tokenfetch.Client
+	limit   *tokenfetch.Limit
+	catalog *provider.Catalog
+}
+
+// New returns an Inspector of the setup that a Client with these options has. All
+// that it does counts against one limit: that of the options, else one that begins
+// now.
+func New(o tokenfetch.Options) *Inspector {
+	if o.Limit == nil {
+		o.Limit = tokenfetch.NewLimit(time.Now(), o.Timeout)
+	}
+	if o.Person.Waiting == nil {
+		o.Person.Waiting = func(string) func() { return func() {} }
+	}
+	client := tokenfetch.New(o)
+	return &Inspector{options: o, client: client, limit: o.Limit, catalog: client.Catalog()}
+}
+
+// lookup returns the value of an environment variable and whether it is set.
+func (i *Inspector) lookup(name string) (string, bool) {
+	return credential.Lookup(i.options.Environ, name)
+}
+
+// getenv returns the value of an environment variable, or "".
+func (i *Inspector) getenv(name string) string {
+	value, _ := i.lookup(name)
+	return value
+}
+
+// touched reports whether a variable of the provider is set.
+func (i *Inspector) touched(name string) bool {
+	prefix := provider.VariablePrefix(name)
+	return slices.ContainsFunc(i.options.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
+}
+
+// Profiles looks at the profiles of file that refs name, in that order. Without
+// refs these are all profiles of the file, and the default profile of each provider
+// that has a variable set or something in the file that is no profile. file is not
+// nil; [tokenfetch.Client.Profiles] reads it. What is wrong with a profile is in
+// it; the error is the cause of ctx, or that of a catalog that cannot be read.
+func (i *Inspector) Profiles(ctx context.Context, file *profile.File, refs []tokenfetch.Ref) ([]*Profile, error) {
+	l := i.looker(ctx, file)
+	if len(refs) == 0 {
+		var err error
+		if refs, err = l.all(ctx); err != nil {
+			return nil, err
+		}
+	}
+	profiles := make([]*Profile, len(refs))
+	for n, f := range refs {
+		profiles[n] = l.look(ctx, f)
+	}
+	return profiles, context.Cause(ctx)
+}
+
+// Table is a table of the profiles file that belongs to no provider.
+type Table struct {
+	Name    string // as the file has it
+	Line    int    // from 1
+	Nearest string // the provider that may be meant, empty if none is near
+}
+
+// Message says what is wrong with the table, in the profiles file at path.
+func (t Table) Message(path string) string {
+	text := fmt.Sprintf("%s, line %d: there is no provider %q, so nothing below it is used", path, t.Line, t.Name)
+	if t.Nearest != "" {
+		text += fmt.Sprintf("; the nearest known name is %q", t.Nearest)
+	}
+	return text
+}
+
+// UnknownTables returns the tables of a profiles file that belong to no provider,
+// in the order of the file.
+func (i *Inspector) UnknownTables(file *profile.File) []Table {
+	var tables []Table
+	names := i.catalog.Names()
+	for _, t := range file.Unknown(names) {
+		tables = append(tables, Table{t.Name, t.Line, profile.Nearest(t.Name, names)})
+	}
+	return tables
+}
+
+// looker looks at the profiles of one profiles file.
+type looker struct {
+	*Inspector
+	file  *profile.File
+	store *failFast
+	// sealingKey returns the key of the cached tokens, nil if there is none yet.
+	sealingKey func() ([]byte, error)
+}
+
+func (i *Inspector) looker(ctx context.Context, file *profile.File) *looker {
+	l := &looker{Inspector: i, file: file, store: &failFast{store: i.client.QuietKeychain(i.limit)}}
+	l.sealingKey = sync.OnceValues(func() ([]byte, error) {
+		if s := file.CacheKey; s != nil && s.Command != nil {
+			return nil, errNotRun
+		} else if broken := l.store.failed(); s == nil && broken != nil {
+			return nil, broken
+		}
+		key, err := i.client.CacheKey(ctx, file)
+		if errors.Is(err, secret.ErrNotFound) {
+			err = nil
+		}
+		return key, err
+	})
+	return l
+}
+
+var errNotRun = errors.New("the helper of cache_key is not run")
+
+// all returns the profiles that there are, see [Inspector.Profiles].
+func (l *looker) all(ctx context.Context) ([]tokenfetch.Ref, error) {
+	definitions, err := l.catalog.All()
+	if err != nil {
+		return nil, err
+	}
+	var refs []tokenfetch.Ref
+	for _, d := range definitions {
+		names := l.file.Names(d.Name)
+		if !slices.Contains(names, profile.Default) && (l.touched(d.Name) || l.misplaced(ctx, d)) {
+			refs = append(refs, tokenfetch.Ref{Definition: d, Profile: profile.Default})
+		}
+		for _, name := range names {
+			refs = append(refs, tokenfetch.Ref{Definition: d, Profile: name})
+		}
+	}
+	return refs, nil
+}
+
+// misplaced reports whether the file has something under the provider's name that
+// is no profile.
+func (l *looker) misplaced(ctx context.Context, d *provider.Definition) bool {
+	e, ok := errors.AsType[*failure.Error](l.survey(ctx, tokenfetch.Ref{Definition: d, Profile: profile.Default}).Problem)
+	return ok && e.Code == failure.ProfileInvalid
+}
+
+func (l *looker) survey(ctx context.Context, f tokenfetch.Ref) *credential.Plan {
+	ctx, cancel := l.limit.Context(ctx)
+	defer cancel()
+	return credential.Survey(ctx, credential.Query{Definition: f.Definition, Profile: f.Profile, File: l.file, Environ: l.options.Environ})
+}
+
+// failFast returns the first lasting error of a store to every later call.
+type failFast struct {
+	store secret.Store
+
+	mu  sync.Mutex
+	err error
+}
+
+// Get asks the store, unless it has failed before.
+func (s *failFast) Get(ctx context.Context, account string) (secret.Value, error) {
+	if err := s.failed(); err != nil {
+		return secret.Value{}, err
+	}
+	value, err := s.store.Get(ctx, account)
+	for _, lasting := range []error{secret.ErrUnavailable, secret.ErrLocked, secret.ErrTimeout} {
+		if errors.Is(err, lasting) {
+			s.fail(err)
+		}
+	}
+	return value, err
+}
+
+// fail makes every later call fail with err.
+func (s *failFast) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// failed returns the lasting error, nil if there was none.
+func (s *failFast) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}

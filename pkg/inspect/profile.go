@@ -1,0 +1,239 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+)
+
+// Profile is what is known of a profile. Its texts may hold words of the person's
+// files and environment: they must be made harmless before they are shown.
+type Profile struct {
+	Ref         tokenfetch.Ref
+	Environment string  // of the provider, empty if a base address is given or no host is known
+	Origin      string  // SCHEME://HOST:PORT of the token endpoint, empty if it is not known
+	Fields      []Field // those that are needed, in the definition's order
+
+	// Cached and Hold are nil where they were not looked for, as the profile as a
+	// whole or its host is wrong.
+	Cached *Cached
+	Hold   *Hold
+	// RefusalsLeft is how many refusals are left before the provider locks the
+	// account, nil if that is not known.
+	RefusalsLeft *int
+
+	// Problems are why a request could not be made, the first one first.
+	Problems []*failure.Error
+
+	plan *credential.Plan
+}
+
+// Field is where the value of a field comes from.
+type Field struct {
+	Name   string
+	Secret bool
+	State  State
+	Source string // see [credential.Place.Source], empty where nothing gives the field
+	Where  string // in words, such as "TOKENFETCH_ZEEPAY_USERNAME"
+	Shared bool   // others can read the file that it is in
+}
+
+// State is whether a field's value is there.
+type State string
+
+// The states of a field.
+const (
+	StateFound   State = "found"
+	StateNotRun  State = "not_run" // the program of its helper is there
+	StateMissing State = "missing"
+	StateInvalid State = "invalid"
+	StateLocked  State = "locked"  // in a keychain that is locked
+	StateUnknown State = "unknown" // its source does not answer, or is not asked
+)
+
+// Cached is what is known of a cached token that a run would print.
+type Cached struct {
+	Found   bool
+	Left    time.Duration // of its lifetime, whole seconds
+	Expires time.Time
+
+	None  string // why there is none, empty if there just is none
+	Doubt string // why it is not known whether there is one, empty if it is
+}
+
+// Hold is what is known of earlier refusals that hold the credentials back.
+type Hold struct {
+	Held    bool
+	Left    time.Duration // from now on, whole seconds
+	Until   time.Time
+	Account bool         // the account is held back, whatever the password: there is no Code
+	Code    failure.Code // of the last refusal
+
+	Doubt string // why it is not known whether there is a hold, empty if it is
+}
+
+// Ready reports whether a run would print a token, as far as is known.
+func (p *Profile) Ready() bool {
+	return len(p.Problems) == 0 || p.Cached != nil && p.Cached.Found
+}
+
+// DistinctProblems returns Problems, what is wrong with the keychain as a whole
+// only once and not for each field.
+func (p *Profile) DistinctProblems() []*failure.Error {
+	var distinct []*failure.Error
+	for _, e := range p.Problems {
+		whole := slices.Contains([]failure.Code{failure.KeychainLocked, failure.KeychainUnavailable, failure.KeychainTimeout}, e.Code)
+		if !whole || !slices.ContainsFunc(distinct, func(other *failure.Error) bool { return other.Code == e.Code }) {
+			distinct = append(distinct, e)
+		}
+	}
+	return distinct
+}
+
+// look looks at one profile.
+func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
+	plan := &credential.Plan{Definition: f.Definition, ProfileName: f.Profile}
+	if plan.Problem = tokenfetch.CheckProfileName(f.Definition, f.Profile); plan.Problem == nil {
+		plan = l.survey(ctx, f)
+	}
+	access := l.client.Access(ctx, l.limit)
+	access.Keychain = l.store
+	values := plan.Inspect(ctx, access)
+	p := &Profile{Ref: f, Environment: plan.Environment, Fields: fields(plan), plan: plan}
+	if plan.Base.Host != "" {
+		p.Origin = plan.Base.Origin()
+	}
+	cacheAllowed, cacheErr := l.cacheAllowed(plan)
+	_, rootsErr := l.client.Roots(ctx, l.limit, plan.Profile, "")
+	for _, err := range slices.Concat([]error{plan.Unfinished()}, plan.Problems(), []error{rootsErr, cacheErr}) {
+		if err != nil {
+			p.Problems = append(p.Problems, failure.From(err))
+		}
+	}
+	if plan.Problem != nil {
+		return p
+	}
+	now := time.Now()
+	p.Cached = l.cached(plan, values, cacheAllowed, now)
+	l.findHold(p, values, now)
+	return p
+}
+
+func fields(plan *credential.Plan) []Field {
+	var all []Field
+	for _, place := range plan.Places {
+		all = append(all, Field{
+			Name: place.Field.Name, Secret: place.Field.Secret, State: stateOf(place),
+			Source: place.Source(), Where: place.Where, Shared: place.Shared,
+		})
+	}
+	return all
+}
+
+func stateOf(place credential.Place) State {
+	e, ok := errors.AsType[*failure.Error](place.Problem)
+	switch {
+	case place.Problem == nil && place.Kind == credential.Helper:
+		return StateNotRun
+	case place.Problem == nil && place.Kind == credential.Keychain && place.Account == "":
+		return StateUnknown
+	case place.Problem == nil:
+		return StateFound
+	case !ok:
+		return StateUnknown
+	}
+	switch e.Code {
+	case failure.FieldMissing, failure.FileNotFound, failure.HelperNotFound, failure.KeychainNotFound, failure.KeychainUnavailable:
+		return StateMissing
+	case failure.KeychainLocked:
+		return StateLocked
+	case failure.KeychainTimeout, failure.InputTimeout:
+		return StateUnknown
+	}
+	return StateInvalid
+}
+
+// cacheAllowed reports whether tokens of a profile may be cached. The error is
+// that of a setting that has to be corrected.
+func (l *looker) cacheAllowed(plan *credential.Plan) (bool, error) {
+	allowed, err := l.client.CacheAllowed(plan)
+	if allowed && l.file.CacheKey != nil {
+		if _, keyErr := l.sealingKey(); tokenfetch.IsBadCacheKey(keyErr) {
+			err = keyErr
+		}
+	}
+	return allowed, err
+}
+
+// cached looks for a token that a run would print.
+func (l *looker) cached(plan *credential.Plan, values provider.Values, allowed bool, now time.Time) *Cached {
+	switch {
+	case plan.Definition.Policy.SingleUse:
+		return &Cached{None: "never cached: it can be used once"}
+	case !allowed && plan.Profile != nil && plan.Profile.Cache != nil:
+		return &Cached{None: "the profile says cache = false"}
+	case !allowed:
+		return &Cached{None: "not cached in CI"}
+	}
+	key, err := l.sealingKey()
+	switch {
+	case errors.Is(err, errNotRun):
+		return &Cached{Doubt: errNotRun.Error()}
+	case errors.Is(err, secret.ErrLocked), errors.Is(err, secret.ErrTimeout):
+		return &Cached{Doubt: tokenfetch.CacheProblem(err)}
+	case err != nil:
+		return &Cached{None: "no key to seal tokens with: " + tokenfetch.CacheProblem(err)}
+	case key == nil:
+		return &Cached{}
+	}
+	dirs := l.client.Dirs()
+	tokens := cache.OpenTokens(dirs.Cache, key)
+	owner := cache.Owner{Ref: plan.Ref(), Identity: plan.Identity(values), Generation: cache.Generation(dirs.State, plan.Ref())}
+	switch {
+	case !tokens.Any(owner.Ref):
+		return &Cached{}
+	case !plan.Knows(values).Near:
+		return &Cached{Doubt: "there is one, but whether for these credentials is not known before they are read"}
+	}
+	t, err := tokens.Get(owner, now)
+	if err != nil {
+		return &Cached{} // expired, damaged, or for other credentials: a run would not print it
+	}
+	expires := t.Obtained.Add(t.Lifetime)
+	return &Cached{Found: true, Left: expires.Sub(now).Truncate(time.Second), Expires: expires}
+}
+
+// findHold looks whether an earlier refusal holds the credentials back.
+func (l *looker) findHold(p *Profile, values provider.Values, now time.Time) {
+	p.Hold = &Hold{}
+	known := p.plan.Knows(values)
+	if !known.Account {
+		p.Hold.Doubt = "a field that tells accounts apart is not known"
+		return
+	}
+	all, account := p.plan.Fingerprint(values)
+	guard := cache.ReadGuard(l.client.Dirs().State, cache.Credential{
+		Values: all, Account: account, LockoutAfter: p.plan.Definition.Policy.LockoutAfter,
+	})
+	if err := guard.Err(); err != nil {
+		p.Hold.Doubt = "no refusals are kept here: " + tokenfetch.CacheProblem(err)
+		return
+	}
+	state := guard.State(now, time.Time{})
+	p.RefusalsLeft = state.Left
+	switch h := state.Hold; {
+	case h != nil:
+		p.Hold = &Hold{Held: true, Left: h.Left, Until: now.Add(h.Left), Account: h.LockoutAfter > 0, Code: h.Code}
+		p.Problems = append(p.Problems, h.Failure().WithHint("%s", tokenfetch.HoldHint(p.Ref, h)))
+	case !known.All && guard.OthersHeld(now):
+		p.Hold.Doubt = "credentials of this account were refused, but whether these is not known before they are read"
+	}
+}

@@ -1,0 +1,100 @@
+package inspect
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tokenfetch/tokenfetch/pkg/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/credential"
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
+
+// checkVariables looks for variables that are meant for this program but are
+// unknown, empty, or not used. file may be nil.
+func (i *Inspector) checkVariables(file *profile.File) []Finding {
+	const check = "variables"
+	definitions, err := i.catalog.All()
+	if err != nil {
+		return []Finding{failed(check, err)}
+	}
+	var findings []Finding
+	unnamed, profileErr := i.client.UnnamedProfile()
+	if profileErr != nil {
+		findings = append(findings, failed(check, profileErr))
+	}
+	if file != nil && unnamed != "" && unnamed != profile.Default && !slices.ContainsFunc(definitions, func(d *provider.Definition) bool {
+		return slices.Contains(file.Names(d.Name), unnamed)
+	}) {
+		findings = append(findings, warning(check, "unset it, or let it name a profile", "TOKENFETCH_PROFILE names a profile that no provider has in the profiles file"))
+	}
+	used := 0
+	owners := variableOwners(definitions)
+	known := slices.Sorted(maps.Keys(owners))
+	for _, name := range i.ownVariables() {
+		d, belongs := owners[name]
+		switch {
+		case !belongs:
+			hint := "unset it, or see tokenfetch help environment"
+			if near := profile.Nearest(name, known); near != "" {
+				hint = "was " + near + " meant?"
+			}
+			findings = append(findings, warning(check, hint, "%s is set, but belongs to nothing", name))
+		case d == nil:
+		case i.getenv(name) == "":
+			e := failure.New(failure.VariableEmpty, "%s is set but empty", name).WithHint("%s", credential.EmptyHint(i.lookup))
+			findings = append(findings, failed(check, e))
+		case profileErr == nil && unnamed != profile.Default:
+			findings = append(findings, warning(check, "unset one of the two", "%s is set but not used: TOKENFETCH_PROFILE names a profile, which is read alone", name))
+		default:
+			named := namedProfiles(file, d)
+			if len(named) == 0 || name != d.Variable("environment") && name != d.Variable("base_url") {
+				used++
+				continue
+			}
+			findings = append(findings, warning(check, "unset it where you use them; -e and --base-url choose the host for one run",
+				"%s is set, so the named profiles of %s cannot be used: %s", name, d.Name, strings.Join(named, ", ")))
+		}
+	}
+	switch {
+	case len(findings) > 0:
+		return findings
+	case used > 0:
+		return []Finding{ok(check, "%s of providers, all of them known", failure.Amount(used, "variable"))}
+	}
+	return []Finding{ok(check, "no variable of a provider is set")}
+}
+
+// variableOwners returns the variables that are read, each with the provider that
+// it belongs to, nil for one of the program.
+func variableOwners(definitions []*provider.Definition) map[string]*provider.Definition {
+	owners := map[string]*provider.Definition{"TOKENFETCH_PROFILE": nil, "TOKENFETCH_CONFIG": nil, "TOKENFETCH_ERRORS": nil, cache.Emulated: nil}
+	for _, d := range definitions {
+		owners[d.Variable("environment")], owners[d.Variable("base_url")] = d, d
+		for _, f := range d.Fields {
+			owners[d.Variable(f.Name)], owners[d.Variable(f.Name)+"_FILE"] = d, d
+		}
+	}
+	return owners
+}
+
+// ownVariables returns the names of the variables that are meant for this program.
+func (i *Inspector) ownVariables() []string {
+	var names []string
+	for _, entry := range i.options.Environ {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "TOKENFETCH_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func namedProfiles(file *profile.File, d *provider.Definition) []string {
+	if file == nil {
+		return nil
+	}
+	return slices.DeleteFunc(file.Names(d.Name), func(name string) bool { return name == profile.Default })
+}
