@@ -145,9 +145,6 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 
 func (l *loginCommand) definition() *provider.Definition { return l.ref.Definition }
 
-// name is the profile as the next command names it.
-func (l *loginCommand) name() string { return l.run.short(l.ref) }
-
 // loginOptionsFor returns what pkg/login needs to know of a profile.
 func (r *run) loginOptionsFor(ctx context.Context, f ref, limit *tokenfetch.Limit) login.Options {
 	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f)}
@@ -306,12 +303,12 @@ func (l *loginCommand) store(ctx context.Context) error {
 		console.note("nothing is changed")
 	}
 	if old := report.OldHost; old.Host != "" {
-		console.note("secrets for %s stay in the keychain if there are any: tokenfetch logout %s --base-url %s removes them", old.Authority(), l.name(), old)
+		console.note("secrets for %s stay in the keychain if there are any: tokenfetch logout %s --base-url %s removes them", old.Authority(), l.setup.Name, old)
 	}
 	if set := l.overriding(); len(set) > 0 {
 		console.warning("what is set in the environment comes before what is stored: %s", strings.Join(set, ", "))
 	}
-	command := "tokenfetch " + l.name()
+	command := "tokenfetch " + l.setup.Name
 	if l.run.config != "" {
 		command += " --config " + l.run.config
 	}

@@ -301,7 +301,7 @@ func (l *loginCommand) noTerminal() error {
 	if l.run.env.ci() {
 		why = " (this is CI)"
 	}
-	command := "tokenfetch login " + l.name()
+	command := "tokenfetch login " + l.setup.Name
 	for _, flag := range l.missing {
 		switch {
 		case strings.HasSuffix(flag, "-file"):
