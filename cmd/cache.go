@@ -32,7 +32,7 @@ again. The count of refusals that may lock an account stays.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			ctx := r.context()
 			if len(refs) == 0 {
-				return r.clearAll(holds)
+				return r.clearAll(ctx, holds)
 			}
 			for _, ref := range refs {
 				if err := r.clearRef(ctx, ref, holds); err != nil {
@@ -47,8 +47,8 @@ again. The count of refusals that may lock an account stays.`,
 	return parent
 }
 
-func (r *run) clearAll(holds bool) error {
-	done, err := r.engine().ForgetAll(holds)
+func (r *run) clearAll(ctx context.Context, holds bool) error {
+	done, err := r.engine().ForgetAll(ctx, holds)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
 // TestNobodyReadsTheOutput lets standard output, standard error or both go to a
@@ -74,24 +75,36 @@ func TestNobodyReadsTheOutput(t *testing.T) {
 	}
 }
 
-// TestFileThatNeverOpens uses a FIFO in place of a file that nothing can stop
-// waiting for once it is being opened.
-func TestFileThatNeverOpens(t *testing.T) {
+// TestCallThatNeverReturns has a system call hang that nothing can break off, as
+// on a mount that stalls: the run ends all the same.
+func TestCallThatNeverReturns(t *testing.T) {
 	t.Parallel()
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	builtProgram(t)
+	defer said.Close()
 	start := time.Now()
-	r := runBuilt(t, nil, "emulator", "--journal", pipe, "--timeout", "500ms")
+	code := Run(Env{
+		Args: []string{"login", "zeepay", "--timeout", "300ms"}, Environ: []string{"HOME=" + t.TempDir()}, Start: start,
+		Stdin: said, Stdout: said, Stderr: said, Keychain: &failingStore{},
+		Terminal: func() (in, out *os.File, err error) { select {} },
+	})
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("took %v", took)
 	}
+	text, err := os.ReadFile(said.Name())
 	const want = "tokenfetch: error: a file or directory did not answer within the time limit (input_timeout)\n"
-	if r.exit != 3 || !strings.HasPrefix(r.stderr, want) {
-		t.Errorf("exit code %d, standard error %q, want 3 and %q", r.exit, r.stderr, want)
+	if err != nil || code != 3 || !strings.HasPrefix(string(text), want) {
+		t.Errorf("exit code %d, standard error %q, %v; want 3 and %q", code, text, err, want)
 	}
+}
+
+// failingStore is a keychain that is not there.
+type failingStore struct{}
+
+func (*failingStore) Get(context.Context, string) (secret.Value, error) {
+	return secret.Value{}, secret.ErrUnavailable
 }
 
 // TestSignalsThatGoWouldDump sends those for which Go prints its stacks.

@@ -151,8 +151,8 @@ func (i *Inspector) pingKeychain(ctx context.Context) error {
 
 // checkDir looks whether a directory of ours can be used; without says what that
 // means if it cannot.
-func checkDir(check, path, without string) []Finding {
-	exists, err := cache.CheckDir(path)
+func checkDir(ctx context.Context, check, path, without string) []Finding {
+	exists, err := cache.CheckDir(ctx, path)
 	switch {
 	case errors.Is(err, cache.ErrUnusable) && path == "":
 		return []Finding{warning(check, "set HOME", "there is no home directory: %s", without)}

@@ -68,10 +68,12 @@ func (i *Inspector) Findings(ctx context.Context, p Process, network bool) []Fin
 		broken = secret.ErrTimeout
 	}
 	dirs := i.client.Dirs()
-	check("state_directory", func(context.Context) []Finding {
-		return checkDir("state_directory", dirs.State, "refusals are not remembered, so a wrong password is sent again and again")
+	check("state_directory", func(ctx context.Context) []Finding {
+		return checkDir(ctx, "state_directory", dirs.State, "refusals are not remembered, so a wrong password is sent again and again")
 	})
-	check("cache_directory", func(context.Context) []Finding { return checkDir("cache_directory", dirs.Cache, "no token is cached") })
+	check("cache_directory", func(ctx context.Context) []Finding {
+		return checkDir(ctx, "cache_directory", dirs.Cache, "no token is cached")
+	})
 
 	var profiles []*Profile
 	if file != nil { // else a finding says why

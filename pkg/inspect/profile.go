@@ -122,8 +122,10 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 		return p
 	}
 	now := time.Now()
-	p.Cached = l.cached(plan, values, cacheAllowed, now)
-	l.findHold(p, values, now)
+	ctx, cancel := l.limit.Context(ctx)
+	defer cancel()
+	p.Cached = l.cached(ctx, plan, values, cacheAllowed, now)
+	l.findHold(ctx, p, values, now)
 	return p
 }
 
@@ -174,7 +176,7 @@ func (l *looker) cacheAllowed(plan *credential.Plan) (bool, error) {
 }
 
 // cached looks for a token that a run would print.
-func (l *looker) cached(plan *credential.Plan, values provider.Values, allowed bool, now time.Time) *Cached {
+func (l *looker) cached(ctx context.Context, plan *credential.Plan, values provider.Values, allowed bool, now time.Time) *Cached {
 	switch {
 	case plan.Definition.Policy.SingleUse:
 		return &Cached{None: "never cached: it can be used once"}
@@ -196,14 +198,14 @@ func (l *looker) cached(plan *credential.Plan, values provider.Values, allowed b
 	}
 	dirs := l.client.Dirs()
 	tokens := cache.OpenTokens(dirs.Cache, key)
-	owner := cache.Owner{Ref: plan.Ref(), Identity: plan.Identity(values), Generation: cache.Generation(dirs.State, plan.Ref())}
+	owner := cache.Owner{Ref: plan.Ref(), Identity: plan.Identity(values), Generation: cache.Generation(ctx, dirs.State, plan.Ref())}
 	switch {
-	case !tokens.Any(owner.Ref):
+	case !tokens.Any(ctx, owner.Ref):
 		return &Cached{}
 	case !plan.Knows(values).Near:
 		return &Cached{Doubt: "there is one, but whether for these credentials is not known before they are read"}
 	}
-	t, err := tokens.Get(owner, now)
+	t, err := tokens.Get(ctx, owner, now)
 	if err != nil {
 		return &Cached{} // expired, damaged, or for other credentials: a run would not print it
 	}
@@ -212,7 +214,7 @@ func (l *looker) cached(plan *credential.Plan, values provider.Values, allowed b
 }
 
 // findHold looks whether an earlier refusal holds the credentials back.
-func (l *looker) findHold(p *Profile, values provider.Values, now time.Time) {
+func (l *looker) findHold(ctx context.Context, p *Profile, values provider.Values, now time.Time) {
 	p.Hold = &Hold{}
 	known := p.plan.Knows(values)
 	if !known.Account {
@@ -220,20 +222,20 @@ func (l *looker) findHold(p *Profile, values provider.Values, now time.Time) {
 		return
 	}
 	all, account := p.plan.Fingerprint(values)
-	guard := cache.ReadGuard(l.client.Dirs().State, cache.Credential{
+	guard := cache.ReadGuard(ctx, l.client.Dirs().State, cache.Credential{
 		Values: all, Account: account, LockoutAfter: p.plan.Definition.Policy.LockoutAfter,
 	})
 	if err := guard.Err(); err != nil {
 		p.Hold.Doubt = "no refusals are kept here: " + tokenfetch.CacheProblem(err)
 		return
 	}
-	state := guard.State(now, time.Time{})
+	state := guard.State(ctx, now, time.Time{})
 	p.RefusalsLeft = state.Left
 	switch h := state.Hold; {
 	case h != nil:
 		p.Hold = &Hold{Held: true, Left: h.Left, Until: now.Add(h.Left), Account: h.LockoutAfter > 0, Code: h.Code}
 		p.Problems = append(p.Problems, h.Failure().WithHint("%s", tokenfetch.HoldHint(p.Ref, h)))
-	case !known.All && guard.OthersHeld(now):
+	case !known.All && guard.OthersHeld(ctx, now):
 		p.Hold.Doubt = "credentials of this account were refused, but whether these is not known before they are read"
 	}
 }

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/internal/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
@@ -44,12 +45,17 @@ func (o *Options) dropTokens(ctx context.Context, file *profile.File, f *Forgott
 
 // advance makes the tokens unreachable that were fetched with the secrets which
 // the profile and those that share them had until now.
-func (o *Options) advance(file *profile.File) error {
+func (o *Options) advance(ctx context.Context, file *profile.File) error {
 	if o.Ref.Definition.Policy.SingleUse {
 		return nil // there are none
 	}
-	return cache.Advance(o.Client.Dirs().State, o.affected(file))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), advanceLimit) // a signal does not undo what was stored
+	defer cancel()
+	return cache.Advance(ctx, o.Client.Dirs().State, o.affected(file))
 }
+
+// advanceLimit is how long advance may take, which mostly is milliseconds.
+const advanceLimit = time.Second
 
 // affected returns the profiles, each a provider and a name, whose tokens are no
 // longer right when the secrets of the profile change.

@@ -82,7 +82,7 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 	defer unlock()
 	r.forget(ctx, done) // while the profile says whose holds they are
 	err = firstFailure(r.removeItems(ctx, hosts, done), r.removeFiles(done))
-	done.Generation = r.advance(r.File)
+	done.Generation = r.advance(ctx, r.File)
 	if ctx.Err() != nil {
 		return done, context.Cause(ctx)
 	}

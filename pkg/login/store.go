@@ -62,7 +62,7 @@ func (s *Setup) commit(ctx context.Context, r *Report) error {
 		return err
 	}
 	takeBack := s.note(r)
-	defer func() { r.Generation = s.advance(s.File) }() // whatever was stored, if only for a moment
+	defer func() { r.Generation = s.advance(ctx, s.File) }() // whatever was stored, if only for a moment
 	var undo undoLog
 	err = s.storeAll(ctx, &undo)
 	if err == nil {

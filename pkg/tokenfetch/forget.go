@@ -33,7 +33,7 @@ func (c *Client) ClearTokens(ctx context.Context, file *profile.File, refs [][]s
 	}
 	tokens := cache.OpenTokens(c.dirs.Cache, key)
 	for _, ref := range refs {
-		n, err := tokens.Clear(ref)
+		n, err := tokens.Clear(ctx, ref)
 		removed += n
 		if err != nil {
 			return removed, err
@@ -48,7 +48,7 @@ func (c *Client) ClearTokens(ctx context.Context, file *profile.File, refs [][]s
 func (c *Client) DropTokens(ctx context.Context, file *profile.File, refs [][]string) (removed int, err error) {
 	removed, err = c.ClearTokens(ctx, file, refs)
 	if errors.Is(err, ErrNoKey) {
-		removed, err = cache.ClearTokens(c.dirs.Cache)
+		removed, err = cache.ClearTokens(ctx, c.dirs.Cache)
 	}
 	if errors.Is(err, cache.ErrUnusable) {
 		err = nil // there are none
@@ -64,9 +64,9 @@ func (c *Client) ClearHolds(ctx context.Context, found *credential.Plan) (remove
 		return 0, nil, err
 	}
 	_, account := found.Fingerprint(values)
-	guard := cache.ReadGuard(c.dirs.State, cache.Credential{Account: account, LockoutAfter: found.Definition.Policy.LockoutAfter})
-	removed, err = guard.ClearHolds()
-	return removed, guard.State(time.Now(), time.Time{}).Hold, err
+	guard := cache.ReadGuard(ctx, c.dirs.State, cache.Credential{Account: account, LockoutAfter: found.Definition.Policy.LockoutAfter})
+	removed, err = guard.Clear(ctx, false)
+	return removed, guard.State(ctx, time.Now(), time.Time{}).Hold, err
 }
 
 // Hold is why credentials are held back.
@@ -120,13 +120,13 @@ func (c *Client) Forget(ctx context.Context, f Ref, file *profile.File, holds bo
 }
 
 // ForgetAll is Forget for all profiles.
-func (c *Client) ForgetAll(holds bool) (done Forgotten, err error) {
-	done.Tokens, err = cache.ClearTokens(c.dirs.Cache)
+func (c *Client) ForgetAll(ctx context.Context, holds bool) (done Forgotten, err error) {
+	done.Tokens, err = cache.ClearTokens(ctx, c.dirs.Cache)
 	if err = removal("cached tokens", err); err != nil || !holds {
 		return done, err
 	}
-	done.Holds, err = cache.ClearHolds(c.dirs.State)
-	done.Counted = cache.AnyCount(c.dirs.State, time.Now())
+	done.Holds, err = cache.ClearHolds(ctx, c.dirs.State)
+	done.Counted = cache.AnyCount(ctx, c.dirs.State, time.Now())
 	return done, removal("holds", err)
 }
 
@@ -153,7 +153,8 @@ func (c *Client) ForgetAccount(ctx context.Context, d *provider.Definition, base
 		return err
 	}
 	_, account := found.Fingerprint(values)
-	return cache.ReadGuard(c.dirs.State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter}).Forget()
+	_, err = cache.ReadGuard(ctx, c.dirs.State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter}).Clear(ctx, true)
+	return err
 }
 
 // EmulatorVariable names a directory for the cache and the state in place of the

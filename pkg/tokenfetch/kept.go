@@ -195,12 +195,12 @@ func IsBadCacheKey(err error) bool {
 }
 
 // get returns the cached token, nil if there is none that this run may use.
-func (k *kept) get() *token.Token {
+func (k *kept) get(ctx context.Context) *token.Token {
 	if k == nil || k.key == nil {
 		return nil
 	}
 	now := time.Now()
-	t, err := cache.OpenTokens(k.path, k.key).Get(k.owner, now)
+	t, err := cache.OpenTokens(k.path, k.key).Get(ctx, k.owner, now)
 	switch {
 	case cache.Missing(err):
 		return nil
@@ -217,7 +217,7 @@ func (k *kept) get() *token.Token {
 }
 
 // getWaiting is get while another run fetches, which may make the sealing key.
-func (k *kept) getWaiting() *token.Token {
+func (k *kept) getWaiting(ctx context.Context) *token.Token {
 	if k == nil {
 		return nil
 	}
@@ -225,18 +225,18 @@ func (k *kept) getWaiting() *token.Token {
 	if time.Since(k.looked) > sealingKeyPause {
 		k.look()
 	}
-	return k.get()
+	return k.get(ctx)
 }
 
 // getInTurn is get once it is this run's turn to fetch.
-func (k *kept) getInTurn() *token.Token {
+func (k *kept) getInTurn(ctx context.Context) *token.Token {
 	if k != nil && k.keyMissing() {
 		k.look()
 	}
 	for k.usable() && errors.Is(k.keyError, secret.ErrTimeout) && k.others() {
 		k.look() // to go without would cost a request
 	}
-	return k.get()
+	return k.get(ctx)
 }
 
 // others reports whether other runs may have kept a token since this run began,
@@ -247,7 +247,7 @@ func (k *kept) others() bool {
 }
 
 // put keeps a token. Trouble costs the next run a request, and no more.
-func (k *kept) put(t *token.Token) {
+func (k *kept) put(ctx context.Context, t *token.Token) {
 	if k == nil || t.Lifetime <= cache.Margin(t.Lifetime) {
 		return
 	}
@@ -258,7 +258,7 @@ func (k *kept) put(t *token.Token) {
 		k.client.options.Person.Trace("the token is not cached: %s", CacheProblem(k.keyError))
 		return
 	}
-	if err := cache.OpenTokens(k.path, k.key).Put(k.owner, t); err != nil {
+	if err := cache.OpenTokens(k.path, k.key).Put(ctx, k.owner, t); err != nil {
 		k.client.options.Person.Trace("the token is not cached: %s", CacheProblem(err))
 	}
 }

@@ -102,14 +102,14 @@ func (p *Plan) Origin() string {
 func (p *Plan) Load(ctx context.Context) (err error) {
 	c, found := p.client, p.found
 	access := c.Access(ctx, p.limit)
-	generation := cache.Generation(c.dirs.State, found.Ref())
+	generation := p.generation(ctx)
 	if p.values, err = found.ReadNear(ctx, access); err != nil {
 		return err
 	}
 	if p.kept, err = c.openKept(ctx, p, generation); err != nil {
 		return err
 	}
-	if p.cached = p.kept.get(); p.cached != nil {
+	if p.cached = p.fromCache(ctx); p.cached != nil {
 		c.options.Person.Trace("token from the cache")
 		return p.readWanted(ctx, access)
 	}
@@ -123,6 +123,21 @@ func (p *Plan) Load(ctx context.Context) (err error) {
 		return err
 	}
 	return found.Unfinished()
+}
+
+// generation is that of the cached tokens of the profile. It must be read before
+// the secrets are.
+func (p *Plan) generation(ctx context.Context) string {
+	ctx, cancel := p.limit.Context(ctx)
+	defer cancel()
+	return cache.Generation(ctx, p.client.dirs.State, p.found.Ref())
+}
+
+// fromCache returns the cached token, nil if there is none to be used.
+func (p *Plan) fromCache(ctx context.Context) *token.Token {
+	ctx, cancel := p.limit.Context(ctx)
+	defer cancel()
+	return p.kept.get(ctx)
 }
 
 // readWanted reads the fields that are wanted beside a cached token.

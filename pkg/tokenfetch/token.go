@@ -59,23 +59,25 @@ func (p *Plan) Token(ctx context.Context) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard := p.guard()
+	bounded, cancel := p.limit.Context(ctx)
+	defer cancel()
+	guard := p.guard(bounded)
 	release, err := p.awaitTurn(ctx, guard)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if t := p.kept.getInTurn(); t != nil {
+	if t := p.kept.getInTurn(bounded); t != nil {
 		return p.result(t, true), nil
 	}
-	if p.held = guard.State(time.Now(), p.ignoreBefore()).Hold; p.held != nil {
+	if p.held = guard.State(bounded, time.Now(), p.ignoreBefore()).Hold; p.held != nil {
 		return nil, p.held.Failure().WithHint("%s", HoldHint(p.query.Ref, p.held))
 	}
 	t, err := p.exchange(ctx, guard, request, secrets)
 	if err != nil {
-		return nil, p.advise(guard, err)
+		return nil, p.advise(ctx, guard, err)
 	}
-	p.kept.put(t)
+	p.kept.put(bounded, t)
 	if t.Lifetime < p.query.MinTTL {
 		return nil, shortLifetime().WithSent(failure.SentYes, 1)
 	}
@@ -107,12 +109,12 @@ func (p *Plan) request() ([]secret.Value, token.Request, error) {
 }
 
 // guard opens what is known of the credentials, nil if that does not matter.
-func (p *Plan) guard() *cache.Guard {
+func (p *Plan) guard(ctx context.Context) *cache.Guard {
 	if p.query.Unrecorded {
 		return nil
 	}
 	values, account := p.found.Fingerprint(p.values)
-	guard := cache.OpenGuard(p.client.dirs.State, cache.Credential{Values: values, Account: account, LockoutAfter: p.query.Definition.Policy.LockoutAfter})
+	guard := cache.OpenGuard(ctx, p.client.dirs.State, cache.Credential{Values: values, Account: account, LockoutAfter: p.query.Definition.Policy.LockoutAfter})
 	if err := guard.Err(); err != nil {
 		p.client.options.Person.Trace("earlier refusals are not known, and none is recorded: %s", CacheProblem(err))
 	}
@@ -131,7 +133,7 @@ func (p *Plan) ignoreBefore() time.Time {
 // matters: while they have never been seen to work, where a refusal may lock
 // the account, and where the other run's token can be shared.
 func (p *Plan) awaitTurn(ctx context.Context, guard *cache.Guard) (release func(), err error) {
-	proven := guard == nil || guard.Proven(time.Now())
+	proven := guard == nil || guard.Proven(ctx, time.Now())
 	if proven && !guard.Alone() && p.kept == nil {
 		return func() {}, nil
 	}
@@ -143,8 +145,8 @@ func (p *Plan) awaitTurn(ctx context.Context, guard *cache.Guard) (release func(
 		defer cancel()
 	}
 	defer p.client.options.Person.Waiting("another run that fetches the same token")()
-	release, err = guard.Lock(wait, func() bool {
-		return p.kept.getWaiting() != nil || !p.kept.usable() && !guard.Alone() && guard.Proven(time.Now())
+	release, err = guard.Acquire(wait, func() bool {
+		return p.kept.getWaiting(wait) != nil || !p.kept.usable() && !guard.Alone() && guard.Proven(wait, time.Now())
 	})
 	switch {
 	case err == nil:
@@ -204,13 +206,13 @@ func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Re
 	limit, cancel := p.limit.Context(ctx)
 	defer cancel()
 	client := p.client.HTTP(p.roots)
-	client.Connected = func() { guard.Begin(time.Now()) }
+	client.Connected = func() { guard.Begin(limit, time.Now()) }
 	reply, err := client.Post(limit, request)
 	if err != nil {
 		return nil, p.maybeIssued(err)
 	}
 	t, err := p.query.Definition.Token(reply, sent...)
-	record(guard, err)
+	record(ctx, guard, err)
 	return t, err
 }
 
@@ -224,19 +226,25 @@ func (p *Plan) maybeIssued(err error) error {
 	return err
 }
 
+// recordLimit is how long that may take once there is an answer, whatever ends the
+// run.
+const recordLimit = time.Second
+
 // record records what became of the credentials in one attempt that ended with
 // err. An attempt without an answer stays on record as it was begun.
-func record(guard *cache.Guard, err error) {
+func record(ctx context.Context, guard *cache.Guard, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	defer cancel()
 	now := time.Now()
 	e, failed := errors.AsType[*failure.Error](err)
 	switch {
 	case err == nil:
-		guard.Record(cache.Worked, "", now)
+		guard.Record(ctx, cache.Worked, "", now)
 	case !failed:
 	case e.Counted:
-		guard.Record(cache.Refused, e.Code, now)
+		guard.Record(ctx, cache.Refused, e.Code, now)
 	case e.HTTPStatus != 0 && e.Sent == failure.SentYes && e.Class() != failure.Net && e.Class() != failure.Signal:
-		guard.Record(cache.Answered, "", now)
+		guard.Record(ctx, cache.Answered, "", now)
 	}
 }
 
@@ -269,9 +277,11 @@ func (p *Plan) sleep(ctx context.Context, wait time.Duration) error {
 }
 
 // advise says in the error of a login what to do about it.
-func (p *Plan) advise(guard *cache.Guard, err error) error {
+func (p *Plan) advise(ctx context.Context, guard *cache.Guard, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	defer cancel()
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		return p.adviseRefusal(guard, AdviseAllowList(p.query.Definition, p.found.Environment, e))
+		return p.adviseRefusal(ctx, guard, AdviseAllowList(p.query.Definition, p.found.Environment, e))
 	}
 	return err
 }
@@ -303,14 +313,14 @@ func AdviseAllowList(d *provider.Definition, environment string, e *Error) *Erro
 
 // adviseRefusal adds to e what follows on this computer where the provider has
 // counted a failed login, or may have.
-func (p *Plan) adviseRefusal(guard *cache.Guard, e *failure.Error) *failure.Error {
+func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure.Error) *failure.Error {
 	d := p.query.Definition
 	lockoutAfter := d.Policy.LockoutAfter
 	unanswered := lockoutAfter > 0 && e.Class() == failure.Net && e.Sent != failure.SentNo
 	if guard == nil || !e.Counted && !unanswered {
 		return e
 	}
-	state := guard.State(time.Now(), time.Time{})
+	state := guard.State(ctx, time.Now(), time.Time{})
 	unrecorded, held := guard.Err(), state.Hold
 	switch {
 	case held == nil:

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,14 +14,22 @@ import (
 // CheckDir reports whether the directory path can be used: nil, or an error that
 // says why not. exists is false where it would have to be made, which this does
 // not do. In a directory that is there a file is written and removed again.
-func CheckDir(path string) (exists bool, err error) {
+func CheckDir(ctx context.Context, path string) (exists bool, err error) {
+	err = within(ctx, func() (err error) {
+		exists, err = tryDir(path)
+		return err
+	})
+	return exists, err
+}
+
+func tryDir(path string) (exists bool, err error) {
 	if path == "" {
 		return false, fmt.Errorf("%w: there is no home directory", ErrUnusable)
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, checkParent(path)
 	}
-	d, err := openDir(path, false)
+	d, err := useDir(path, false)
 	if err != nil {
 		return true, err
 	}
@@ -54,6 +63,6 @@ func couldUse(path string) bool {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return checkParent(path) == nil
 	}
-	_, err := openDir(path, false)
+	_, err := useDir(path, false)
 	return err == nil && writable(path)
 }

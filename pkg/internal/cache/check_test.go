@@ -37,7 +37,7 @@ func files(t *testing.T, dir string) map[string]string {
 
 func reader(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 	t.Helper()
-	g := ReadGuard(dir, Credential{
+	g := ReadGuard(t.Context(), dir, Credential{
 		Values:       []string{"enkash", "ops@example.com", password},
 		Account:      []string{"enkash", "ops@example.com"},
 		LockoutAfter: lockoutAfter,
@@ -52,8 +52,8 @@ func TestReadGuard(t *testing.T) {
 	dir := filepath.Join(home, "s")
 	before := files(t, home)
 	g := reader(t, dir, "wrong", 3)
-	if s := g.State(start, time.Time{}); s.Hold != nil || g.OthersHeld(start) || *s.Left != 3 {
-		t.Errorf("before anything: %+v, %v", s, g.OthersHeld(start))
+	if s := g.State(t.Context(), start, time.Time{}); s.Hold != nil || g.OthersHeld(t.Context(), start) || *s.Left != 3 {
+		t.Errorf("before anything: %+v, %v", s, g.OthersHeld(t.Context(), start))
 	}
 	if diff := cmp.Diff(before, files(t, home)); diff != "" {
 		t.Errorf("something was made (-before +after):\n%s", diff)
@@ -62,24 +62,24 @@ func TestReadGuard(t *testing.T) {
 	refuse(t, dir, "wrong", 3, start)
 	now := start.Add(time.Minute)
 	want := &Hold{Left: 9 * time.Minute, Since: time.Minute, Failures: 1, Code: failure.ProviderRefused}
-	if diff := cmp.Diff(want, reader(t, dir, "wrong", 3).State(now, time.Time{}).Hold); diff != "" {
+	if diff := cmp.Diff(want, reader(t, dir, "wrong", 3).State(t.Context(), now, time.Time{}).Hold); diff != "" {
 		t.Errorf("the hold (-want +got):\n%s", diff)
 	}
 	other := reader(t, dir, "other", 3)
-	if s := other.State(now, time.Time{}); s.Hold != nil || !other.OthersHeld(now) || *s.Left != 2 {
-		t.Errorf("another password: %+v, others %v", s, other.OthersHeld(now))
+	if s := other.State(t.Context(), now, time.Time{}); s.Hold != nil || !other.OthersHeld(t.Context(), now) || *s.Left != 2 {
+		t.Errorf("another password: %+v, others %v", s, other.OthersHeld(t.Context(), now))
 	}
-	if other.OthersHeld(start.Add(10 * time.Minute)) {
+	if other.OthersHeld(t.Context(), start.Add(10*time.Minute)) {
 		t.Error("a hold that has ended is still one")
 	}
 	refuse(t, dir, "wrong", 3, start)
 	want = &Hold{Left: 24*time.Hour - time.Minute, Since: time.Minute, Failures: 2, LockoutAfter: 3}
-	if diff := cmp.Diff(want, reader(t, dir, "other", 3).State(now, time.Time{}).Hold); diff != "" {
+	if diff := cmp.Diff(want, reader(t, dir, "other", 3).State(t.Context(), now, time.Time{}).Hold); diff != "" {
 		t.Errorf("the hold of the account (-want +got):\n%s", diff)
 	}
 	check(t, os.Remove(filepath.Join(dir, keyFile)))
 	before = files(t, home)
-	if g := reader(t, dir, "wrong", 3); g.State(now, time.Time{}).Hold != nil || g.OthersHeld(now) {
+	if g := reader(t, dir, "wrong", 3); g.State(t.Context(), now, time.Time{}).Hold != nil || g.OthersHeld(t.Context(), now) {
 		t.Error("records without their key")
 	}
 	if diff := cmp.Diff(before, files(t, home)); diff != "" {
@@ -91,8 +91,8 @@ func TestReadGuardUnusable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	check(t, os.WriteFile(dir, nil, 0o600))
 	for _, path := range []string{"", dir, filepath.Join(dir, "below")} {
-		g := ReadGuard(path, Credential{})
-		if !errors.Is(g.Err(), ErrUnusable) || g.State(start, time.Time{}).Hold != nil || g.OthersHeld(start) {
+		g := ReadGuard(t.Context(), path, Credential{})
+		if !errors.Is(g.Err(), ErrUnusable) || g.State(t.Context(), start, time.Time{}).Hold != nil || g.OthersHeld(t.Context(), start) {
 			t.Errorf("%q: %v", path, g.Err())
 		}
 	}
@@ -102,12 +102,12 @@ func TestAnyToken(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	tokens := OpenTokens(dir, make([]byte, KeySize))
 	owner := Owner{Ref: []string{"zeepay", "default"}, Identity: []string{"a"}}
-	if tokens.Any(owner.Ref) {
+	if tokens.Any(t.Context(), owner.Ref) {
 		t.Error("one without a directory")
 	}
-	check(t, tokens.Put(owner, &token.Token{AccessToken: secret.New("t"), Lifetime: time.Hour, Obtained: start}))
-	if !tokens.Any(owner.Ref) || tokens.Any([]string{"zeepay", "ci"}) {
-		t.Errorf("own %v, another's %v", tokens.Any(owner.Ref), tokens.Any([]string{"zeepay", "ci"}))
+	check(t, tokens.Put(t.Context(), owner, &token.Token{AccessToken: secret.New("t"), Lifetime: time.Hour, Obtained: start}))
+	if !tokens.Any(t.Context(), owner.Ref) || tokens.Any(t.Context(), []string{"zeepay", "ci"}) {
+		t.Errorf("own %v, another's %v", tokens.Any(t.Context(), owner.Ref), tokens.Any(t.Context(), []string{"zeepay", "ci"}))
 	}
 }
 
@@ -129,7 +129,7 @@ func TestCheckDir(t *testing.T) {
 		{file, true, ErrUnusable},
 		{"", false, ErrUnusable},
 	} {
-		exists, err := CheckDir(test.path)
+		exists, err := CheckDir(t.Context(), test.path)
 		if exists != test.exists || !errors.Is(err, test.err) || err != nil && test.err == nil {
 			t.Errorf("%s: %v, %v; want %v, %v", test.path, exists, err, test.exists, test.err)
 		}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
@@ -25,7 +27,12 @@ type dir struct{ path string }
 // openDir returns the directory at path. One that others can write is not used; one
 // that they can only read is made the user's alone again. With create it is made, unless
 // that would leave files of one user in the home of another (sudo with HOME kept).
-func openDir(path string, create bool) (dir, error) {
+func openDir(ctx context.Context, path string, create bool) (dir, error) {
+	return await.Do(ctx, func() (dir, error) { return useDir(path, create) })
+}
+
+// useDir is openDir, which may never return.
+func useDir(path string, create bool) (dir, error) {
 	if path == "" {
 		return dir{}, fmt.Errorf("%w: there is no home directory", ErrUnusable)
 	}
@@ -74,7 +81,12 @@ func (d dir) open(name string, flag int) (*os.File, fs.FileInfo, error) {
 
 // read returns the content of a file of ours. One that others can write is not
 // read; one that they can only read is made the user's alone again.
-func (d dir) read(name string) ([]byte, error) {
+func (d dir) read(ctx context.Context, name string) ([]byte, error) {
+	return await.Do(ctx, func() ([]byte, error) { return d.content(name) })
+}
+
+// content is read, which may never return.
+func (d dir) content(name string) ([]byte, error) {
 	file, info, err := d.open(name, os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -90,26 +102,38 @@ func (d dir) read(name string) ([]byte, error) {
 }
 
 // write replaces a file whole, or not at all.
-func (d dir) write(name string, data []byte) error {
-	d.makeRoom(name)
-	d.sweep()
-	return source.Replace(filepath.Join(d.path, name), data)
+func (d dir) write(ctx context.Context, name string, data []byte) error {
+	return within(ctx, func() error {
+		d.makeRoom(name)
+		d.sweep()
+		return source.Replace(filepath.Join(d.path, name), data)
+	})
+}
+
+// within runs a call of the file system for as long as ctx lasts.
+func within(ctx context.Context, call func() error) error {
+	_, err := await.Do(ctx, func() (struct{}, error) { return struct{}{}, call() })
+	return err
 }
 
 // random returns the content of a file that holds size random bytes. One that is
 // missing or damaged is made, by one process for all.
-func (d dir) random(name string, size int) ([]byte, error) {
-	if data, err := d.read(name); err == nil && len(data) == size {
+func (d dir) random(ctx context.Context, name string, size int) ([]byte, error) {
+	if data, err := d.read(ctx, name); err == nil && len(data) == size {
 		return data, nil
 	}
+	return await.Do(ctx, func() ([]byte, error) { return d.makeRandom(name, size) })
+}
+
+func (d dir) makeRandom(name string, size int) ([]byte, error) {
 	defer lockDir(d.path)()
-	data, err := d.read(name)
+	data, err := d.content(name)
 	if err == nil && len(data) == size {
 		return data, nil
 	}
 	path := filepath.Join(d.path, name)
 	if !Missing(err) {
-		if err := d.remove(name); err != nil {
+		if err := d.delete(name); err != nil {
 			return nil, err
 		}
 	}
@@ -124,7 +148,12 @@ func (d dir) random(name string, size int) ([]byte, error) {
 	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return d.read(name)
+	return d.content(name)
+}
+
+// list returns what is in the directory.
+func (d dir) list(ctx context.Context) ([]fs.DirEntry, error) {
+	return await.Do(ctx, func() ([]fs.DirEntry, error) { return os.ReadDir(d.path) })
 }
 
 // makeRoom removes what stands in the place of a file of ours and is none: a
@@ -141,11 +170,15 @@ func (d dir) makeRoom(name string) {
 	}
 	defer lockDir(d.path)()
 	if occupied() {
-		_ = d.remove(name) // what comes next fails where this does
+		_ = d.delete(name) // what comes next fails where this does
 	}
 }
 
-func (d dir) remove(name string) error { return os.RemoveAll(filepath.Join(d.path, name)) }
+func (d dir) remove(ctx context.Context, name string) error {
+	return within(ctx, func() error { return d.delete(name) })
+}
+
+func (d dir) delete(name string) error { return os.RemoveAll(filepath.Join(d.path, name)) }
 
 // openLock prepares the lock of that name: a file of ours, whatever the umask.
 // Where none can be made, the key that every run reads is locked instead.
@@ -180,19 +213,23 @@ func (d dir) sweep() {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if _, temp := source.TempOf(entry.Name()); err == nil && temp && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
-			_ = d.remove(entry.Name())
+			_ = d.delete(entry.Name())
 		}
 	}
 }
 
 // clearFiles removes the files of ours in the directory path whose names begin
 // with prefix and end with suffix, and what writes of them left behind.
-func clearFiles(path, prefix, suffix string) (int, error) {
-	d, err := openDir(path, false)
+func clearFiles(ctx context.Context, path, prefix, suffix string) (int, error) {
+	d, err := openDir(ctx, path, false)
 	if err != nil {
 		return 0, err
 	}
-	entries, err := os.ReadDir(path)
+	return await.Do(ctx, func() (int, error) { return d.clear(prefix, suffix) })
+}
+
+func (d dir) clear(prefix, suffix string) (int, error) {
+	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return 0, err
 	}
@@ -206,7 +243,7 @@ func clearFiles(path, prefix, suffix string) (int, error) {
 		if !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || !ownName(name) || !strings.HasSuffix(target, suffix) {
 			continue
 		}
-		if err := d.remove(name); err != nil {
+		if err := d.delete(name); err != nil {
 			return removed, err
 		}
 		if !leftover {

@@ -41,16 +41,16 @@ func TestSomethingInTheWay(t *testing.T) {
 			obstructed(g.values)
 			obstructed(g.count)
 			refuse(t, dir, "a", 3, start)
-			if s := g.State(start, time.Time{}); s.Hold == nil || *s.Left != 2 {
+			if s := g.State(t.Context(), start, time.Time{}); s.Hold == nil || *s.Left != 2 {
 				t.Errorf("hold %+v, %d left", s.Hold, *s.Left)
 			}
 
 			obstructed(g.lock)
-			unlock, err := g.Lock(t.Context(), func() bool { return false })
+			unlock, err := g.Acquire(t.Context(), func() bool { return false })
 			check(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if _, err := guardIn(t, dir, "a", 3).Lock(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := guardIn(t, dir, "a", 3).Acquire(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the lock is not held: %v", err)
 			}
 			unlock()
@@ -60,7 +60,7 @@ func TestSomethingInTheWay(t *testing.T) {
 			var keys [20][]byte
 			var all sync.WaitGroup
 			for i := range keys {
-				all.Go(func() { keys[i], _ = fingerprintKey(own) })
+				all.Go(func() { keys[i], _ = fingerprintKey(t.Context(), own) })
 			}
 			all.Wait()
 			for _, key := range keys {
@@ -70,15 +70,15 @@ func TestSomethingInTheWay(t *testing.T) {
 			}
 
 			cached := filepath.Join(t.TempDir(), "c")
-			check(t, tokensIn(cached).Put(owner, issued(time.Hour)))
+			check(t, tokensIn(cached).Put(t.Context(), owner, issued(time.Hour)))
 			path := onlyFile(t, cached)
 			check(t, os.Remove(path))
 			check(t, obstruct(path))
-			if _, err := tokensIn(cached).Get(owner, start); err == nil {
+			if _, err := tokensIn(cached).Get(t.Context(), owner, start); err == nil {
 				t.Error("a token")
 			}
-			check(t, tokensIn(cached).Put(owner, issued(time.Hour)))
-			if _, err := tokensIn(cached).Get(owner, start); err != nil {
+			check(t, tokensIn(cached).Put(t.Context(), owner, issued(time.Hour)))
+			if _, err := tokensIn(cached).Get(t.Context(), owner, start); err != nil {
 				t.Error(err)
 			}
 		})
@@ -91,9 +91,9 @@ func TestModeOfAFile(t *testing.T) {
 	for mode, readable := range map[os.FileMode]bool{0o600: true, 0o644: true, 0o400: true, 0o666: false, 0o620: false} {
 		d := dir{filepath.Join(t.TempDir(), "d")}
 		check(t, os.Mkdir(d.path, 0o700))
-		check(t, d.write("file", []byte("data")))
+		check(t, d.write(t.Context(), "file", []byte("data")))
 		check(t, os.Chmod(filepath.Join(d.path, "file"), mode))
-		data, err := d.read("file")
+		data, err := d.read(t.Context(), "file")
 		if (err == nil) != readable || readable && string(data) != "data" {
 			t.Errorf("mode %o: %q, %v", mode, data, err)
 		}
@@ -109,18 +109,18 @@ func TestLockThatCannotBeMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	g := guardIn(t, dir, "a", 0)
 	g.lock = "missing/" + g.lock
-	unlock, err := g.Lock(t.Context(), func() bool { return false })
+	unlock, err := g.Acquire(t.Context(), func() bool { return false })
 	check(t, err)
 	defer unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := g.Lock(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := g.Acquire(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("two runs have the lock: %v", err)
 	}
 	check(t, os.Remove(filepath.Join(dir, keyFile)))
 	check(t, os.Mkdir(filepath.Join(dir, keyFile), 0o700))
 	for range 2 {
-		unlock, err := g.Lock(t.Context(), func() bool { return false })
+		unlock, err := g.Acquire(t.Context(), func() bool { return false })
 		check(t, err)
 		defer unlock()
 	}
@@ -138,7 +138,7 @@ func TestTemporaryFilesOfKilledRuns(t *testing.T) {
 			check(t, os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Hour)))
 		}
 	}
-	check(t, d.write("file", nil))
+	check(t, d.write(t.Context(), "file", nil))
 	left, err := filepath.Glob(filepath.Join(d.path, "*.tmp"))
 	check(t, err)
 	if len(left) != 1 || filepath.Base(left[0]) != "new.0123456789abcdef.tmp" {

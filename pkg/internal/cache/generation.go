@@ -1,9 +1,8 @@
 package cache
 
 import (
+	"context"
 	"crypto/rand"
-	"os"
-	"path/filepath"
 )
 
 const (
@@ -15,20 +14,20 @@ const (
 // for [Owner]. It is read from the directory path before any secret is, so that
 // a token is kept under the generation of the secrets that it was fetched with.
 // Before the first [Advance], and where there is no directory, it is "".
-func Generation(path string, ref []string) string {
-	d, err := openDir(path, false)
+func Generation(ctx context.Context, path string, ref []string) string {
+	d, err := openDir(ctx, path, false)
 	if err != nil {
 		return ""
 	}
-	key, err := d.read(keyFile)
+	key, err := d.read(ctx, keyFile)
 	if err != nil || len(key) != KeySize {
 		return ""
 	}
 	name := generationName(key, ref)
-	if _, err := os.Lstat(filepath.Join(d.path, name)); Missing(err) {
+	if _, err := d.read(ctx, name); Missing(err) {
 		return ""
 	}
-	generation, err := d.random(name, generationSize)
+	generation, err := d.random(ctx, name, generationSize)
 	if err != nil {
 		return rand.Text() // nothing that is kept belongs to it
 	}
@@ -38,19 +37,19 @@ func Generation(path string, ref []string) string {
 // Advance gives the tokens of each of refs a new generation: those that were
 // kept before are not found any more, wherever their files are. After an error some
 // may have kept the old one.
-func Advance(path string, refs [][]string) error {
-	d, err := openDir(path, true)
+func Advance(ctx context.Context, path string, refs [][]string) error {
+	d, err := openDir(ctx, path, true)
 	if err != nil {
 		return err
 	}
-	key, err := fingerprintKey(d)
+	key, err := fingerprintKey(ctx, d)
 	if err != nil {
 		return err
 	}
 	for _, ref := range refs {
 		generation := make([]byte, generationSize)
 		_, _ = rand.Read(generation) // never fails
-		if err := d.write(generationName(key, ref), generation); err != nil {
+		if err := d.write(ctx, generationName(key, ref), generation); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
@@ -81,29 +83,29 @@ const (
 
 // OpenGuard returns the guard of credentials, whose records are in the directory
 // path. It can be used even if it records nothing, see Err.
-func OpenGuard(path string, c Credential) *Guard {
+func OpenGuard(ctx context.Context, path string, c Credential) *Guard {
 	g := &Guard{lockoutAfter: c.LockoutAfter}
 	var key []byte
-	if g.dir, g.err = openDir(path, true); g.err == nil {
-		key, g.err = fingerprintKey(g.dir)
+	if g.dir, g.err = openDir(ctx, path, true); g.err == nil {
+		key, g.err = fingerprintKey(ctx, g.dir)
 	}
 	g.watch(key, c)
 	return g
 }
 
 // ReadGuard is OpenGuard for looking only: it makes and changes nothing.
-func ReadGuard(path string, c Credential) *Guard {
+func ReadGuard(ctx context.Context, path string, c Credential) *Guard {
 	g := &Guard{lockoutAfter: c.LockoutAfter, readOnly: true}
-	g.dir = dir{path}
-	if _, err := os.Stat(path); path == "" || !Missing(err) {
-		g.dir, g.err = openDir(path, false)
-	} else {
-		g.err = checkParent(path)
-	}
+	g.dir, g.err = await.Do(ctx, func() (dir, error) {
+		if _, err := os.Stat(path); path == "" || !Missing(err) {
+			return useDir(path, false)
+		}
+		return dir{path}, checkParent(path)
+	})
 	var key []byte // without it there are no records
 	if g.err == nil {
 		var err error
-		if key, err = g.dir.read(keyFile); err != nil && !Missing(err) {
+		if key, err = g.dir.read(ctx, keyFile); err != nil && !Missing(err) {
 			g.err = err
 		}
 	}
@@ -131,7 +133,9 @@ func (g *Guard) Err() error {
 }
 
 // fingerprintKey reads the random key of the directory, or makes it.
-func fingerprintKey(d dir) ([]byte, error) { return d.random(keyFile, KeySize) }
+func fingerprintKey(ctx context.Context, d dir) ([]byte, error) {
+	return d.random(ctx, keyFile, KeySize)
+}
 
 // Alone reports whether runs with these credentials go one at a time even when
 // they are proven, because a refusal may lock the account.
@@ -139,8 +143,8 @@ func (g *Guard) Alone() bool { return g != nil && g.lockoutAfter > 0 }
 
 // Proven reports whether the credentials gave a token within the last 30 days,
 // and have not been refused, or sent without an answer, since.
-func (g *Guard) Proven(now time.Time) bool {
-	return g != nil && g.err == nil && g.read(g.values).proven(now)
+func (g *Guard) Proven(ctx context.Context, now time.Time) bool {
+	return g != nil && g.err == nil && g.read(ctx, g.values).proven(now)
 }
 
 // State is what holds credentials back at one time.
@@ -179,11 +183,11 @@ func (h *Hold) Failure() *failure.Error {
 
 // State returns what is known at now. With ignoreBefore set, what was recorded
 // before that time holds nothing back, nor does a record of a clock that was ahead.
-func (g *Guard) State(now, ignoreBefore time.Time) State {
+func (g *Guard) State(ctx context.Context, now, ignoreBefore time.Time) State {
 	if g == nil || g.err != nil {
 		return State{}
 	}
-	values, count := g.read(g.values), g.read(g.count)
+	values, count := g.read(ctx, g.values), g.read(ctx, g.count)
 	holds := []*Hold{values.hold(now)}
 	if g.lockoutAfter > 0 {
 		holds = append(holds, count.accountHold(g.lockoutAfter, now))
@@ -200,19 +204,19 @@ func (g *Guard) State(now, ignoreBefore time.Time) State {
 		left := max(0, g.lockoutAfter-count.failures(now))
 		s.Left = &left
 	}
-	g.correct(g.values, values, now)
-	g.correct(g.count, count, now)
+	g.correct(ctx, g.values, values, now)
+	g.correct(ctx, g.count, count, now)
 	return s
 }
 
 // correct writes a record of a clock that was ahead anew, so that it counts from
 // now on and not for ever.
-func (g *Guard) correct(name string, r record, now time.Time) {
+func (g *Guard) correct(ctx context.Context, name string, r record, now time.Time) {
 	if g.readOnly || !r.last().After(now) {
 		return
 	}
 	r.Refused, r.Attempted = earlier(r.Refused, now), earlier(r.Attempted, now)
-	_ = g.save(name, r) // the next run corrects it otherwise
+	_ = g.save(ctx, name, r) // the next run corrects it otherwise
 }
 
 // last returns when the record's last failure was.
@@ -277,16 +281,16 @@ func (r record) accountHold(lockoutAfter int, now time.Time) *Hold {
 
 // OthersHeld reports whether any values of the account are held back at now. It
 // needs only the Account of a Credential.
-func (g *Guard) OthersHeld(now time.Time) bool {
+func (g *Guard) OthersHeld(ctx context.Context, now time.Time) bool {
 	if g == nil || g.err != nil {
 		return false
 	}
-	entries, err := os.ReadDir(g.dir.path)
+	entries, err := g.dir.list(ctx)
 	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
 		if !strings.HasPrefix(entry.Name(), g.account+"-") || !strings.HasSuffix(entry.Name(), recordSuffix) {
 			return false
 		}
-		return g.read(entry.Name()).hold(now) != nil
+		return g.read(ctx, entry.Name()).hold(now) != nil
 	})
 }
 
@@ -311,11 +315,11 @@ func ago(start, now time.Time) time.Duration { return max(0, now.Sub(start)).Rou
 // Begin records, where a refusal may lock the account, that the credentials are
 // about to be sent: a login that is never answered, whatever ends it, has left
 // its trace. Record settles it.
-func (g *Guard) Begin(now time.Time) {
+func (g *Guard) Begin(ctx context.Context, now time.Time) {
 	if g == nil || g.err != nil || g.lockoutAfter == 0 {
 		return
 	}
-	before := attempt{g.read(g.values), g.read(g.count)}
+	before := attempt{g.read(ctx, g.values), g.read(ctx, g.count)}
 	if g.attempt == nil {
 		g.attempt = &before
 	}
@@ -326,10 +330,10 @@ func (g *Guard) Begin(now time.Time) {
 		}
 		values.Proven = time.Time{}
 		count.Unanswered, count.Attempted = count.Unanswered+1, now.UTC()
-		g.write(g.count, count) // first: killed in between, it is counted and not held
+		g.write(ctx, g.count, count) // first: killed in between, it is counted and not held
 	}
 	values.Attempted = now.UTC()
-	g.write(g.values, values)
+	g.write(ctx, g.values, values)
 }
 
 // Outcome is what became of a login.
@@ -343,50 +347,50 @@ const (
 )
 
 // Record records what became of a login, at now; code is why it was refused.
-func (g *Guard) Record(outcome Outcome, code failure.Code, now time.Time) {
+func (g *Guard) Record(ctx context.Context, outcome Outcome, code failure.Code, now time.Time) {
 	if g == nil || g.err != nil {
 		return
 	}
 	begun := g.attempt
 	g.attempt = nil
 	if begun == nil {
-		begun = &attempt{values: g.read(g.values)}
+		begun = &attempt{values: g.read(ctx, g.values)}
 		if g.lockoutAfter > 0 {
-			begun.count = g.read(g.count)
+			begun.count = g.read(ctx, g.count)
 		}
 	}
 	values, count := begun.values, begun.count
 	switch outcome {
 	case Worked:
 		if g.lockoutAfter > 0 {
-			g.fail(g.dir.remove(g.count))
+			g.fail(g.dir.remove(ctx, g.count))
 		} else if values.proven(now) && now.Sub(values.Proven) < provenRefresh {
 			return // that is known
 		}
-		g.write(g.values, record{Proven: now.UTC()})
+		g.write(ctx, g.values, record{Proven: now.UTC()})
 	case Refused:
 		if g.lockoutAfter > 0 {
 			if until(count.Refused, countFor, now) == 0 {
 				count.Refusals = 0
 			}
 			count.Refusals, count.Refused = count.Refusals+1+values.uncounted(now), now.UTC()
-			g.write(g.count, count)
+			g.write(ctx, g.count, count)
 		}
-		g.write(g.values, record{Refusals: values.Refusals + 1, Refused: now.UTC(), Code: string(code)})
+		g.write(ctx, g.values, record{Refusals: values.Refusals + 1, Refused: now.UTC(), Code: string(code)})
 	case Answered:
 		if g.lockoutAfter > 0 {
-			g.write(g.count, count)
-			g.write(g.values, values)
+			g.write(ctx, g.count, count)
+			g.write(ctx, g.values, values)
 		}
 	}
 }
 
-func (g *Guard) read(name string) record { return g.dir.record(name) }
+func (g *Guard) read(ctx context.Context, name string) record { return g.dir.record(ctx, name) }
 
 // record returns a record; one that is missing or damaged says nothing.
-func (d dir) record(name string) record {
+func (d dir) record(ctx context.Context, name string) record {
 	var r record
-	data, err := d.read(name)
+	data, err := d.read(ctx, name)
 	if err != nil || json.Unmarshal(data, &r) != nil || r.Refusals < 0 || r.Unanswered < 0 {
 		return record{}
 	}
@@ -394,12 +398,12 @@ func (d dir) record(name string) record {
 }
 
 // write saves a record, or removes the file of one that says nothing.
-func (g *Guard) write(name string, r record) {
+func (g *Guard) write(ctx context.Context, name string, r record) {
 	if r == (record{}) {
-		g.fail(g.dir.remove(name))
+		g.fail(g.dir.remove(ctx, name))
 		return
 	}
-	g.fail(g.save(name, r))
+	g.fail(g.save(ctx, name, r))
 }
 
 // fail remembers the first error of recording. It ends the recording.
@@ -409,56 +413,52 @@ func (g *Guard) fail(err error) {
 	}
 }
 
-func (g *Guard) save(name string, r record) error {
+func (g *Guard) save(ctx context.Context, name string, r record) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return g.dir.write(name, data)
+	return g.dir.write(ctx, name, data)
 }
 
-// ClearHolds lifts the holds of every password of the account, and returns how
-// many records were removed, with an error too. The count of refusals that may lock
-// the account stays.
-func (g *Guard) ClearHolds() (int, error) {
+// Clear lifts the holds of every password of the account, and returns how many
+// records there were. The count of refusals that may lock the account stays, unless
+// counts says that the provider has forgotten them, as an emulator does when it ends.
+func (g *Guard) Clear(ctx context.Context, counts bool) (int, error) {
 	if g.err != nil {
 		return 0, g.err
 	}
-	return clearFiles(g.dir.path, g.account+"-", recordSuffix)
-}
-
-// Forget removes everything that is known of the account, the count of refusals
-// too: the provider itself has forgotten it, as an emulator does when it ends.
-func (g *Guard) Forget() error {
-	if g.err != nil {
-		return g.err
+	removed, err := clearFiles(ctx, g.dir.path, g.account+"-", recordSuffix)
+	if counts {
+		err = errors.Join(err, g.dir.remove(ctx, g.count))
 	}
-	_, err := g.ClearHolds()
-	return errors.Join(err, g.dir.remove(g.count))
+	return removed, err
 }
 
 // ClearHolds lifts all holds in the directory path, and returns how many records
 // were removed, with an error too.
-func ClearHolds(path string) (int, error) { return clearFiles(path, "", recordSuffix) }
+func ClearHolds(ctx context.Context, path string) (int, error) {
+	return clearFiles(ctx, path, "", recordSuffix)
+}
 
 // AnyCount reports whether failed logins of any account are counted in the
 // directory path at now. In one that cannot be read none are.
-func AnyCount(path string, now time.Time) bool {
-	d, err := openDir(path, false)
+func AnyCount(ctx context.Context, path string, now time.Time) bool {
+	d, err := openDir(ctx, path, false)
 	if err != nil {
 		return false
 	}
-	entries, err := os.ReadDir(path)
+	entries, err := d.list(ctx)
 	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
-		return strings.HasSuffix(entry.Name(), countSuffix) && d.record(entry.Name()).failures(now) > 0
+		return strings.HasSuffix(entry.Name(), countSuffix) && d.record(ctx, entry.Name()).failures(now) > 0
 	})
 }
 
-// Lock waits until no other process sends these credentials, or enough says
+// Acquire waits until no other process sends these credentials, or enough says
 // that there is no need to wait any more. It returns the cause of ctx's end if
 // that comes first. Where there are no locks it returns at once. The kernel frees
 // the lock of a process that dies.
-func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), err error) {
+func (g *Guard) Acquire(ctx context.Context, enough func() bool) (unlock func(), err error) {
 	if g.Err() != nil || g == nil {
 		return func() {}, nil //nolint:nilerr // where nothing is recorded the run goes on
 	}
@@ -466,7 +466,7 @@ func (g *Guard) Lock(ctx context.Context, enough func() bool) (unlock func(), er
 }
 
 func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock func(), err error) {
-	lock, err := d.openLock(name)
+	lock, err := await.Do(ctx, func() (*flock.Flock, error) { return d.openLock(name) })
 	if err != nil {
 		return func() {}, nil //nolint:nilerr // without a lock the run goes on
 	}

@@ -14,7 +14,7 @@ import (
 
 func guardIn(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 	t.Helper()
-	g := OpenGuard(dir, Credential{
+	g := OpenGuard(t.Context(), dir, Credential{
 		Values:       []string{"enkash", "ops@example.com", password},
 		Account:      []string{"enkash", "ops@example.com"},
 		LockoutAfter: lockoutAfter,
@@ -27,29 +27,29 @@ func guardIn(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 func refuse(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
 	t.Helper()
 	g := guardIn(t, dir, password, lockoutAfter)
-	g.Begin(now)
-	g.Record(Refused, failure.ProviderRefused, now)
+	g.Begin(t.Context(), now)
+	g.Record(t.Context(), Refused, failure.ProviderRefused, now)
 	check(t, g.Err())
 }
 
 func work(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
 	t.Helper()
 	g := guardIn(t, dir, password, lockoutAfter)
-	g.Begin(now)
-	g.Record(Worked, "", now)
+	g.Begin(t.Context(), now)
+	g.Record(t.Context(), Worked, "", now)
 	check(t, g.Err())
 }
 
 func hang(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
 	t.Helper()
 	g := guardIn(t, dir, password, lockoutAfter)
-	g.Begin(now)
+	g.Begin(t.Context(), now)
 	check(t, g.Err())
 }
 
 func state(t *testing.T, dir, password string, lockoutAfter int, now time.Time) State {
 	t.Helper()
-	return guardIn(t, dir, password, lockoutAfter).State(now, time.Time{})
+	return guardIn(t, dir, password, lockoutAfter).State(t.Context(), now, time.Time{})
 }
 
 // wantHold checks why and for how long credentials are held back; an empty code
@@ -76,7 +76,7 @@ func TestHoldsGrow(t *testing.T) {
 	wantHold(t, state(t, dir, "wrong", 0, now), "", 0)
 	for _, d := range []time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour, 24 * time.Hour} {
 		refuse(t, dir, "wrong", 0, now)
-		if guardIn(t, dir, "wrong", 0).Proven(now) {
+		if guardIn(t, dir, "wrong", 0).Proven(t.Context(), now) {
 			t.Error("proven after a refusal")
 		}
 		wantHold(t, state(t, dir, "wrong", 0, now.Add(d-time.Second)), failure.ProviderRefused, time.Second)
@@ -87,7 +87,7 @@ func TestHoldsGrow(t *testing.T) {
 	work(t, dir, "wrong", 0, now)
 	s := state(t, dir, "wrong", 0, now)
 	wantHold(t, s, "", 0)
-	if !guardIn(t, dir, "wrong", 0).Proven(now) {
+	if !guardIn(t, dir, "wrong", 0).Proven(t.Context(), now) {
 		t.Error("not proven after a success")
 	}
 }
@@ -98,9 +98,9 @@ func TestClockWasAhead(t *testing.T) {
 	year := start.Add(365 * 24 * time.Hour)
 	refuse(t, dir, "a", 3, year)
 	refuse(t, dir, "b", 3, year)
-	looker := ReadGuard(dir, Credential{Values: []string{"enkash", "ops@example.com", "c"}, Account: []string{"enkash", "ops@example.com"}, LockoutAfter: 3})
-	wantHold(t, looker.State(start, time.Time{}), "", 24*time.Hour)
-	wantHold(t, looker.State(start, start), "", 0) // --try-anyway lifts it
+	looker := ReadGuard(t.Context(), dir, Credential{Values: []string{"enkash", "ops@example.com", "c"}, Account: []string{"enkash", "ops@example.com"}, LockoutAfter: 3})
+	wantHold(t, looker.State(t.Context(), start, time.Time{}), "", 24*time.Hour)
+	wantHold(t, looker.State(t.Context(), start, start), "", 0) // --try-anyway lifts it
 	wantHold(t, state(t, dir, "a", 3, start), "", 24*time.Hour)
 	wantHold(t, state(t, dir, "a", 3, start.Add(5*time.Minute)), "", 24*time.Hour-5*time.Minute)
 	wantHold(t, state(t, dir, "b", 3, start.Add(24*time.Hour)), failure.ProviderRefused, 10*time.Minute) // only now seen
@@ -108,7 +108,7 @@ func TestClockWasAhead(t *testing.T) {
 	wantHold(t, state(t, dir, "b", 3, start.Add(24*time.Hour+10*time.Minute)), "", 0)
 
 	work(t, dir, "d", 3, year)
-	if guardIn(t, dir, "d", 3).Proven(start) {
+	if guardIn(t, dir, "d", 3).Proven(t.Context(), start) {
 		t.Error("proven in the future")
 	}
 }
@@ -119,8 +119,8 @@ func TestIgnoreBefore(t *testing.T) {
 	refuse(t, dir, "wrong", 3, start)
 	refuse(t, dir, "wrong", 3, start)
 	g := guardIn(t, dir, "wrong", 3)
-	wantHold(t, g.State(start.Add(time.Minute), start.Add(time.Second)), "", 0)
-	wantHold(t, g.State(start.Add(time.Minute), start), "", 24*time.Hour-time.Minute)
+	wantHold(t, g.State(t.Context(), start.Add(time.Minute), start.Add(time.Second)), "", 0)
+	wantHold(t, g.State(t.Context(), start.Add(time.Minute), start), "", 24*time.Hour-time.Minute)
 	hang(t, dir, "other", 3, start)
 	wantHold(t, state(t, dir, "other", 3, start.Add(25*time.Hour)), "", 0)
 }
@@ -179,13 +179,13 @@ func TestNoAnswer(t *testing.T) {
 	hang(t, dir, "a", 3, start)
 	s = state(t, dir, "a", 3, start)
 	wantHold(t, s, "", 0)
-	if guardIn(t, dir, "a", 3).Proven(start) || *s.Left != 3 {
+	if guardIn(t, dir, "a", 3).Proven(t.Context(), start) || *s.Left != 3 {
 		t.Errorf("%+v, left %d", s, *s.Left)
 	}
 	hang(t, dir, "a", 3, start)
 	wantHold(t, state(t, dir, "a", 3, start), failure.OutcomeUnknown, 10*time.Minute)
 	work(t, dir, "a", 3, start)
-	if s := state(t, dir, "a", 3, start); !guardIn(t, dir, "a", 3).Proven(start) || s.Hold != nil || *s.Left != 3 {
+	if s := state(t, dir, "a", 3, start); !guardIn(t, dir, "a", 3).Proven(t.Context(), start) || s.Hold != nil || *s.Left != 3 {
 		t.Errorf("%+v", s)
 	}
 
@@ -200,18 +200,18 @@ func TestAnswerWithoutJudgement(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	answer := func(password string) {
 		g := guardIn(t, dir, password, 3)
-		g.Begin(start)
-		g.Begin(start) // a second attempt of the same run
-		g.Record(Answered, "", start)
+		g.Begin(t.Context(), start)
+		g.Begin(t.Context(), start) // a second attempt of the same run
+		g.Record(t.Context(), Answered, "", start)
 		check(t, g.Err())
 	}
 	answer("a")
-	if s := state(t, dir, "a", 3, start); s.Hold != nil || guardIn(t, dir, "a", 3).Proven(start) || *s.Left != 3 {
+	if s := state(t, dir, "a", 3, start); s.Hold != nil || guardIn(t, dir, "a", 3).Proven(t.Context(), start) || *s.Left != 3 {
 		t.Errorf("%+v", s)
 	}
 	work(t, dir, "a", 3, start)
 	answer("a")
-	if !guardIn(t, dir, "a", 3).Proven(start) {
+	if !guardIn(t, dir, "a", 3).Proven(t.Context(), start) {
 		t.Error("no longer proven")
 	}
 	hang(t, dir, "b", 3, start)
@@ -225,10 +225,10 @@ func TestProvenEnds(t *testing.T) {
 	day := 24 * time.Hour
 	work(t, dir, "a", 0, start)
 	work(t, dir, "a", 0, start.Add(20*day))
-	if !guardIn(t, dir, "a", 0).Proven(start.Add(49 * day)) {
+	if !guardIn(t, dir, "a", 0).Proven(t.Context(), start.Add(49*day)) {
 		t.Error("29 days after the last success: not proven")
 	}
-	if guardIn(t, dir, "a", 0).Proven(start.Add(50 * day)) {
+	if guardIn(t, dir, "a", 0).Proven(t.Context(), start.Add(50*day)) {
 		t.Error("30 days after the last success: proven")
 	}
 }
@@ -239,12 +239,12 @@ func TestClearHolds(t *testing.T) {
 	for _, password := range []string{"a", "b"} {
 		refuse(t, dir, password, 3, start)
 	}
-	if n, err := guardIn(t, dir, "a", 0).ClearHolds(); n != 2 || err != nil {
+	if n, err := guardIn(t, dir, "a", 0).Clear(t.Context(), false); n != 2 || err != nil {
 		t.Errorf("cleared %d, %v; want 2", n, err)
 	}
 	wantHold(t, state(t, dir, "a", 0, start), "", 0)
 	wantHold(t, state(t, dir, "a", 3, start), "", 24*time.Hour)
-	if !AnyCount(dir, start) || AnyCount(dir, start.Add(24*time.Hour)) {
+	if !AnyCount(t.Context(), dir, start) || AnyCount(t.Context(), dir, start.Add(24*time.Hour)) {
 		t.Error("the count is gone, or never ends")
 	}
 }
@@ -270,8 +270,8 @@ func TestReadGuardMakesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	dir := filepath.Join(t.TempDir(), "s")
 	for _, path := range []string{dir, ""} {
-		g := ReadGuard(path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
-		if s := g.State(start, time.Time{}); s.Hold != nil || (path != "") != (s.Left != nil) || (path != "") != (g.Err() == nil) {
+		g := ReadGuard(t.Context(), path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
+		if s := g.State(t.Context(), start, time.Time{}); s.Hold != nil || (path != "") != (s.Left != nil) || (path != "") != (g.Err() == nil) {
 			t.Errorf("%q: %+v, %v", path, s, g.Err())
 		}
 	}
@@ -287,7 +287,7 @@ func TestKeyIsMadeOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range names {
 		all.Go(func() {
-			g := OpenGuard(dir, Credential{Values: []string{"a"}, Account: []string{"b"}})
+			g := OpenGuard(t.Context(), dir, Credential{Values: []string{"a"}, Account: []string{"b"}})
 			if g.Err() != nil {
 				t.Error(g.Err())
 				return
@@ -306,31 +306,31 @@ func TestKeyIsMadeOnce(t *testing.T) {
 func TestLockIsExclusive(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	never := func() bool { return false }
-	unlock, err := guardIn(t, dir, "a", 0).Lock(t.Context(), never)
+	unlock, err := guardIn(t, dir, "a", 0).Acquire(t.Context(), never)
 	check(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := guardIn(t, dir, "a", 0).Lock(ctx, never); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := guardIn(t, dir, "a", 0).Acquire(ctx, never); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second holder: %v", err)
 	}
-	if _, err := guardIn(t, dir, "a", 0).Lock(t.Context(), func() bool { return true }); err != nil {
+	if _, err := guardIn(t, dir, "a", 0).Acquire(t.Context(), func() bool { return true }); err != nil {
 		t.Errorf("enough: %v", err)
 	}
-	other, err := guardIn(t, dir, "b", 0).Lock(t.Context(), never)
+	other, err := guardIn(t, dir, "b", 0).Acquire(t.Context(), never)
 	check(t, err)
 	other()
 	unlock()
-	again, err := guardIn(t, dir, "a", 0).Lock(t.Context(), never)
+	again, err := guardIn(t, dir, "a", 0).Acquire(t.Context(), never)
 	check(t, err)
 	again()
 
 	// Where a refusal locks the account, its passwords share one lock.
-	unlock, err = guardIn(t, dir, "a", 3).Lock(t.Context(), never)
+	unlock, err = guardIn(t, dir, "a", 3).Acquire(t.Context(), never)
 	check(t, err)
 	defer unlock()
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := guardIn(t, dir, "b", 3).Lock(ctx, never); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := guardIn(t, dir, "b", 3).Acquire(ctx, never); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("another password of the account: %v", err)
 	}
 }
@@ -338,14 +338,14 @@ func TestLockIsExclusive(t *testing.T) {
 // A guard without a directory knows nothing, says so, and stops nobody.
 func TestNoDirectory(t *testing.T) {
 	for _, path := range []string{"", "/dev/null/tokenfetch"} {
-		g := OpenGuard(path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
-		g.Begin(start)
-		g.Record(Refused, "x", start)
-		g.Record(Worked, "", start)
-		if s := g.State(start, time.Time{}); s != (State{}) || !errors.Is(g.Err(), ErrUnusable) {
+		g := OpenGuard(t.Context(), path, Credential{Values: []string{"a"}, Account: []string{"b"}, LockoutAfter: 3})
+		g.Begin(t.Context(), start)
+		g.Record(t.Context(), Refused, "x", start)
+		g.Record(t.Context(), Worked, "", start)
+		if s := g.State(t.Context(), start, time.Time{}); s != (State{}) || !errors.Is(g.Err(), ErrUnusable) {
 			t.Errorf("%q: it knows %+v, %v", path, s, g.Err())
 		}
-		unlock, err := g.Lock(t.Context(), func() bool { return false })
+		unlock, err := g.Acquire(t.Context(), func() bool { return false })
 		check(t, err)
 		unlock()
 	}

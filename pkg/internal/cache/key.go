@@ -42,7 +42,7 @@ func SealingKey(ctx context.Context, store secret.Store) ([]byte, error) {
 // error is one of the store, secret.ErrTimeout too where ctx ends before it is this
 // process's turn, or ErrUnusable for the directory.
 func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, error) {
-	d, err := openDir(path, true)
+	d, err := openDir(ctx, path, true)
 	if err != nil {
 		return nil, err // of no use without one
 	}

@@ -1,12 +1,12 @@
 package cache
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -60,12 +60,12 @@ type entry struct {
 // Get returns the token that was kept for owner, if it may still be used at
 // now. An entry that is damaged, expired, or from the future is none. The error
 // says why there is none, see Missing.
-func (t *Tokens) Get(owner Owner, now time.Time) (*token.Token, error) {
-	d, err := openDir(t.path, false)
+func (t *Tokens) Get(ctx context.Context, owner Owner, now time.Time) (*token.Token, error) {
+	d, err := openDir(ctx, t.path, false)
 	if err != nil {
 		return nil, err
 	}
-	data, err := d.read(t.name(owner))
+	data, err := d.read(ctx, t.name(owner))
 	if err != nil {
 		return nil, err
 	}
@@ -103,17 +103,17 @@ func (t *Tokens) Get(owner Owner, now time.Time) (*token.Token, error) {
 
 // Put keeps a token for owner, in place of an older one. A token of unknown
 // lifetime, or for one use, is not kept, which is no error.
-func (t *Tokens) Put(owner Owner, issued *token.Token) error {
+func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) error {
 	if issued.SingleUse || issued.Lifetime <= 0 {
 		return nil
 	}
-	d, err := openDir(t.path, true)
+	d, err := openDir(ctx, t.path, true)
 	if err != nil {
 		return err
 	}
 	name := t.name(owner)
 	// A newer program's entry stays.
-	if old, err := d.read(name); err == nil && !strings.HasPrefix(string(old), header) && strings.HasPrefix(string(old), "tokenfetch-token/") {
+	if old, err := d.read(ctx, name); err == nil && !strings.HasPrefix(string(old), header) && strings.HasPrefix(string(old), "tokenfetch-token/") {
 		return ErrUnusable
 	}
 	plain, err := json.Marshal(entry{
@@ -130,19 +130,19 @@ func (t *Tokens) Put(owner Owner, issued *token.Token) error {
 		return err
 	}
 	sealed := gcm.Seal(nil, nil, plain, t.additional(owner)) //nolint:gosec // this cipher makes its own random nonce
-	return d.write(name, slices.Concat([]byte(header), sealed))
+	return d.write(ctx, name, slices.Concat([]byte(header), sealed))
 }
 
 // Clear removes the tokens of the given provider and profile, and returns how
 // many were removed, with an error too.
-func (t *Tokens) Clear(ref []string) (int, error) {
-	return clearFiles(t.path, t.ref(ref)+"-", suffix)
+func (t *Tokens) Clear(ctx context.Context, ref []string) (int, error) {
+	return clearFiles(ctx, t.path, t.ref(ref)+"-", suffix)
 }
 
 // Any reports whether there is an entry of the given provider and profile,
 // whatever else it belongs to. It may be too old to be used.
-func (t *Tokens) Any(ref []string) bool {
-	entries, err := os.ReadDir(t.path)
+func (t *Tokens) Any(ctx context.Context, ref []string) bool {
+	entries, err := dir{t.path}.list(ctx)
 	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
 		return strings.HasPrefix(entry.Name(), t.ref(ref)+"-") && strings.HasSuffix(entry.Name(), suffix)
 	})
@@ -151,7 +151,9 @@ func (t *Tokens) Any(ref []string) bool {
 // ClearTokens removes all tokens in the directory path, whichever key seals
 // them, and what broken-off writes left. Files that are not ours stay. It returns how
 // many tokens were removed, with an error too.
-func ClearTokens(path string) (int, error) { return clearFiles(path, "", suffix) }
+func ClearTokens(ctx context.Context, path string) (int, error) {
+	return clearFiles(ctx, path, "", suffix)
+}
 
 func (t *Tokens) ref(ref []string) string {
 	return fileName(t.key, append([]string{"ref"}, ref...)...)

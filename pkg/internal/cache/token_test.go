@@ -39,16 +39,16 @@ func onlyFile(t *testing.T, dir string) string {
 
 func TestTokenIsKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache", "tokenfetch")
-	if _, err := tokensIn(dir).Get(owner, start); err == nil {
+	if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 		t.Fatal("a token out of nowhere")
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Fatal("looking for a token made the directory")
 	}
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := tokensIn(dir).Get(owner, start.Add(time.Minute))
+	got, err := tokensIn(dir).Get(t.Context(), owner, start.Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,10 +97,10 @@ func TestHowLong(t *testing.T) {
 			if err := os.Chmod(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := tokensIn(dir).Put(owner, issued(c.lifetime)); err != nil {
+			if err := tokensIn(dir).Put(t.Context(), owner, issued(c.lifetime)); err != nil {
 				t.Fatal(err)
 			}
-			_, err := tokensIn(dir).Get(owner, start.Add(c.after))
+			_, err := tokensIn(dir).Get(t.Context(), owner, start.Add(c.after))
 			if (err == nil) != c.usable {
 				t.Errorf("got %v, want usable %v", err, c.usable)
 			}
@@ -115,14 +115,14 @@ func TestWallClock(t *testing.T) {
 	now := time.Now() // with a monotonic reading
 	kept := issued(time.Hour)
 	kept.Obtained = now
-	if err := tokensIn(dir).Put(owner, kept); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, kept); err != nil {
 		t.Fatal(err)
 	}
-	got, err := tokensIn(dir).Get(owner, now)
+	got, err := tokensIn(dir).Get(t.Context(), owner, now)
 	if err != nil || got.Obtained != now.Round(0).UTC() {
 		t.Errorf("obtained %v, %v; want %v", got, err, now.Round(0).UTC())
 	}
-	if _, err := tokensIn(dir).Get(owner, now.Round(0).Add(time.Hour)); err == nil {
+	if _, err := tokensIn(dir).Get(t.Context(), owner, now.Round(0).Add(time.Hour)); err == nil {
 		t.Error("an hour later by the wall clock it is still handed out")
 	}
 }
@@ -131,7 +131,7 @@ func TestWallClock(t *testing.T) {
 // other file is never taken for a token, and never changed.
 func TestSwappedForALink(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	path := onlyFile(t, dir)
@@ -155,10 +155,10 @@ func TestSwappedForALink(t *testing.T) {
 		}
 	}()
 	for range 200 {
-		if got, err := tokensIn(dir).Get(owner, start); err == nil && got.AccessToken.Reveal() != canary {
+		if got, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil && got.AccessToken.Reveal() != canary {
 			t.Fatal("another file was taken for a token")
 		}
-		if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,7 +177,7 @@ func TestNotKept(t *testing.T) {
 	single := issued(time.Hour)
 	single.SingleUse = true
 	for _, one := range []*token.Token{single, issued(0)} {
-		if err := tokensIn(dir).Put(owner, one); err != nil {
+		if err := tokensIn(dir).Put(t.Context(), owner, one); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestNotKept(t *testing.T) {
 // CCH-18: another owner, or another key, never opens an entry.
 func TestOtherOwner(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	mine, err := os.ReadFile(onlyFile(t, dir))
@@ -210,7 +210,7 @@ func TestOtherOwner(t *testing.T) {
 // in its place.
 func checkNotOpened(t *testing.T, tokens *Tokens, other Owner, planted []byte) {
 	t.Helper()
-	if _, err := tokens.Get(other, start); err == nil {
+	if _, err := tokens.Get(t.Context(), other, start); err == nil {
 		t.Errorf("%v got the token", other)
 	}
 	path := filepath.Join(tokens.path, tokens.name(other))
@@ -218,7 +218,7 @@ func checkNotOpened(t *testing.T, tokens *Tokens, other Owner, planted []byte) {
 		t.Fatal(err)
 	}
 	defer os.Remove(path)
-	if _, err := tokens.Get(other, start); err == nil {
+	if _, err := tokens.Get(t.Context(), other, start); err == nil {
 		t.Errorf("%v got the token of a planted file", other)
 	}
 }
@@ -226,7 +226,7 @@ func checkNotOpened(t *testing.T, tokens *Tokens, other Owner, planted []byte) {
 // Each byte of an entry is changed in turn: it never opens, and it is healed.
 func TestDamaged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	path := onlyFile(t, dir)
@@ -240,7 +240,7 @@ func TestDamaged(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tokensIn(dir).Get(owner, start); err == nil {
+		if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 			t.Fatalf("opened with byte %d changed", i)
 		}
 	}
@@ -248,14 +248,14 @@ func TestDamaged(t *testing.T) {
 		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tokensIn(dir).Get(owner, start); err == nil {
+		if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 			t.Fatalf("opened with %d bytes", size)
 		}
 	}
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tokensIn(dir).Get(owner, start); err != nil {
+	if _, err := tokensIn(dir).Get(t.Context(), owner, start); err != nil {
 		t.Errorf("not healed: %v", err)
 	}
 }
@@ -263,7 +263,7 @@ func TestDamaged(t *testing.T) {
 // CCH-17: what a newer program has written is left for it.
 func TestNewerVersion(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	path := onlyFile(t, dir)
@@ -271,10 +271,10 @@ func TestNewerVersion(t *testing.T) {
 	if err := os.WriteFile(path, []byte(newer), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tokensIn(dir).Get(owner, start); err == nil {
+	if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 		t.Error("it was read")
 	}
-	if err := tokensIn(dir).Put(owner, issued(time.Hour)); err == nil {
+	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err == nil {
 		t.Error("it was overwritten")
 	}
 	if data, err := os.ReadFile(path); err != nil || string(data) != newer {
@@ -287,14 +287,14 @@ func TestNotOurs(t *testing.T) {
 	setUp := func(t *testing.T) (dir, path string) {
 		t.Helper()
 		dir = filepath.Join(t.TempDir(), "c")
-		if err := tokensIn(dir).Put(owner, issued(time.Hour)); err != nil {
+		if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		return dir, onlyFile(t, dir)
 	}
 	refused := func(t *testing.T, dir string) {
 		t.Helper()
-		if _, err := tokensIn(dir).Get(owner, start); err == nil {
+		if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 			t.Error("it was read")
 		}
 	}
@@ -319,7 +319,7 @@ func TestNotOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(t, dir)
-		if err := tokensIn(dir).Put(owner, issued(time.Hour)); err == nil {
+		if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err == nil {
 			t.Error("it was written")
 		}
 	})
@@ -334,7 +334,7 @@ func TestNotOurs(t *testing.T) {
 		}
 		refused(t, dir)
 		refused(t, link)
-		if err := tokensIn(link).Put(owner, issued(time.Hour)); err == nil {
+		if err := tokensIn(link).Put(t.Context(), owner, issued(time.Hour)); err == nil {
 			t.Error("it was written")
 		}
 	})
@@ -347,7 +347,7 @@ func TestNotOurs(t *testing.T) {
 		if err := os.Chown(home, 1234, 1234); err != nil {
 			t.Fatal(err)
 		}
-		if err := tokensIn(filepath.Join(home, ".cache", "tokenfetch")).Put(owner, issued(time.Hour)); err == nil {
+		if err := tokensIn(filepath.Join(home, ".cache", "tokenfetch")).Put(t.Context(), owner, issued(time.Hour)); err == nil {
 			t.Error("it was written")
 		}
 		if left, err := filepath.Glob(filepath.Join(home, ".*")); err != nil || len(left) > 0 {
@@ -361,7 +361,7 @@ func TestClear(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	other := Owner{Ref: []string{"zeepay", "ci"}, Identity: owner.Identity}
 	for _, o := range []Owner{owner, other} {
-		if err := tokensIn(dir).Put(o, issued(time.Hour)); err != nil {
+		if err := tokensIn(dir).Put(t.Context(), o, issued(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -380,13 +380,13 @@ func TestClear(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, name+".0011223344556677.tmp"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := tokensIn(dir).Clear(owner.Ref); n != 1 || err != nil {
+	if n, err := tokensIn(dir).Clear(t.Context(), owner.Ref); n != 1 || err != nil {
 		t.Errorf("cleared %d, %v; want 1", n, err)
 	}
-	if _, err := tokensIn(dir).Get(other, start); err != nil {
+	if _, err := tokensIn(dir).Get(t.Context(), other, start); err != nil {
 		t.Errorf("the neighbour is gone: %v", err)
 	}
-	if n, err := ClearTokens(dir); n != 1 || err != nil {
+	if n, err := ClearTokens(t.Context(), dir); n != 1 || err != nil {
 		t.Errorf("cleared %d, %v; want 1", n, err)
 	}
 	want := append(foreign, link)

@@ -16,7 +16,7 @@ import (
 )
 
 // replies are the documented replies, as a pattern of files.
-const replies = "../../testdata/reply/*.json"
+const replies = "../../../testdata/reply/*.json"
 
 // FuzzParseObject: what is accepted, encoding/json accepts with the same
 // values, and it reads the same when it is written again. What is refused is
