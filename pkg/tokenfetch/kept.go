@@ -265,7 +265,7 @@ func (k *kept) put(ctx context.Context, t *token.Token) {
 
 // CacheProblem says in our words why the cache could not be used.
 func CacheProblem(err error) string {
-	for _, known := range []error{secret.ErrUnavailable, secret.ErrLocked, secret.ErrTimeout, cache.ErrUnusable} {
+	for _, known := range []error{secret.ErrUnavailable, secret.ErrLocked, secret.ErrTimeout, cache.ErrUnusable, cache.ErrExpired} {
 		if errors.Is(err, known) {
 			return err.Error()
 		}

@@ -79,8 +79,9 @@ func (d dir) open(name string, flag int) (*os.File, fs.FileInfo, error) {
 	return file, info, nil
 }
 
-// read returns the content of a file of ours. One that others can write is not
-// read; one that they can only read is made the user's alone again.
+// read returns the content of a file of ours, and makes it the user's alone again
+// whatever its mode was: nobody else reaches it in the directory, and to pass over
+// a record would forget what it holds back.
 func (d dir) read(ctx context.Context, name string) ([]byte, error) {
 	return await.Do(ctx, func() ([]byte, error) { return d.content(name) })
 }
@@ -92,7 +93,7 @@ func (d dir) content(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	if shared(info) || info.Size() > maxFile {
+	if info.Size() > maxFile {
 		return nil, ErrUnusable
 	}
 	if foreign(info) {

@@ -91,7 +91,7 @@ func (t *Tokens) Get(ctx context.Context, owner Owner, now time.Time) (*token.To
 		last = limit
 	}
 	if now.Before(e.Obtained.Add(-time.Second)) || !now.Before(last) {
-		return nil, ErrUnusable
+		return nil, ErrExpired
 	}
 	return &token.Token{
 		AccessToken: secret.New(e.Token),
@@ -138,6 +138,9 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 func (t *Tokens) Clear(ctx context.Context, ref []string) (int, error) {
 	return clearFiles(ctx, t.path, t.ref(ref)+"-", suffix)
 }
+
+// ErrExpired says that a token which is kept has come to its end, or nearly.
+var ErrExpired = errors.New("it has expired, or is about to")
 
 // Any reports whether there is an entry of the given provider and profile,
 // whatever else it belongs to. It may be too old to be used.
