@@ -2,11 +2,9 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
@@ -87,18 +85,4 @@ func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 		r.console.info("cached tokens of %s are not removed: %s", f, tokenfetch.CacheProblem(kept))
 	}
 	return nil
-}
-
-// tellCount says that clearing holds leaves a count of failed logins.
-func (r *run) tellCount(what string) {
-	r.console.note("%s stays: it ends with a success or after 24 hours", what)
-	r.console.hint("to send all the same use --try-anyway, which can be repeated")
-}
-
-// tellHeld says that the account is still held back by its count of failed logins,
-// if it is.
-func (r *run) tellHeld(d *provider.Definition, held *tokenfetch.Hold) {
-	if held != nil {
-		r.tellCount(fmt.Sprintf("the count of failed logins to this account (%d; %s locks it after %d)", held.Failures, d.Title, held.LockoutAfter))
-	}
 }

@@ -239,3 +239,22 @@ func fromStdin(d *provider.Definition, given map[string]string) []string {
 	}
 	return flags
 }
+
+// ifMissing says what becomes of a field that nothing gives, "" if it is required.
+func ifMissing(f provider.Field) string {
+	switch {
+	case f.Default != "":
+		return "default: " + f.DefaultText()
+	case f.Optional:
+		return "optional"
+	}
+	return ""
+}
+
+// inParentheses returns text in parentheses behind a blank, "" for none.
+func inParentheses(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
+}

@@ -203,25 +203,6 @@ Documentation: %s`, d.Name, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "
 	return b.String()
 }
 
-// ifMissing says what becomes of a field that nothing gives, "" if it is required.
-func ifMissing(f provider.Field) string {
-	switch {
-	case f.Default != "":
-		return "default: " + f.DefaultText()
-	case f.Optional:
-		return "optional"
-	}
-	return ""
-}
-
-// inParentheses returns text in parentheses behind a blank, "" for none.
-func inParentheses(text string) string {
-	if text == "" {
-		return ""
-	}
-	return " (" + text + ")"
-}
-
 // ExampleProfile is a profile of the provider with example values. Secrets are
 // left to the keychain.
 func ExampleProfile(d *provider.Definition, name string) string {

@@ -145,11 +145,6 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 
 func (l *loginCommand) definition() *provider.Definition { return l.ref.Definition }
 
-// loginOptionsFor returns what pkg/login needs to know of a profile.
-func (r *run) loginOptionsFor(ctx context.Context, f ref, limit *tokenfetch.Limit) login.Options {
-	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f)}
-}
-
 // begin reads what is there, and decides where the secrets go.
 func (l *loginCommand) begin(ctx context.Context) (err error) {
 	l.setup, err = login.Begin(ctx, l.run.loginOptionsFor(ctx, l.ref, l.limit))
@@ -314,24 +309,6 @@ func (l *loginCommand) store(ctx context.Context) error {
 	}
 	console.hint("fetch a token with: " + command)
 	return nil
-}
-
-// tellForgotten tells what became of cached tokens and holds, where that is not what
-// one expects.
-func (r *run) tellForgotten(d *provider.Definition, f login.Forgotten) {
-	r.tellHeld(d, f.Held)
-	for _, trouble := range []struct {
-		what string
-		err  error
-	}{
-		{"older tokens in copies of the cache are not made unusable", f.Generation},
-		{"holds are not cleared", f.HoldsError},
-		{"cached tokens are not removed", f.TokensError},
-	} {
-		if trouble.err != nil {
-			r.console.info("%s: %s", trouble.what, tokenfetch.CacheProblem(trouble.err))
-		}
-	}
 }
 
 // overriding returns the variables that come before the profile, or that a named

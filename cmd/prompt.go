@@ -8,8 +8,11 @@ import (
 	"runtime"
 	"strings"
 
+	"golang.org/x/term"
+
 	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
@@ -153,4 +156,47 @@ func typedText(answer string) string {
 		return "contains a control character, such as an arrow key makes"
 	}
 	return ""
+}
+
+// readStdin reads a secret from standard input, without echo on a terminal,
+// where the time a person takes does not count.
+func (r *run) readStdin(ctx context.Context) (secret.Value, error) {
+	defer r.console.waiting("the secret on standard input")()
+	fd := int(r.env.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		ctx, cancel := r.limit.Context(ctx)
+		defer cancel()
+		return source.Reader(ctx, r.env.Stdin, "standard input")
+	}
+	defer r.limit.Pause()()
+	end, err := r.hideTyping(fd)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	defer end()
+	return source.Reader(ctx, &typed{terminal: r.env.Stdin}, "standard input")
+}
+
+// typed is one line from a terminal, read without echo.
+type typed struct {
+	terminal *os.File
+	line     string
+	done     bool
+}
+
+// Read asks for the line at the first call.
+func (t *typed) Read(p []byte) (int, error) {
+	if !t.done {
+		var err error
+		if t.line, err = readHidden(t.terminal); err != nil {
+			return 0, err
+		}
+		t.done = true
+	}
+	if len(t.line) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, t.line)
+	t.line = t.line[n:]
+	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/fatih/color"
+	"github.com/spf13/cobra"
 )
 
 // report is text for a person on standard output: headings and lines, with
@@ -92,3 +93,13 @@ func (p *report) paint(w word, width int) string {
 }
 
 func pad(text string, width int) string { return text + strings.Repeat(" ", max(0, width-len(text))) }
+
+// reportFormats are the forms in which a command reports.
+func reportFormats() []string { return []string{"text", "json"} }
+
+// addReportFlag adds the flag that chooses the form of a report.
+func addReportFlag(c *cobra.Command, format *string) {
+	*format = reportFormats()[0]
+	c.Flags().VarP(&choice{format, reportFormats()}, "output", "o", "how the report is printed")
+	register(c, "output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))
+}

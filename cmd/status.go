@@ -15,16 +15,6 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 )
 
-// reportFormats are the forms in which a command reports.
-func reportFormats() []string { return []string{"text", "json"} }
-
-// addReportFlag adds the flag that chooses the form of a report.
-func addReportFlag(c *cobra.Command, format *string) {
-	*format = reportFormats()[0]
-	c.Flags().VarP(&choice{format, reportFormats()}, "output", "o", "how the report is printed")
-	register(c, "output", cobra.FixedCompletions(reportFormats(), cobra.ShellCompDirectiveNoFileComp))
-}
-
 // newStatus is "tokenfetch status".
 func (r *run) newStatus() *cobra.Command {
 	var format string
@@ -68,12 +58,6 @@ nothing is known.`,
 	}
 	addReportFlag(c, &format)
 	return c
-}
-
-// newInspector looks at what status and doctor report, within the limit of the run.
-func (r *run) newInspector() *inspect.Inspector {
-	r.useTimeout()
-	return inspect.New(r.engineOptions(r.limit))
 }
 
 // status reports on profiles, on all there are if none is named.
