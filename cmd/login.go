@@ -246,7 +246,7 @@ func (l *loginCommand) verify(ctx context.Context) error {
 	if !wanted {
 		return nil
 	}
-	err := l.fetch(ctx)
+	err := l.try(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		err = e.Append("; nothing is stored")
 	}
@@ -256,8 +256,8 @@ func (l *loginCommand) verify(ctx context.Context) error {
 	return err
 }
 
-// fetch gets a token with the new credentials.
-func (l *loginCommand) fetch(ctx context.Context) error {
+// try gets a token with the new credentials.
+func (l *loginCommand) try(ctx context.Context) error {
 	trial, err := l.setup.Trial(ctx, l.o.tryAnyway)
 	if err != nil {
 		return err

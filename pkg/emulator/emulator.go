@@ -130,7 +130,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeReply(w, generic(d, req.status, req.problem))
 		return
 	}
-	reply, outcome := e.login(req)
+	reply, outcome := e.judge(req)
 	e.journal(r, req, reply.Status, outcome)
 	writeReply(w, reply)
 }
@@ -199,8 +199,8 @@ func parseBody(encoding string, data []byte, into map[string]string) bool {
 	return err == nil
 }
 
-// login compares the credentials, counts and locks, and issues a token.
-func (e *Emulator) login(req request) (provider.Example, string) {
+// judge compares the credentials, counts and locks, and issues a token.
+func (e *Emulator) judge(req request) (provider.Example, string) {
 	d := req.definition
 	e.mu.Lock()
 	defer e.mu.Unlock()
