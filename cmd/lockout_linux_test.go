@@ -316,6 +316,45 @@ func TestOtherSpellingsAreTheSameAccount(t *testing.T) {
 	e.wantSeen(3)
 }
 
+// A host is the same one in upper case, and with the port that its scheme has
+// anyway.
+func TestOtherSpellingsOfTheHostAreTheSameAccount(t *testing.T) {
+	t.Parallel()
+	e := newEnkash(t, nil)
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(e.environ[2], "TOKENFETCH_ENKASH_BASE_URL=http://"))
+	e.refusedTwiceThenHeld("http://localhost:"+port, "http://LOCALHOST:"+port, "http://LocalHost:"+port+"/", "http://localhost:"+port)
+
+	// The default port of http belongs to root on most systems.
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.77", 1+pid>>8%200, pid%256)
+	listener, err := net.Listen("tcp", host+":80")
+	if err != nil {
+		t.Skipf("the default port cannot be listened at: %v", err)
+	}
+	e = newEnkash(t, nil)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		e.seen.Add(1)
+		answering(400, `{"error":"invalid_grant"}`)(w, nil)
+	}), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	e.refusedTwiceThenHeld("http://"+host, "http://"+host+":80", "http://"+host+"/", "http://"+host+":80/")
+}
+
+// refusedTwiceThenHeld sends another wrong password to each of the addresses in
+// turn: the provider sees two.
+func (e *enkash) refusedTwiceThenHeld(addresses ...string) {
+	e.t.Helper()
+	for i, address := range addresses {
+		code := "provider_refused"
+		if i > 1 {
+			code = "held_back"
+		}
+		e.fails(code, "TOKENFETCH_ENKASH_BASE_URL="+address, fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash")
+	}
+	e.wantSeen(2)
+}
+
 // What a clock that was ahead has recorded ends, and can be lifted.
 func TestRecordsOfAClockThatWasAhead(t *testing.T) {
 	t.Parallel()
@@ -346,9 +385,41 @@ func TestRecordsOfAClockThatWasAhead(t *testing.T) {
 	if o := e.fails("held_back", "enkash"); !strings.Contains(o.stderr, "for another 24 hours") {
 		t.Errorf("%+v", o)
 	}
+	for _, path := range e.records(".count") {
+		if year := fmt.Sprintf(`"%d-`, time.Now().AddDate(5, 0, 0).UTC().Year()); strings.Contains(readFile(t, path), year) {
+			t.Errorf("%s still has the time of that clock: it would hold for ever", path)
+		}
+	}
 	ahead()
 	e.fails("provider_refused", "enkash", "--try-anyway")
 	e.wantSeen(3)
+}
+
+// A hold that a clock which was ahead has recorded lasts as long as any other, from
+// when it is first seen.
+func TestHoldOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	const wrong = "TOKENFETCH_ZEEPAY_PASSWORD=wrong"
+	s.run(wrong, "zeepay")
+	records, err := filepath.Glob(filepath.Join(s.home, ".local/state/tokenfetch/*.record"))
+	if err != nil || len(records) != 1 {
+		t.Fatalf("%v, %v", records, err)
+	}
+	now := readFile(t, records[0])
+	ahead := regexp.MustCompile(`"20\d\d-`).ReplaceAllString(now, `"2099-`)
+	writeFile(t, records[0], ahead, 0o600)
+	if o := s.run(wrong, "zeepay"); o.exit != 4 || !strings.Contains(o.stderr, "held back for another 10 minutes (held_back)") {
+		t.Errorf("%+v", o)
+	}
+	if kept := readFile(t, records[0]); strings.Contains(kept, `"2099-`) {
+		t.Errorf("it would hold for ever: %s", kept)
+	}
+	writeFile(t, records[0], ahead, 0o600)
+	if o := s.run(wrong, "zeepay", "--try-anyway"); o.exit != 4 || strings.Contains(o.stderr, "held_back") {
+		t.Errorf("%+v", o)
+	}
+	s.wantRequests(2)
 }
 
 // Where an account may be locked, any answer without a token counts, unless it
@@ -427,6 +498,25 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("HOME=/ of a user without rights", func(t *testing.T) {
+		t.Parallel()
+		nobodysDir(t) // who can run the program
+		e := newEnkash(t, nil)
+		for range 2 {
+			c := e.command("HOME=/", "enkash")
+			c.Dir = "/"
+			asNobody(c)
+			_ = c.Run()
+			const want = `tokenfetch: error: the provider refused the credentials or the request (status 400); provider says "Bad credentials" code "invalid_grant" (provider_refused)
+tokenfetch: hint: check the credentials before you try again; repeated refusals can lock an account; EnKash locks the account after 3 refusals in a row; if this computer's address was not on the list of EnKash, send again with --try-anyway once it is
+tokenfetch: hint: this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)
+`
+			if got := fmt.Sprint(c.Stderr); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		e.wantSeen(2)
+	})
 	t.Run("a service of systemd", func(t *testing.T) {
 		t.Parallel()
 		e := newEnkash(t, nil)

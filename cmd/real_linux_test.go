@@ -183,6 +183,39 @@ func TestRealLoginAndLogout(t *testing.T) {
 	}
 }
 
+// TestLogoutRemovesEveryItemOfAName: another program has stored an item of the same
+// name, with an attribute more.
+func TestLogoutRemovesEveryItemOfAName(t *testing.T) {
+	keyring := newKeyring(t)
+	environ := []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), keyring}
+	tool := func(args ...string) *exec.Cmd {
+		c := exec.Command("secret-tool", args...)
+		c.Env = environ
+		return c
+	}
+	name := []string{"service", "tokenfetch", "username", "mpay/default/password@api.mpayafrica.co.tz"}
+	for _, more := range [][]string{nil, {"other", "x"}} {
+		store := tool(append(append([]string{"store", "--label=x"}, name...), more...)...)
+		store.Stdin = strings.NewReader(canaries["PASSWORD"])
+		if out, err := store.CombinedOutput(); err != nil {
+			t.Fatalf("secret-tool: %v\n%s", err, out)
+		}
+	}
+	if out, err := tool(append([]string{"search", "--all"}, name...)...).CombinedOutput(); err != nil || strings.Count(string(out), "secret = ") != 2 {
+		t.Fatalf("not two items: %v\n%s", err, out)
+	}
+	const removed = "tokenfetch: note: removed the keychain item mpay/default/password@api.mpayafrica.co.tz\n"
+	for _, want := range []string{removed, "tokenfetch: note: nothing was stored for mpay/default\n"} {
+		stdout, stderr, err := execute(filepath.Join(builtProgram(t), "tokenfetch"), environ, "logout", "mpay")
+		if err != nil || stdout != "" || stderr != want {
+			t.Errorf("%v: %q %q, want %q", err, stdout, stderr, want)
+		}
+	}
+	if out, _ := tool(append([]string{"search", "--all"}, name...)...).CombinedOutput(); strings.Contains(string(out), "secret = ") {
+		t.Errorf("left: %s", out)
+	}
+}
+
 func execute(binary string, environ []string, args ...string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	c := exec.Command(binary, args...)

@@ -401,6 +401,9 @@ func kubernetesRecipe(t *testing.T, text string) recipe {
 func systemdRecipe(t *testing.T, text string) recipe {
 	environ, loaded := map[string]string{}, map[string]bool{}
 	var steps recipe
+	if !strings.Contains(text, "\nStateDirectory=tokenfetch\n") {
+		t.Error("the service has nowhere to remember refusals")
+	}
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch key {
