@@ -11,7 +11,10 @@ package tokenfetch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +29,7 @@ import (
 )
 
 // Error is why there is no token: a code, its class, how much was sent and when
-// to come back. Every error of this package that is not the context's is one.
+// to come back. Find it in an error with errors.As.
 type Error = failure.Error
 
 // Options say what a Client works with. The zero Options are those of a program
@@ -120,14 +123,36 @@ func FromEnvironment() *Client {
 }
 
 // Token returns a token of a profile, PROVIDER or PROVIDER/PROFILE: from the
-// cache if there is one, else from the provider. The error is an *Error, or the
-// cause of ctx.
+// cache if there is one, else from the provider. The error wraps an *Error; where
+// ctx has ended it wraps the cause of that too.
 func (c *Client) Token(ctx context.Context, ref string) (*Token, error) {
 	return c.token(ctx, ref, false)
 }
 
 // token is Token; with refresh it takes only one that is fetched from now on.
 func (c *Client) token(ctx context.Context, ref string, refresh bool) (*Token, error) {
+	t, err := c.run(ctx, ref, refresh)
+	if err != nil && ctx.Err() != nil {
+		return nil, ended(ctx, err)
+	}
+	return t, err
+}
+
+// ended is err of a token that ctx did not wait for.
+func ended(ctx context.Context, err error) error {
+	e, known := errors.AsType[*Error](err)
+	if !known {
+		e = new(Error)
+	}
+	// What was under way when a caller gave up is not what went wrong.
+	if !known || errors.Is(ctx.Err(), context.Canceled) && e.HTTPStatus == 0 {
+		e = failure.New(failure.Interrupted, "the token was not waited for").WithSent(e.Sent, e.Attempts)
+	}
+	return fmt.Errorf("%w: %w", e, context.Cause(ctx))
+}
+
+// run is one run of the engine, with a limit of its own.
+func (c *Client) run(ctx context.Context, ref string, refresh bool) (*Token, error) {
 	run := *c
 	if c.options.Limit == nil {
 		run.limit = NewLimit(time.Now(), c.options.Timeout)
@@ -242,7 +267,11 @@ type variables struct {
 func (v *variables) add(names ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.names = append(v.names, names...)
+	for _, name := range names {
+		if !slices.Contains(v.names, name) { // a Client may be kept for long
+			v.names = append(v.names, name)
+		}
+	}
 }
 
 // ChildEnviron returns the environment of a program that is started: that of the
