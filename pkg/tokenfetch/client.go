@@ -51,7 +51,7 @@ type Options struct {
 	// Keychain holds the secrets, nil for the one of the operating system.
 	Keychain secret.Store
 	// Limit is one limit for everything that the Client does, nil for one of each
-	// token that Timeout sets.
+	// Token, Plan and Forget that Timeout sets.
 	Limit *Limit
 	// Person is whoever is there to be asked and told.
 	Person Person
@@ -151,17 +151,13 @@ func ended(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", e, context.Cause(ctx))
 }
 
-// run is one run of the engine, with a limit of its own.
+// run is one run of the engine.
 func (c *Client) run(ctx context.Context, ref string, refresh bool) (*Token, error) {
-	run := *c
-	if c.options.Limit == nil {
-		run.limit = NewLimit(time.Now(), c.options.Timeout)
-	}
-	f, err := run.Ref(ref)
+	f, err := c.Ref(ref)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := run.Plan(ctx, Query{Ref: f, Refresh: refresh})
+	plan, err := c.Plan(ctx, Query{Ref: f, Refresh: refresh})
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +165,18 @@ func (c *Client) run(ctx context.Context, ref string, refresh bool) (*Token, err
 		return nil, err
 	}
 	return plan.Token(ctx)
+}
+
+// inTime returns the Client of one run: with a limit that begins now, if there is
+// none for everything.
+func (c *Client) inTime() *Client {
+	if c.options.Limit != nil {
+		return c
+	}
+	run := *c
+	run.limit = NewLimit(time.Now(), c.options.Timeout)
+	run.options.Limit = run.limit
+	return &run
 }
 
 // Ref is a profile of a provider.

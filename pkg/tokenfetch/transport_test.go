@@ -18,6 +18,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
@@ -308,6 +309,37 @@ func TestClientDoesNotGrow(t *testing.T) {
 	}
 	if n := len(client.ChildEnviron()); n != len(environ)-1 {
 		t.Errorf("%d variables, want one less than %d", n, len(environ))
+	}
+}
+
+// What a Client is asked for has time of its own, however old the Client is.
+func TestClientGetsOld(t *testing.T) {
+	client, _ := provided(t, 0)
+	client.limit = NewLimit(time.Now().Add(-time.Hour), 0)
+	f, err := client.Ref("zeepay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := client.Plan(t.Context(), Query{Ref: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Token(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Token(t.Context(), "zeepay"); err != nil {
+		t.Error(err)
+	}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := &profile.File{CacheKey: &profile.Source{File: key}}
+	if _, err := client.Forget(t.Context(), f, file, false); err != nil {
+		t.Error(err)
 	}
 }
 
