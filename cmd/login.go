@@ -67,7 +67,7 @@ and an empty answer keeps one; --replace changes the rest too.`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	r.addRefFlags(c, d, &o.environment, &o.baseURL)
+	r.addRefFlags(c, d, r.newLogin, &o.environment, &o.baseURL)
 	if d != nil {
 		addFieldFlags(flags, d)
 	}

@@ -51,7 +51,7 @@ count of refusals that may lock an account stays in any case.`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	r.addRefFlags(c, d, &o.environment, &o.baseURL)
+	r.addRefFlags(c, d, r.newLogout, &o.environment, &o.baseURL)
 	if d != nil {
 		for _, f := range d.Fields {
 			if d.InHost(f.Name) {

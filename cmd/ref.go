@@ -44,9 +44,10 @@ func (r *run) knownProfile() string {
 }
 
 // addRefFlags adds the flags that choose the host of a provider to a command
-// whose argument names the provider; d is nil where it does not. Then a flag of
-// a provider is no unknown flag: the name is what is wrong.
-func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment, baseURL *string) {
+// whose argument names the provider; d is nil where it does not. Then a flag that
+// build gives the command of some provider is no unknown flag: the name is what is
+// wrong.
+func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, build func(*provider.Definition) *cobra.Command, environment, baseURL *string) {
 	if d != nil {
 		addHostFlags(c.Flags(), d, environment, baseURL)
 		register(c, "environment", cobra.FixedCompletions(d.EnvironmentNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -55,7 +56,7 @@ func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment,
 	c.Flags().StringVarP(environment, "environment", "e", "", "the provider's host by `NAME`")
 	c.Flags().StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && r.isFlagOfSome(build, unknown.GetSpecifiedName()) {
 			if r.named == "" {
 				return r.needRef(cmd)
 			}
@@ -64,6 +65,15 @@ func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, environment,
 			}
 		}
 		return flagError(cmd, err)
+	})
+}
+
+// isFlagOfSome reports whether the command that build makes of some provider has
+// the flag.
+func (r *run) isFlagOfSome(build func(*provider.Definition) *cobra.Command, flag string) bool {
+	return slices.ContainsFunc(r.catalog.Names(), func(name string) bool {
+		d, err := r.catalog.Definition(name)
+		return err == nil && build(d).Flags().Lookup(flag) != nil
 	})
 }
 

@@ -11,7 +11,10 @@ package tokenfetch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +29,7 @@ import (
 )
 
 // Error is why there is no token: a code, its class, how much was sent and when
-// to come back. Every error of this package that is not the context's is one.
+// to come back. Find it in an error with errors.As.
 type Error = failure.Error
 
 // Options say what a Client works with. The zero Options are those of a program
@@ -48,7 +51,7 @@ type Options struct {
 	// Keychain holds the secrets, nil for the one of the operating system.
 	Keychain secret.Store
 	// Limit is one limit for everything that the Client does, nil for one of each
-	// token that Timeout sets.
+	// Token, Plan and Forget that Timeout sets.
 	Limit *Limit
 	// Person is whoever is there to be asked and told.
 	Person Person
@@ -120,23 +123,41 @@ func FromEnvironment() *Client {
 }
 
 // Token returns a token of a profile, PROVIDER or PROVIDER/PROFILE: from the
-// cache if there is one, else from the provider. The error is an *Error, or the
-// cause of ctx.
+// cache if there is one, else from the provider. The error wraps an *Error; where
+// ctx has ended it wraps the cause of that too.
 func (c *Client) Token(ctx context.Context, ref string) (*Token, error) {
 	return c.token(ctx, ref, false)
 }
 
 // token is Token; with refresh it takes only one that is fetched from now on.
 func (c *Client) token(ctx context.Context, ref string, refresh bool) (*Token, error) {
-	run := *c
-	if c.options.Limit == nil {
-		run.limit = NewLimit(time.Now(), c.options.Timeout)
+	t, err := c.run(ctx, ref, refresh)
+	if err != nil && ctx.Err() != nil {
+		return nil, ended(ctx, err)
 	}
-	f, err := run.Ref(ref)
+	return t, err
+}
+
+// ended is err of a token that ctx did not wait for.
+func ended(ctx context.Context, err error) error {
+	e, known := errors.AsType[*Error](err)
+	if !known {
+		e = new(Error)
+	}
+	// What was under way when a caller gave up is not what went wrong.
+	if !known || errors.Is(ctx.Err(), context.Canceled) && e.HTTPStatus == 0 {
+		e = failure.New(failure.Interrupted, "the token was not waited for").WithSent(e.Sent, e.Attempts)
+	}
+	return fmt.Errorf("%w: %w", e, context.Cause(ctx))
+}
+
+// run is one run of the engine.
+func (c *Client) run(ctx context.Context, ref string, refresh bool) (*Token, error) {
+	f, err := c.Ref(ref)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := run.Plan(ctx, Query{Ref: f, Refresh: refresh})
+	plan, err := c.Plan(ctx, Query{Ref: f, Refresh: refresh})
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +165,18 @@ func (c *Client) token(ctx context.Context, ref string, refresh bool) (*Token, e
 		return nil, err
 	}
 	return plan.Token(ctx)
+}
+
+// inTime returns the Client of one run: with a limit that begins now, if there is
+// none for everything.
+func (c *Client) inTime() *Client {
+	if c.options.Limit != nil {
+		return c
+	}
+	run := *c
+	run.limit = NewLimit(time.Now(), c.options.Timeout)
+	run.options.Limit = run.limit
+	return &run
 }
 
 // Ref is a profile of a provider.
@@ -242,7 +275,11 @@ type variables struct {
 func (v *variables) add(names ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.names = append(v.names, names...)
+	for _, name := range names {
+		if !slices.Contains(v.names, name) { // a Client may be kept for long
+			v.names = append(v.names, name)
+		}
+	}
 }
 
 // ChildEnviron returns the environment of a program that is started: that of the

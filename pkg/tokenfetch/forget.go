@@ -89,6 +89,7 @@ type Forgotten struct {
 // With holds it also lifts what holds its credentials back, which needs no
 // keychain; the count of failed logins stays.
 func (c *Client) Forget(ctx context.Context, f Ref, file *profile.File, holds bool) (Forgotten, error) {
+	c = c.inTime()
 	var done Forgotten
 	query := credential.Query{Definition: f.Definition, Profile: f.Profile, File: file, Environ: c.options.Environ}
 	if err := query.CheckNamed(); err != nil {

@@ -56,6 +56,7 @@ type Plan struct {
 // helper, asks no keychain and sends nothing. With an error too it returns what
 // is known of the plan.
 func (c *Client) Plan(ctx context.Context, q Query) (*Plan, error) {
+	c = c.inTime()
 	p := &Plan{client: c, query: q, limit: c.limit, file: q.File, found: &credential.Plan{Definition: q.Definition, ProfileName: q.Profile}}
 	if lifetime, fixed := q.Definition.FixedLifetime(); fixed && lifetime < q.MinTTL {
 		return p, shortLifetime()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -24,9 +25,9 @@ type Transport struct {
 	origins []string
 	problem error // why it can make no request
 
-	turn    chan struct{} // holds a value while token and refused are free
-	token   *Token        // the last one, nil for none
-	refused bool          // the API did not take it
+	turn    chan struct{}         // holds a value while token is free
+	token   *Token                // the last one, nil for none
+	refused atomic.Pointer[Token] // the last one that the API did not take
 }
 
 // Transport returns a RoundTripper for the token of ref, PROVIDER or
@@ -61,7 +62,7 @@ func (c *Client) Transport(ref string, origins ...string) *Transport {
 }
 
 // RoundTrip makes the request, with the token if it goes to one of the origins. An
-// error of fetching the token is an *Error.
+// error of fetching the token is that of Client.Token.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
@@ -100,8 +101,12 @@ func refuse(request *http.Request, err error) error {
 	return err
 }
 
-// adds reports whether the request gets the token.
+// adds reports whether the request gets the token. One that is incomplete is left
+// to Base, which refuses it.
 func (t *Transport) adds(request *http.Request) bool {
+	if request.URL == nil || request.Header == nil {
+		return false
+	}
 	address, err := provider.ParseAddress(request.URL.Scheme + "://" + request.URL.Host)
 	if err != nil {
 		return false
@@ -120,16 +125,17 @@ func (t *Transport) take(ctx context.Context) (*Token, error) {
 	case <-t.turn:
 		defer func() { t.turn <- struct{}{} }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ended(ctx, ctx.Err())
 	}
-	if t.token != nil && !t.refused && !t.token.SingleUse && !t.token.Expired(time.Now()) {
+	refused := t.token != nil && t.token == t.refused.Load()
+	if t.token != nil && !refused && !t.token.SingleUse && !t.token.Expired(time.Now()) {
 		return t.token, nil
 	}
-	token, err := t.client.token(ctx, t.ref, t.refused)
+	token, err := t.client.token(ctx, t.ref, refused)
 	if err != nil {
 		return nil, err
 	}
-	t.token, t.refused = token, false
+	t.token = token
 	return token, nil
 }
 
@@ -137,11 +143,10 @@ func (t *Transport) take(ctx context.Context) (*Token, error) {
 // another one, and a login for each request would not help.
 const youth = time.Minute
 
-// reject remembers that the API has not taken a token.
+// reject remembers that the API has not taken a token. It waits for nobody: the
+// answer is there, and another request may be fetching a token for a long time.
 func (t *Transport) reject(token *Token) {
-	<-t.turn
-	defer func() { t.turn <- struct{}{} }()
-	if t.token == token && time.Since(token.Obtained) > youth {
-		t.refused = true
+	if time.Since(token.Obtained) > youth {
+		t.refused.Store(token)
 	}
 }

@@ -6,6 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +18,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
@@ -182,6 +187,11 @@ func TestTransportRefuses(t *testing.T) {
 			t.Errorf("%s: the body is not closed", test.ref)
 		}
 	}
+	for _, incomplete := range []*http.Request{{}, {URL: &url.URL{Scheme: "http", Host: server.Listener.Addr().String()}}} {
+		if _, err := client.Transport("zeepay", server.URL).RoundTrip(incomplete); err == nil { //nolint:bodyclose // there is none
+			t.Errorf("no error of %v", incomplete)
+		}
+	}
 	if seen.Load() != "" || logins.Load() != 0 {
 		t.Errorf("sent: %v, %d logins", seen.Load(), logins.Load())
 	}
@@ -210,6 +220,126 @@ func TestTransportEndsWithTheContext(t *testing.T) {
 	all.Wait()
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// Whoever gives up finds the reason in the error, with how much was sent.
+func TestErrorOfAContextThatEnds(t *testing.T) {
+	client, logins := provided(t, 10*time.Second)
+	reason := errors.New("the shop is closed")
+	before, cancel := context.WithCancelCause(t.Context())
+	cancel(reason)
+	during, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	go func() {
+		for logins.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel(reason)
+	}()
+	late, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer stop()
+	server, _ := api(t, nil)
+	for _, test := range []struct {
+		name  string
+		ctx   context.Context
+		code  failure.Code
+		sent  failure.Sent
+		cause error
+	}{
+		{"ended before", before, failure.Interrupted, failure.SentNo, reason},
+		{"ended while waiting for the answer", during, failure.Interrupted, failure.SentYes, reason},
+		{"too late", late, failure.Timeout, failure.SentYes, context.DeadlineExceeded},
+	} {
+		_, err := client.Token(test.ctx, "zeepay")
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != test.code || e.Sent != test.sent || !errors.Is(err, test.cause) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	request, err := http.NewRequestWithContext(before, http.MethodGet, server.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Transport("zeepay", server.URL).RoundTrip(request) //nolint:bodyclose // there is none
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != failure.Interrupted || !errors.Is(err, reason) {
+		t.Errorf("of a call: %v", err)
+	}
+}
+
+// The answer of the API is there: it does not wait until another request has a
+// new token.
+func TestTransportHandsOnARefusalAtOnce(t *testing.T) {
+	client, _ := provided(t, 0)
+	server, _ := api(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	transport := client.Transport("zeepay", server.URL)
+	transport.Base = fetching{transport}
+	answered := make(chan int, 1)
+	go func() { answered <- get(t, transport, server.URL) }()
+	select {
+	case <-answered:
+	case <-time.After(5 * time.Second):
+		t.Error("no answer")
+	}
+}
+
+// fetching makes a request while another one fetches a token, for ever.
+type fetching struct{ t *Transport }
+
+func (f fetching) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-f.t.turn
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// A program may fetch tokens for months: what a Client keeps out of the environment
+// of its helpers is remembered once.
+func TestClientDoesNotGrow(t *testing.T) {
+	client, _ := provided(t, 0)
+	config := filepath.Join(t.TempDir(), "profiles.toml")
+	text := "[mpay.shop]\nbase_url = \"http://127.0.0.1:9\"\nusername = \"ops\"\npassword = { env = \"SHOP_PASSWORD\" }\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client = New(Options{Environ: append([]string{"SHOP_PASSWORD=correct"}, client.options.Environ...), Config: config})
+	environ := client.ChildEnviron()
+	for range 3 {
+		_, _ = client.Token(t.Context(), "mpay/shop") // nobody listens there
+	}
+	if got := client.hidden.names; !slices.Equal(got, []string{"SHOP_PASSWORD"}) {
+		t.Errorf("kept: %q", got)
+	}
+	if n := len(client.ChildEnviron()); n != len(environ)-1 {
+		t.Errorf("%d variables, want one less than %d", n, len(environ))
+	}
+}
+
+// What a Client is asked for has time of its own, however old the Client is.
+func TestClientGetsOld(t *testing.T) {
+	client, _ := provided(t, 0)
+	client.limit = NewLimit(time.Now().Add(-time.Hour), 0)
+	f, err := client.Ref("zeepay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := client.Plan(t.Context(), Query{Ref: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Token(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Token(t.Context(), "zeepay"); err != nil {
+		t.Error(err)
+	}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := &profile.File{CacheKey: &profile.Source{File: key}}
+	if _, err := client.Forget(t.Context(), f, file, false); err != nil {
+		t.Error(err)
 	}
 }
 
