@@ -79,7 +79,9 @@ func leakBelow(pid, dir string) string {
 		// Until it has started its program, a child is its parent's memory.
 		arguments, _ := os.ReadFile("/proc/" + child + "/cmdline")
 		if string(name) == "tokenfetch\n" && !bytes.Equal(arguments, ours) {
-			if leaked := leakIn(child, dir, arguments); leaked != "" {
+			leaked := leakIn(child, dir, arguments)
+			// With exec it is the command's child by now.
+			if still, _ := os.ReadFile("/proc/" + pid + "/cmdline"); leaked != "" && bytes.Equal(still, ours) {
 				return leaked
 			}
 		}
