@@ -24,12 +24,14 @@ func Generation(ctx context.Context, path string, ref []string) string {
 		return ""
 	}
 	name := generationName(key, ref)
-	if _, err := d.read(ctx, name); Missing(err) {
+	generation, err := d.read(ctx, name)
+	if Missing(err) {
 		return ""
 	}
-	generation, err := d.random(ctx, name, generationSize)
-	if err != nil {
-		return rand.Text() // nothing that is kept belongs to it
+	if err != nil || len(generation) != generationSize {
+		if generation, err = d.random(ctx, name, generationSize); err != nil {
+			return rand.Text() // nothing that is kept belongs to it
+		}
 	}
 	return string(generation)
 }
