@@ -188,19 +188,16 @@ func (g *Guard) State(ctx context.Context, now, ignoreBefore time.Time) State {
 		return State{}
 	}
 	values, count := g.read(ctx, g.values), g.read(ctx, g.count)
-	holds := []*Hold{values.hold(now)}
-	if g.lockoutAfter > 0 {
-		holds = append(holds, count.accountHold(g.lockoutAfter, now))
-	}
 	var s State
-	for i, h := range holds {
-		began := []record{values, count}[i].last()
+	keepLonger := func(h *Hold, began time.Time) {
 		lifted := !ignoreBefore.IsZero() && (began.Before(ignoreBefore) || began.After(now))
 		if h != nil && !lifted && (s.Hold == nil || h.Left > s.Hold.Left) {
 			s.Hold = h
 		}
 	}
+	keepLonger(values.hold(now), values.last())
 	if g.lockoutAfter > 0 {
+		keepLonger(count.accountHold(g.lockoutAfter, now), count.last())
 		left := max(0, g.lockoutAfter-count.failures(now))
 		s.Left = &left
 	}
