@@ -79,8 +79,8 @@ func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetch
 
 // check refuses what the flags cannot mean together, before anything is read.
 func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
-	if o.environment != "" && o.baseURL != "" {
-		return conflict("--environment", "--base-url")
+	if err := oneHost(o.environment, o.baseURL); err != nil {
+		return err
 	}
 	if o.emulator {
 		others := []string{"environment", "base-url", "ca-file", "dry-run"}
@@ -93,8 +93,8 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 			}
 		}
 	}
-	if stdin := fromStdin(d, o.fields); len(stdin) > 1 {
-		return conflict(stdin[0], stdin[1])
+	if err := oneFromStdin(d, o.fields); err != nil {
+		return err
 	}
 	if rule := output.CheckVariable(o.variable); rule != "" {
 		return failure.New(failure.BadVariableName, "the name given to --var %s", rule).WithHint("choose another name, such as %s", provider.TokenVariable(d.Name))

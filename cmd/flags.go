@@ -229,15 +229,28 @@ func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string
 	return given
 }
 
-// fromStdin returns the flags of secrets that are to be read from standard input.
-func fromStdin(d *provider.Definition, given map[string]string) []string {
-	var flags []string
+// oneFromStdin refuses to read more than one secret from standard input.
+func oneFromStdin(d *provider.Definition, given map[string]string) error {
+	first := ""
 	for _, f := range d.Fields {
-		if f.Secret && given[f.Flag()] == "-" {
-			flags = append(flags, "--"+f.Flag()+" -")
+		if !f.Secret || given[f.Flag()] != "-" {
+			continue
 		}
+		flag := "--" + f.Flag() + " -"
+		if first != "" {
+			return conflict(first, flag)
+		}
+		first = flag
 	}
-	return flags
+	return nil
+}
+
+// oneHost refuses the two flags that choose the provider's host together.
+func oneHost(environment, baseURL string) error {
+	if environment != "" && baseURL != "" {
+		return conflict("--environment", "--base-url")
+	}
+	return nil
 }
 
 // ifMissing says what becomes of a field that nothing gives, "" if it is required.

@@ -15,12 +15,6 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// The places where login stores secrets.
-const (
-	inKeychain = login.Keychain
-	inFiles    = login.Files
-)
-
 // loginOptions are the flags of login.
 type loginOptions struct {
 	environment string
@@ -37,7 +31,7 @@ type loginOptions struct {
 // newLogin is "tokenfetch login", with flags for the fields of a provider unless d
 // is nil.
 func (r *run) newLogin(d *provider.Definition) *cobra.Command {
-	o := loginOptions{store: inKeychain}
+	o := loginOptions{store: login.Keychain}
 	c := &cobra.Command{
 		Use:   "login PROVIDER[/PROFILE]",
 		Short: "set up a profile and store its secrets",
@@ -71,7 +65,7 @@ and an empty answer keeps one; --replace changes the rest too.`,
 	if d != nil {
 		addFieldFlags(flags, d)
 	}
-	flags.Var(&choice{&o.store, []string{inKeychain, inFiles}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
+	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
 	flags.BoolVar(&o.verify, "verify", false, "fetch a token first, and store nothing if that fails (=false: do not ask)")
 	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "verify credentials that an earlier refusal holds back")
 	flags.BoolVar(&o.replace, "replace", false, "change the host and the other fields of a profile that exists too")
@@ -81,11 +75,11 @@ and an empty answer keeps one; --replace changes the rest too.`,
 // checkLoginFlags refuses what the flags cannot mean together, before anything
 // is read.
 func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
-	if o.environment != "" && o.baseURL != "" {
-		return conflict("--environment", "--base-url")
+	if err := oneHost(o.environment, o.baseURL); err != nil {
+		return err
 	}
-	if stdin := fromStdin(d, o.fields); len(stdin) > 1 {
-		return conflict(stdin[0], stdin[1])
+	if err := oneFromStdin(d, o.fields); err != nil {
+		return err
 	}
 	for _, f := range d.Fields {
 		text, given := o.fields[f.Flag()]

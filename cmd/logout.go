@@ -37,8 +37,8 @@ count of refusals that may lock an account stays in any case.`,
 			if err != nil {
 				return err
 			}
-			if o.environment != "" && o.baseURL != "" {
-				return conflict("--environment", "--base-url")
+			if err := oneHost(o.environment, o.baseURL); err != nil {
+				return err
 			}
 			if o.environment != "" {
 				if _, err := f.Definition.CheckEnvironment(o.environment); err != nil {
