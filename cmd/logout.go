@@ -67,9 +67,7 @@ count of refusals that may lock an account stays in any case.`,
 func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	removal := login.Removal{
 		Options:     r.loginOptionsFor(ctx, f, r.limit),
-		Environment: o.environment, BaseURL: o.baseURL, Fields: o.fields,
-		OtherBaseURL: r.env.getenv(f.Definition.Variable("base_url")),
-		CI:           r.env.ci(), Purge: o.purge,
+		Environment: o.environment, BaseURL: o.baseURL, Fields: o.fields, Purge: o.purge,
 	}
 	err := removal.Read(ctx)
 	r.file = removal.File

@@ -41,7 +41,7 @@ func checkClock(now time.Time) []Finding {
 }
 
 func (i *Inspector) checkCI(context.Context) []Finding {
-	if name := tokenfetch.CIVariable(i.lookup); name != "" {
+	if name := tokenfetch.CIVariable(i.client.Lookup); name != "" {
 		return []Finding{ok("ci", "this is a CI job, as %s is set: tokens are cached only where a profile says cache = true", name)}
 	}
 	return []Finding{ok("ci", "this is no CI job")}
@@ -96,7 +96,7 @@ func (i *Inspector) checkProfilesFile(ctx context.Context) ([]Finding, *profile.
 
 // whyThisFile says what names the profiles file.
 func (i *Inspector) whyThisFile() string {
-	switch _, set := i.lookup("TOKENFETCH_CONFIG"); {
+	switch _, set := i.client.Lookup("TOKENFETCH_CONFIG"); {
 	case i.options.Config != "":
 		return "named by --config"
 	case set:

@@ -44,14 +44,9 @@ func New(o tokenfetch.Options) *Inspector {
 	return &Inspector{options: o, client: client, limit: o.Limit, catalog: client.Catalog()}
 }
 
-// lookup returns the value of an environment variable and whether it is set.
-func (i *Inspector) lookup(name string) (string, bool) {
-	return credential.Lookup(i.options.Environ, name)
-}
-
 // getenv returns the value of an environment variable, or "".
 func (i *Inspector) getenv(name string) string {
-	value, _ := i.lookup(name)
+	value, _ := i.client.Lookup(name)
 	return value
 }
 

@@ -44,7 +44,7 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 			findings = append(findings, warning(check, hint, "%s is set, but belongs to nothing", name))
 		case d == nil:
 		case i.getenv(name) == "":
-			e := failure.New(failure.VariableEmpty, "%s is set but empty", name).WithHint("%s", credential.EmptyHint(i.lookup))
+			e := failure.New(failure.VariableEmpty, "%s is set but empty", name).WithHint("%s", credential.EmptyHint(i.client.Lookup))
 			findings = append(findings, failed(check, e))
 		case profileErr == nil && unnamed != profile.Default:
 			findings = append(findings, warning(check, "unset one of the two", "%s is set but not used: TOKENFETCH_PROFILE names a profile, which is read alone", name))

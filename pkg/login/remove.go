@@ -19,12 +19,10 @@ import (
 // hosts and the profile's own, cached tokens and holds. Read comes before Remove.
 type Removal struct {
 	Options
-	Environment  string            // a host of the provider whose name must be known, or empty
-	BaseURL      string            // another host, or empty
-	OtherBaseURL string            // one more, as a variable may have it; ignored if it is no address
-	Fields       map[string]string // the parts of a host's name, by the flags of their fields
-	CI           bool              // a profiles file that is named may be one that others could have changed
-	Purge        bool              // remove the profile from the file too
+	Environment string            // a host of the provider whose name must be known, or empty
+	BaseURL     string            // another host, or empty
+	Fields      map[string]string // the parts of a host's name, by the flags of their fields
+	Purge       bool              // remove the profile from the file too
 
 	File *profile.File    // after Read
 	Old  *profile.Profile // what File has of the profile, nil if it has none
@@ -56,7 +54,7 @@ func (r *Removal) Read(ctx context.Context) error {
 	}
 	file := &profile.File{}
 	if path != "" {
-		r.trusted = named && r.CI && !r.Purge
+		r.trusted = named && r.Client.CI() && !r.Purge
 		if file, err = r.Client.ReadProfiles(ctx, path, r.trusted, nil); err != nil {
 			return err
 		}
@@ -136,7 +134,8 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 		}
 	}
 	// Nothing can have been stored for an address that is not one.
-	add(d.CheckBase(r.OtherBaseURL))
+	byVariable, _ := r.Client.Lookup(d.Variable("base_url"))
+	add(d.CheckBase(byVariable))
 	if r.Old != nil {
 		add(d.CheckBase(r.Old.BaseURL))
 	}

@@ -23,7 +23,7 @@ func (c *Client) Profiles(ctx context.Context, note func(string)) (*profile.File
 	if err != nil || path == "" {
 		return &profile.File{}, err
 	}
-	file, err := c.ReadProfiles(ctx, path, named && c.ci(), note)
+	file, err := c.ReadProfiles(ctx, path, named && c.CI(), note)
 	if err == nil && named && !file.Exists {
 		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).
 			WithHint("check --config and TOKENFETCH_CONFIG")
@@ -35,10 +35,10 @@ func (c *Client) Profiles(ctx context.Context, note func(string)) (*profile.File
 // it, and whether Config or TOKENFETCH_CONFIG names it.
 func (c *Client) ProfilesPath() (path string, named bool, err error) {
 	path = c.options.Config
-	_, byVariable := c.lookup("TOKENFETCH_CONFIG")
+	_, byVariable := c.Lookup("TOKENFETCH_CONFIG")
 	named = path != "" || byVariable
 	if path == "" {
-		path, err = profile.Path(c.lookup)
+		path, err = profile.Path(c.Lookup)
 	}
 	if err != nil || path == "" {
 		return "", named, err
@@ -57,7 +57,7 @@ func (c *Client) ReadProfiles(ctx context.Context, path string, trusted bool, no
 	}
 	ctx, cancel := c.limit.Context(ctx)
 	defer cancel()
-	return profile.Load(ctx, path, profile.Options{Home: profile.Home(c.lookup), Trusted: trusted, Note: note})
+	return profile.Load(ctx, path, profile.Options{Home: profile.Home(c.Lookup), Trusted: trusted, Note: note})
 }
 
 // lockLimit is how long another run may keep the profiles file, which takes it
@@ -105,7 +105,7 @@ func (c *Client) Access(ctx context.Context, limit *Limit) credential.Access {
 		},
 		File:     limit.Context,
 		Keychain: c.Keychain(ctx, limit),
-		Trusted:  c.ci(),
+		Trusted:  c.CI(),
 		Note:     c.note,
 	}
 }

@@ -98,7 +98,7 @@ func New(o Options) *Client {
 	if c.limit == nil {
 		c.limit = NewLimit(time.Now(), o.Timeout)
 	}
-	c.dirs = cache.UserDirs(c.lookup)
+	c.dirs = cache.UserDirs(c.Lookup)
 	p := &c.options.Person
 	if p.Waiting == nil {
 		p.Waiting = func(string) func() { return func() {} }
@@ -209,7 +209,7 @@ func (c *Client) Ref(text string) (Ref, error) {
 // $TOKENFETCH_PROFILE, or the default.
 func (c *Client) UnnamedProfile() (string, error) {
 	const variable = "TOKENFETCH_PROFILE"
-	value, set := c.lookup(variable)
+	value, set := c.Lookup(variable)
 	switch {
 	case !set:
 		return profile.Default, nil
@@ -238,14 +238,15 @@ func (c *Client) Catalog() *provider.Catalog { return c.catalog }
 // is set. The last of several entries counts.
 func Lookup(environ []string, name string) (string, bool) { return credential.Lookup(environ, name) }
 
-// lookup returns the value of an environment variable and whether it is set.
-func (c *Client) lookup(name string) (string, bool) {
+// Lookup returns the value of a variable of the Client's environment, and whether
+// it is set.
+func (c *Client) Lookup(name string) (string, bool) {
 	return Lookup(c.options.Environ, name)
 }
 
 // getenv returns the value of an environment variable, or "".
 func (c *Client) getenv(name string) string {
-	value, _ := c.lookup(name)
+	value, _ := c.Lookup(name)
 	return value
 }
 
@@ -264,7 +265,8 @@ func CIVariable(lookup func(string) (string, bool)) string {
 	return ""
 }
 
-func (c *Client) ci() bool { return CIVariable(c.lookup) != "" }
+// CI reports whether this is a job of continuous integration, see CIVariable.
+func (c *Client) CI() bool { return CIVariable(c.Lookup) != "" }
 
 // variables is a set of names.
 type variables struct {

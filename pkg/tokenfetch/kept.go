@@ -60,7 +60,7 @@ func (c *Client) CacheAllowed(found *credential.Plan) (bool, error) {
 	if wanted != nil {
 		return *wanted, nil
 	}
-	return !c.ci(), nil
+	return !c.CI(), nil
 }
 
 // openKept returns the cached tokens of a plan, nil where none may be used.
@@ -156,7 +156,7 @@ func (c *Client) readCacheKey(ctx context.Context, s *profile.Source) ([]byte, e
 	var err error
 	switch {
 	case s.Env != "":
-		text, set := c.lookup(s.Env)
+		text, set := c.Lookup(s.Env)
 		if !set {
 			return nil, failure.New(failure.FieldMissing, "the variable %s, which cache_key names, is not set", s.Env)
 		}

@@ -340,7 +340,7 @@ func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure
 	if lockoutAfter > 0 && e.Counted && d.AllowListed() {
 		e = e.AppendHint("; if this computer's address was not on the list of %s, send again with --try-anyway once it is", d.Title)
 	}
-	if p.client.ci() {
+	if p.client.CI() {
 		e = e.AppendHint("; other CI machines do not know of this")
 	}
 	if unrecorded != nil {
