@@ -213,9 +213,7 @@ func (l *loginCommand) prepare(ctx context.Context) error {
 		return nil // of no use: readSecrets ends the run
 	}
 	err := l.setup.Prepare(ctx)
-	if base := l.setup.Base; base.Host != "" {
-		l.run.origin = base.Origin()
-	}
+	l.run.origin = l.setup.Base.Origin()
 	return err
 }
 

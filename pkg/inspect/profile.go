@@ -107,10 +107,7 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	access := l.client.Access(ctx, l.limit)
 	access.Keychain = l.store
 	values := plan.Inspect(ctx, access)
-	p := &Profile{Ref: f, Environment: plan.Environment, Fields: fields(plan), plan: plan}
-	if plan.Base.Host != "" {
-		p.Origin = plan.Base.Origin()
-	}
+	p := &Profile{Ref: f, Environment: plan.Environment, Origin: plan.Base.Origin(), Fields: fields(plan), plan: plan}
 	cacheAllowed, cacheErr := l.cacheAllowed(plan)
 	_, rootsErr := l.client.Roots(ctx, l.limit, plan.Profile, "")
 	for _, err := range slices.Concat([]error{plan.Unfinished()}, plan.Problems(), []error{rootsErr, cacheErr}) {

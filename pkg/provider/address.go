@@ -130,8 +130,11 @@ func (a Address) Authority() string {
 	return a.Host + ":" + a.Port
 }
 
-// Origin returns SCHEME://HOST:PORT, always with the port.
+// Origin returns SCHEME://HOST:PORT, always with the port; of the zero Address, "".
 func (a Address) Origin() string {
+	if a.Host == "" {
+		return ""
+	}
 	port := a.Port
 	if port == "" {
 		port = "443"

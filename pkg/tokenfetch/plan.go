@@ -92,12 +92,7 @@ func (p *Plan) Profiles() *profile.File { return p.file }
 
 // Origin returns SCHEME://HOST:PORT of the token endpoint, empty if it is not
 // known.
-func (p *Plan) Origin() string {
-	if p.found.Base.Host == "" {
-		return ""
-	}
-	return p.found.Base.Origin()
-}
+func (p *Plan) Origin() string { return p.found.Base.Origin() }
 
 // Load gets what is needed: a cached token, or the credentials. It sends nothing.
 func (p *Plan) Load(ctx context.Context) (err error) {
