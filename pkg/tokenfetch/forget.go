@@ -63,10 +63,16 @@ func (c *Client) ClearHolds(ctx context.Context, found *credential.Plan) (remove
 	if err != nil {
 		return 0, nil, err
 	}
-	_, account := found.Fingerprint(values)
-	guard := cache.ReadGuard(ctx, c.dirs.State, cache.Credential{Account: account, LockoutAfter: found.Definition.Policy.LockoutAfter})
+	guard := c.readAccount(ctx, found, values)
 	removed, err = guard.Clear(ctx, false)
 	return removed, guard.State(ctx, time.Now(), time.Time{}).Hold, err
+}
+
+// readAccount opens what is known of the account that found leads to with values,
+// whatever its password.
+func (c *Client) readAccount(ctx context.Context, found *credential.Plan, values provider.Values) *cache.Guard {
+	_, account := found.Fingerprint(values)
+	return cache.ReadGuard(ctx, c.dirs.State, cache.Credential{Account: account, LockoutAfter: found.Definition.Policy.LockoutAfter})
 }
 
 // Hold is why credentials are held back.
@@ -134,10 +140,10 @@ func (c *Client) ForgetAll(ctx context.Context, holds bool) (done Forgotten, err
 // removal is the failure of removing files: nil without one, and where there is no
 // directory that can be used. A failure of ours is returned as it is.
 func removal(what string, err error) error {
-	if _, ok := errors.AsType[*failure.Error](err); ok || err == nil || errors.Is(err, cache.ErrUnusable) {
-		if ok {
-			return err
-		}
+	switch _, ours := errors.AsType[*failure.Error](err); {
+	case ours:
+		return err
+	case err == nil, errors.Is(err, cache.ErrUnusable):
 		return nil
 	}
 	return failure.New(failure.CacheInvalid, "the %s cannot be removed: %s", what, CacheProblem(err)).
@@ -153,8 +159,7 @@ func (c *Client) ForgetAccount(ctx context.Context, d *provider.Definition, base
 	if err != nil {
 		return err
 	}
-	_, account := found.Fingerprint(values)
-	_, err = cache.ReadGuard(ctx, c.dirs.State, cache.Credential{Account: account, LockoutAfter: d.Policy.LockoutAfter}).Clear(ctx, true)
+	_, err = c.readAccount(ctx, found, values).Clear(ctx, true)
 	return err
 }
 

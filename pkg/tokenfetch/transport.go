@@ -3,6 +3,7 @@ package tokenfetch
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -108,15 +109,7 @@ func (t *Transport) adds(request *http.Request) bool {
 		return false
 	}
 	address, err := provider.ParseAddress(request.URL.Scheme + "://" + request.URL.Host)
-	if err != nil {
-		return false
-	}
-	for _, origin := range t.origins {
-		if address.Origin() == origin {
-			return true
-		}
-	}
-	return false
+	return err == nil && slices.Contains(t.origins, address.Origin())
 }
 
 // take returns the token for one request.
