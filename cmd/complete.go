@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,14 +19,20 @@ import (
 // What the words of a command line complete to comes from definitions and the names
 // in the profiles file, and from nothing else: no keychain, no helper, no value.
 
-// profileNames returns the names of a provider's profiles. A file that cannot
-// be read completes to nothing, and so does a name that no profile can have: some
-// shells insert what they get as it is, and would run a $(command) in it.
-func (r *run) profileNames(providerName string) []string {
+// completionFile returns the profiles file. One that cannot be read completes to
+// nothing.
+func (r *run) completionFile() *profile.File {
 	file, err := r.newEngine(tokenfetch.NewLimit(time.Now(), time.Second)).Profiles(context.Background(), nil)
 	if err != nil {
-		return nil
+		return &profile.File{}
 	}
+	return file
+}
+
+// profileNames returns the names of a provider's profiles. A name that no profile
+// can have completes to nothing: some shells insert what they get as it is, and
+// would run a $(command) in it.
+func profileNames(file *profile.File, providerName string) []string {
 	return slices.DeleteFunc(file.Names(providerName), func(name string) bool { return !profile.ValidName(name) })
 }
 
@@ -35,6 +42,7 @@ func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]s
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	file := sync.OnceValue(r.completionFile)
 	var refs []string
 	prefix, _, slash := strings.Cut(word, "/")
 	for _, name := range r.catalog.Names() {
@@ -47,7 +55,7 @@ func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]s
 		if word == "" {
 			continue
 		}
-		for _, profileName := range r.profileNames(name) {
+		for _, profileName := range profileNames(file(), name) {
 			if slash || profileName != profile.Default {
 				refs = append(refs, cobra.CompletionWithDesc(name+"/"+profileName, "profile of "+r.catalog.Title(name)))
 			}
@@ -79,9 +87,10 @@ func (r *run) completeProfiles(_ *cobra.Command, _ []string, word string) ([]str
 			refs = append(refs, cobra.CompletionWithDesc(ref, description))
 		}
 	}
+	file := r.completionFile()
 	for _, name := range r.catalog.Names() {
 		add(name, r.catalog.Title(name))
-		for _, profileName := range r.profileNames(name) {
+		for _, profileName := range profileNames(file, name) {
 			add(name+"/"+profileName, "profile of "+r.catalog.Title(name))
 		}
 	}
@@ -105,7 +114,7 @@ func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
 	}
 	register(c, "environment", cobra.FixedCompletions(environments, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
 	register(c, "profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return r.profileNames(d.Name), cobra.ShellCompDirectiveNoFileComp
+		return profileNames(r.completionFile(), d.Name), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
