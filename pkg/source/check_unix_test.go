@@ -32,7 +32,7 @@ func TestCheckValue(t *testing.T) {
 	} {
 		for _, trusted := range []bool{false, true} {
 			stat, err := source.CheckValue(t.Context(), path, "the file "+path, trusted)
-			_, note, want := source.ReadValue(t.Context(), path, trusted)
+			_, note, want := readValue(t.Context(), path, trusted)
 			if told(err) != told(want) || err == nil && stat.Note != note {
 				t.Errorf("%s, trusted %v: %v, %q; reading it gives %v, %q", name, trusted, err, stat.Note, want, note)
 			}

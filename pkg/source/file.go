@@ -40,14 +40,9 @@ func called(path string) string { return "the file " + path }
 // ReadValue reads a value from a file or FIFO, such as the process
 // substitution <(command) of a shell. A FIFO without a writer ends with ctx.
 // The returned note says why others could have changed the file; it is an
-// error unless trusted is set.
-func ReadValue(ctx context.Context, path string, trusted bool) (v secret.Value, note string, err error) {
-	return ReadNamed(ctx, path, called(path), trusted)
-}
-
-// ReadNamed is ReadValue for a path that must not be shown: a secret may stand
-// there by mistake. Errors and the note call the file name.
-func ReadNamed(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
+// error unless trusted is set. name is what errors call the file: "the file PATH",
+// unless the path must not be shown because a secret may stand there by mistake.
+func ReadValue(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
 	f, err := readSafe(ctx, path, name, trusted)
 	if err != nil {
 		return secret.Value{}, "", err
@@ -83,7 +78,7 @@ type Stat struct {
 }
 
 // CheckValue finds the errors of ReadValue that show without reading the file,
-// which they call name, as ReadNamed does.
+// which they call name as it does.
 func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, error) {
 	var advice string
 	s, err := await.Do(ctx, func() (s Stat, err error) {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
@@ -54,6 +55,11 @@ func fifo(t *testing.T) string {
 	return path
 }
 
+// readValue reads a file whose path may be shown.
+func readValue(ctx context.Context, path string, trusted bool) (secret.Value, string, error) {
+	return source.ReadValue(ctx, path, "the file "+path, trusted)
+}
+
 func TestValueOfFile(t *testing.T) {
 	longest := strings.Repeat("x", source.MaxValue)
 	inputs := map[string]string{longest: longest, longest + "\n": longest, longest + "\r\n": longest}
@@ -61,14 +67,14 @@ func TestValueOfFile(t *testing.T) {
 		inputs[input] = want
 	}
 	for input, want := range inputs {
-		v, note, err := source.ReadValue(t.Context(), write(t, input, 0o600), false)
+		v, note, err := readValue(t.Context(), write(t, input, 0o600), false)
 		if err != nil || note != "" || v.Reveal() != want {
 			t.Errorf("%.20q: %.20q, %q, %v; want %.20q", input, v.Reveal(), note, err, want)
 		}
 	}
 	for input, rule := range broken {
 		path := write(t, input, 0o600)
-		_, _, err := source.ReadValue(t.Context(), path, false)
+		_, _, err := readValue(t.Context(), path, false)
 		e := failed(t, err)
 		code, want := failure.FieldInvalid, "the value from the file "+path+" "+rule
 		if len(input) > source.MaxValue+2 {
@@ -109,7 +115,7 @@ func TestSparseFile(t *testing.T) {
 	if e := failed(t, err); e.Message != "the file "+path+" is too large: the limit is 1048576 bytes" {
 		t.Errorf("%+v", e)
 	}
-	if _, _, err := source.ReadValue(t.Context(), path, false); failed(t, err).Code != failure.FileUnreadable {
+	if _, _, err := readValue(t.Context(), path, false); failed(t, err).Code != failure.FileUnreadable {
 		t.Error(err)
 	}
 	if took := time.Since(start); took > time.Second {
@@ -154,7 +160,7 @@ func TestNotAFile(t *testing.T) {
 		want := strings.ReplaceAll(test.want, "PATH", test.path)
 		for name, read := range map[string]func() error{
 			"ReadRegular": func() error { _, err := source.ReadRegular(soon(t), test.path, 100); return err },
-			"ReadValue":   func() error { _, _, err := source.ReadValue(soon(t), test.path, true); return err },
+			"ReadValue":   func() error { _, _, err := readValue(soon(t), test.path, true); return err },
 		} {
 			if e := failed(t, read()); e.Code != test.code || e.Message != want {
 				t.Errorf("%s of %.60q: %s %q, want %s %q", name, test.path, e.Code, e.Message, test.code, want)
@@ -168,7 +174,7 @@ func TestNoPermission(t *testing.T) {
 		t.Skip("root may read everything")
 	}
 	path := write(t, canary, 0)
-	_, _, err := source.ReadValue(t.Context(), path, false)
+	_, _, err := readValue(t.Context(), path, false)
 	if e := failed(t, err); e.Code != failure.FileUnreadable || e.Message != "cannot read the file "+path+": permission denied" {
 		t.Errorf("%+v", e)
 	}
@@ -185,7 +191,7 @@ func TestFIFO(t *testing.T) {
 	t.Run("without a writer", func(t *testing.T) {
 		path := fifo(t)
 		start := time.Now()
-		_, _, err := source.ReadValue(soon(t), path, false)
+		_, _, err := readValue(soon(t), path, false)
 		if e := failed(t, err); e.Code != failure.InputTimeout || e.Message != "no data within the time limit from the file "+path {
 			t.Errorf("%+v", e)
 		}
@@ -201,7 +207,7 @@ func TestFIFO(t *testing.T) {
 		if _, err := w.WriteString(canary); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := source.ReadValue(soon(t), path, false)
+		_, _, err := readValue(soon(t), path, false)
 		if e := failed(t, err); e.Code != failure.InputTimeout {
 			t.Errorf("%+v", e)
 		}
@@ -217,7 +223,7 @@ func TestFIFO(t *testing.T) {
 			}
 			done <- err
 		}()
-		v, note, err := source.ReadValue(t.Context(), path, false)
+		v, note, err := readValue(t.Context(), path, false)
 		if err != nil || note != "" || v.Reveal() != "from a pipe" {
 			t.Errorf("%q, %q, %v", v.Reveal(), note, err)
 		}
@@ -238,7 +244,7 @@ func TestFIFO(t *testing.T) {
 			t.Fatal(err)
 		}
 		go release(t, path)
-		_, _, err := source.ReadValue(soon(t), path, false)
+		_, _, err := readValue(soon(t), path, false)
 		if e := failed(t, err); e.Code != failure.FilePermissions && e.Code != failure.InputTimeout {
 			t.Errorf("%+v", e)
 		}
@@ -265,7 +271,7 @@ func release(t *testing.T, path string) {
 
 func TestModes(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o600, 0o400, 0o644, 0o640, 0o444, 0o700, 0o755} {
-		v, note, err := source.ReadValue(t.Context(), write(t, "pw", mode), false)
+		v, note, err := readValue(t.Context(), write(t, "pw", mode), false)
 		if err != nil || note != "" || v.Reveal() != "pw" {
 			t.Errorf("mode %04o: %q, %q, %v", mode, v.Reveal(), note, err)
 		}
@@ -278,12 +284,12 @@ func TestModes(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o620, 0o602, 0o660, 0o606, 0o666, 0o777, 0o622} {
 		path := write(t, canary, mode)
 		rule := fmt.Sprintf("can be written by others (mode %04o)", mode)
-		_, _, err := source.ReadValue(t.Context(), path, false)
+		_, _, err := readValue(t.Context(), path, false)
 		e := failed(t, err)
 		if e.Code != failure.FilePermissions || e.Message != "the file "+path+" "+rule || !strings.Contains(e.Hint, "chmod 600") {
 			t.Errorf("mode %04o: %+v", mode, e)
 		}
-		v, note, err := source.ReadValue(t.Context(), path, true)
+		v, note, err := readValue(t.Context(), path, true)
 		if err != nil || note != rule || v.Reveal() != canary {
 			t.Errorf("mode %04o, trusted: %q, %q, %v", mode, v.Reveal(), note, err)
 		}
@@ -292,7 +298,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("mode %04o: %v (-want +got):\n%s", mode, err, diff)
 		}
 		// A link has the mode of what it leads to.
-		if _, _, err := source.ReadValue(t.Context(), symlink(t, path), false); failed(t, err).Code != failure.FilePermissions {
+		if _, _, err := readValue(t.Context(), symlink(t, path), false); failed(t, err).Code != failure.FilePermissions {
 			t.Errorf("mode %04o, through a link: %v", mode, err)
 		}
 	}
@@ -306,7 +312,7 @@ func TestOwner(t *testing.T) {
 	if err := os.Chown(path, 12345, 12345); err != nil {
 		t.Skip(err)
 	}
-	_, _, err := source.ReadValue(t.Context(), path, false)
+	_, _, err := readValue(t.Context(), path, false)
 	if e := failed(t, err); e.Code != failure.FilePermissions || e.Message != "the file "+path+" belongs to another user (uid 12345)" {
 		t.Errorf("%+v", e)
 	}
@@ -326,7 +332,7 @@ func TestLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	v, note, err := source.ReadValue(t.Context(), filepath.Join(dir, "password"), false)
+	v, note, err := readValue(t.Context(), filepath.Join(dir, "password"), false)
 	if err != nil || note != "" || v.Reveal() != "pw" {
 		t.Errorf("%q, %q, %v", v.Reveal(), note, err)
 	}
@@ -384,12 +390,12 @@ func TestWayToAFile(t *testing.T) {
 		if r.want != "" {
 			want = "can be replaced: " + strings.ReplaceAll(r.want, "DIR", base)
 		}
-		_, _, err := source.ReadValue(t.Context(), path, false)
+		_, _, err := readValue(t.Context(), path, false)
 		_, checked := source.CheckValue(t.Context(), path, "the file "+path, false)
 		if told(err) != told(checked) || (want == "") != (err == nil) || want != "" && failed(t, err).Message != "the file "+path+" "+want {
 			t.Errorf("%s: %v, want %q; without reading it %v", r.path, err, want, checked)
 		}
-		v, note, err := source.ReadValue(t.Context(), path, true)
+		v, note, err := readValue(t.Context(), path, true)
 		if err != nil || note != want || v.Reveal() != "pw" {
 			t.Errorf("%s, trusted: %q, %q, %v", r.path, v.Reveal(), note, err)
 		}
@@ -401,7 +407,7 @@ func TestWayToAFile(t *testing.T) {
 			t.Errorf("writing %s: %v, want %q", r.path, err, want)
 		}
 		// A path that may be a secret is not shown.
-		if _, _, err := source.ReadNamed(t.Context(), path, "the file of --x-file", false); err != nil && strings.Contains(err.Error(), base) {
+		if _, _, err := source.ReadValue(t.Context(), path, "the file of --x-file", false); err != nil && strings.Contains(err.Error(), base) {
 			t.Errorf("%s: %v", r.path, err)
 		}
 	}
@@ -429,7 +435,7 @@ func TestSwappedFile(t *testing.T) {
 	}()
 	good, refused := 0, 0
 	for range 500 {
-		v, _, err := source.ReadValue(t.Context(), path, false)
+		v, _, err := readValue(t.Context(), path, false)
 		switch {
 		case err == nil && v.Reveal() == "good":
 			good++
@@ -472,7 +478,7 @@ func TestDescriptor(t *testing.T) {
 			t.Fatal(err)
 		}
 		fd, paths := handOver(t, r)
-		v, note, err := source.ReadValue(t.Context(), paths[i], false)
+		v, note, err := readValue(t.Context(), paths[i], false)
 		if err != nil || note != "" || v.Reveal() != "from a command" {
 			t.Errorf("%s: %q, %q, %v", paths[i], v.Reveal(), note, err)
 		}
@@ -492,7 +498,7 @@ func TestDescriptorWithoutEnd(t *testing.T) {
 	defer w.Close()
 	fd, paths := handOver(t, r)
 	defer syscall.Close(fd)
-	_, _, err = source.ReadValue(soon(t), paths[0], false)
+	_, _, err = readValue(soon(t), paths[0], false)
 	if e := failed(t, err); e.Code != failure.InputTimeout {
 		t.Errorf("%+v", e)
 	}
@@ -508,7 +514,7 @@ func TestDescriptorIsTheCallersBusiness(t *testing.T) {
 		}
 		fd, paths := handOver(t, f)
 		defer syscall.Close(fd)
-		v, note, err := source.ReadValue(t.Context(), paths[i], false)
+		v, note, err := readValue(t.Context(), paths[i], false)
 		if err != nil || note != "" || v.Reveal() != "pw" {
 			t.Errorf("%s: %q, %q, %v", paths[i], v.Reveal(), note, err)
 		}
@@ -524,7 +530,7 @@ func TestWrongDescriptor(t *testing.T) {
 	}
 	defer own.Close()
 	for _, path := range []string{fmt.Sprintf("/dev/fd/%d", own.Fd()), "/dev/fd/65000"} {
-		_, _, err := source.ReadValue(t.Context(), path, false)
+		_, _, err := readValue(t.Context(), path, false)
 		if e := failed(t, err); e.Code != failure.FileUnreadable || e.Message != "cannot read the file "+path+": the descriptor is not open for reading" {
 			t.Errorf("%+v", e)
 		}
@@ -536,7 +542,7 @@ func TestWrongDescriptor(t *testing.T) {
 			continue // not one of ours
 		}
 		path := fmt.Sprintf("/dev/fd/%d", n)
-		if _, _, err := source.ReadValue(t.Context(), path, false); failed(t, err).Code != failure.FileUnreadable {
+		if _, _, err := readValue(t.Context(), path, false); failed(t, err).Code != failure.FileUnreadable {
 			t.Errorf("%s: %v", path, err)
 		}
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
@@ -544,7 +550,7 @@ func TestWrongDescriptor(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/dev/fd/65536", "/dev/fd/-1", "/dev/fd/x", "/dev/fd/"} {
-		if v, _, err := source.ReadValue(t.Context(), path, false); err == nil {
+		if v, _, err := readValue(t.Context(), path, false); err == nil {
 			t.Errorf("%s: %q", path, v.Reveal())
 		}
 	}

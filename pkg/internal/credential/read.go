@@ -171,7 +171,7 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 			ctx, cancel = a.File(ctx)
 			defer cancel()
 		}
-		value, note, err := source.ReadNamed(ctx, place.Path, place.fileName(), place.trusted(a))
+		value, note, err := source.ReadValue(ctx, place.Path, place.fileName(), place.trusted(a))
 		if note != "" && err == nil {
 			a.Note(place.fileName() + " " + note + "; taken because this is CI")
 		}
