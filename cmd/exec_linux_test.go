@@ -90,10 +90,7 @@ func TestExecOnATerminal(t *testing.T) {
 // TestExecSignals is PRC-23: each signal to our process id arrives once.
 func TestExecSignals(t *testing.T) {
 	t.Parallel()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("bash is not installed")
-	}
+	bash := findBash(t)
 	const script = `for s in TERM HUP USR1 USR2 WINCH TSTP QUIT INT; do trap "echo $s" $s; done; trap 'exit 9' ALRM
 		echo ready; while :; do sleep 0.02; done`
 	args := execArgs(t, bash, "-c", script)

@@ -129,14 +129,21 @@ func TestHelperTakesTooLong(t *testing.T) {
 	}
 }
 
-// TestHelperStopped presses Ctrl-Z while a helper has the terminal, in a shell
-// with job control, and brings both back.
-func TestHelperStopped(t *testing.T) {
-	t.Parallel()
+// findBash returns the path of bash, or skips the test.
+func findBash(t *testing.T) string {
+	t.Helper()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip("bash is not installed")
 	}
+	return bash
+}
+
+// TestHelperStopped presses Ctrl-Z while a helper has the terminal, in a shell
+// with job control, and brings both back.
+func TestHelperStopped(t *testing.T) {
+	t.Parallel()
+	bash := findBash(t)
 	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
 	for _, c := range []struct{ name, line, back string }{
 		{"alone", "tokenfetch mpay --timeout 5s --config " + profiles, "fg"},
@@ -195,10 +202,7 @@ func TestHelperStopped(t *testing.T) {
 // goes back.
 func TestStoppedHelperIsEnded(t *testing.T) {
 	t.Parallel()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("bash is not installed")
-	}
+	bash := findBash(t)
 	profiles, _ := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
 	for _, c := range []struct{ name, line, end string }{
 		{"kill", "tokenfetch mpay --config " + profiles, "kill %1"},
