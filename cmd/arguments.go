@@ -91,10 +91,43 @@ func (r *run) resolveRef(command *cobra.Command, args []string, build func(*prov
 func tolerant(sets ...*pflag.FlagSet) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
+	flags.Usage = func() {} // for --help, which pflag answers by itself
 	for _, set := range sets {
 		flags.AddFlagSet(set)
 	}
 	return flags
+}
+
+// eachFlag calls see for the flags in args, up to any "--", of which the set may not
+// know all. Each is parsed by itself, so that an error does not hide those behind
+// it: nor does a flag without its value, which an unset variable leaves, hide the
+// next one.
+func eachFlag(flags *pflag.FlagSet, args []string, see func(f *pflag.Flag, value string) error) {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			_ = flags.ParseAll(args[i:min(i+2, len(args))], see)
+		}
+	}
+}
+
+// openCatalog opens the catalog of the providers. The directory of the user's own is
+// beside the profiles file: --config is needed before it is known which commands
+// there are, and the other two because a file of it may be read.
+func (r *run) openCatalog(root *cobra.Command) {
+	eachFlag(tolerant(root.PersistentFlags()), r.env.Args, func(f *pflag.Flag, value string) error {
+		if slices.Contains([]string{"config", "timeout", "verbose"}, f.Name) {
+			_ = f.Value.Set(value) // what does not parse is reported when the command is executed
+		}
+		return nil
+	})
+	limit := r.limit
+	if r.timeout > 0 {
+		limit = limit.Of(r.timeout)
+	}
+	r.catalog = r.newEngine(limit).Catalog()
 }
 
 // firstWord returns the first argument that is neither one of the flags nor the
@@ -114,9 +147,7 @@ type asked struct {
 }
 
 // whatAsked reads it from the arguments behind a command, up to any "--".
-// errorsDefault is the form of errors where no flag says. Each flag is parsed by
-// itself, so that an error does not hide those behind it: nor does a flag without
-// its value, which an unset variable leaves, hide the next one.
+// errorsDefault is the form of errors where no flag says.
 func (r *run) whatAsked(command *cobra.Command, args []string, errorsDefault string) asked {
 	a := asked{errorsJSON: errorsDefault == "json"}
 	prints := !command.HasParent() // a mistyped provider, maybe
@@ -144,14 +175,6 @@ func (r *run) whatAsked(command *cobra.Command, args []string, errorsDefault str
 	own := pflag.NewFlagSet("", pflag.ContinueOnError) // where the command has none
 	own.StringP("output", "o", "", "")
 	own.String("var", "", "")
-	flags := tolerant(command.Flags(), own)
-	if i := slices.Index(args, "--"); i >= 0 {
-		args = args[:i]
-	}
-	for i, arg := range args {
-		if strings.HasPrefix(arg, "-") {
-			_ = flags.ParseAll(args[i:min(i+2, len(args))], see)
-		}
-	}
+	eachFlag(tolerant(command.Flags(), own), args, see)
 	return a
 }

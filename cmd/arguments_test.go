@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tokenfetch/tokenfetch/pkg/output"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
 // FuzzWhatAsked: where a command line parses, how its failure is to be shown is
@@ -33,6 +34,7 @@ func FuzzWhatAsked(f *testing.F) {
 			return
 		}
 		r := newRun(Env{Args: args, Stderr: os.Stderr})
+		r.catalog = provider.NewCatalog("", nil)
 		root := r.newRoot()
 		command, behind, err := r.resolve(root)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -82,9 +83,9 @@ takes only its demo credentials; anything else is a failed login.`,
 func (r *run) emulate(options emulator.Options, listen, journal string, argv []string) error {
 	ctx, stop := context.WithCancel(r.context())
 	defer stop()
-	definitions, err := r.catalog.All()
-	if err != nil {
-		return err
+	definitions, broken := r.catalog.All()
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		r.console.warning("%s is not served: its definition is broken (tokenfetch provider check %s)", name, r.catalog.File(name))
 	}
 	if journal != "" {
 		// A FIFO without a reader is an error now, and not waited for.
@@ -154,8 +155,29 @@ func (r *run) runEmulated(path string, argv, variables []string) error {
 	if err := source.Write(filepath.Join(dir, "cache_key"), []byte(rand.Text()+rand.Text())); err != nil {
 		return err
 	}
+	if err := r.lendDefinitions(dir); err != nil {
+		return err
+	}
 	own := []string{"TOKENFETCH_CONFIG" + "=" + profiles, tokenfetch.EmulatorVariable + "=" + dir}
 	return r.runCommand(path, argv, slices.Concat(r.withoutSettings(r.env.Environ), variables, own))
+}
+
+// lendDefinitions copies the user's definitions into a directory for a command.
+func (r *run) lendDefinitions(dir string) error {
+	for _, name := range r.catalog.Names() {
+		path := r.catalog.File(name)
+		if d, err := r.catalog.Definition(name); err != nil || d.File == "" {
+			continue // built in, or not served
+		}
+		data, err := r.catalog.Source(name)
+		if err == nil {
+			err = source.Write(filepath.Join(dir, "providers", filepath.Base(path)), data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetEmulator forgets what is known of the demo accounts at this address: they

@@ -99,7 +99,7 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 	if rule := output.CheckVariable(o.variable); rule != "" {
 		return failure.New(failure.BadVariableName, "the name given to --var %s", rule).WithHint("choose another name, such as %s", provider.TokenVariable(d.Name))
 	}
-	if use := d.Use(); use.Header == "" && output.NeedsHeader(o.format) {
+	if use := d.Use; use.Header == "" && output.NeedsHeader(o.format) {
 		return failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", d.Title, use.Member).
 			WithHint(`put it into the body: TOKEN=$(tokenfetch %s) && printf %%s "$TOKEN" | jq -R '{%s: .}' (and add the members of your call)`, d.Name, use.Member)
 	}
@@ -143,6 +143,6 @@ func resultOf(f ref, t *tokenfetch.Token) output.Result {
 	return output.Result{
 		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
 		Provider: f.Definition.Name, Profile: f.Profile, Environment: t.Environment,
-		Origin: t.Origin, BaseURL: t.BaseURL, Use: t.Use, Cached: t.Cached, Now: time.Now(),
+		Origin: t.Origin, BaseURL: t.BaseURL, Use: t.Use, Extra: t.Extra, Cached: t.Cached, Now: time.Now(),
 	}
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"cmp"
+	_ "embed" // for guides
 	"fmt"
 	"io"
 	"slices"
@@ -24,6 +25,7 @@ func (r *run) topics() []topic {
 		{"environment", "the environment variables that are read", r.environmentTopic},
 		{"exit-codes", "the exit codes and what a script should do", exitCodesTopic},
 		{"errors", "every error code and what it means", errorsTopic},
+		{"providers", "how to define a provider of your own", providersTopic},
 	}
 }
 
@@ -140,6 +142,7 @@ Providers:
 	for _, name := range r.catalog.Names() {
 		fmt.Fprintf(&b, "  %-12s %s\n", name, fetchFrom+r.catalog.Title(name))
 	}
+	b.WriteString("\nYours is not in the list? tokenfetch provider add --help, and help providers.\n")
 	b.WriteString("\nCommands:\n" + list(available(root)))
 	b.WriteString("\nTopics (tokenfetch help TOPIC):\n")
 	for _, t := range r.topics() {
@@ -285,10 +288,7 @@ Variables of a provider fill the profile that nobody named. A profile named by
 but empty is an error. Instead of a field's variable, NAME_FILE may name a file
 that holds the value.
 `)
-	all, err := r.catalog.All()
-	if err != nil {
-		return "", err
-	}
+	all, _ := r.catalog.All()
 	for _, d := range all {
 		fmt.Fprintf(&b, "\n%s:\n  %s\n  %s\n", d.Title, d.Variable("environment"), d.Variable("base_url"))
 		for _, f := range d.Fields {
@@ -297,6 +297,12 @@ that holds the value.
 	}
 	return b.String(), nil
 }
+
+//go:embed guides/providers.md
+var providersGuide string
+
+// providersTopic says how a provider is defined.
+func providersTopic() (string, error) { return providersGuide, nil }
 
 // exitCodesTopic prints the table that scripts depend on.
 func exitCodesTopic() (string, error) {

@@ -207,13 +207,17 @@ func (l *loginCommand) complete() bool {
 	})
 }
 
-// prepare finds the host.
+// prepare finds the host. Where the user's own definition says which it is, the
+// secrets are asked for only after it has been told.
 func (l *loginCommand) prepare(ctx context.Context) error {
 	if len(l.missing) > 0 {
 		return nil // of no use: readSecrets ends the run
 	}
 	err := l.setup.Prepare(ctx)
 	l.run.origin = l.setup.Base.Origin()
+	if err == nil && l.definition().File != "" {
+		l.run.console.note("the secrets go to %s", l.setup.Base.Authority())
+	}
 	return err
 }
 

@@ -50,7 +50,7 @@ func TestManPages(t *testing.T) {
 
 	root := wholeTree(t)
 	names := []string{}
-	for _, topic := range (&run{catalog: provider.NewCatalog()}).topics() {
+	for _, topic := range (&run{catalog: provider.NewCatalog("", nil)}).topics() {
 		names = append(names, "tokenfetch-"+topic.name+".7")
 	}
 	walk(root, func(c *cobra.Command) {
@@ -161,7 +161,7 @@ func TestManPageText(t *testing.T) {
 // wholeTree returns the root command with all commands of all providers.
 func wholeTree(t *testing.T) *cobra.Command {
 	t.Helper()
-	r := &run{catalog: provider.NewCatalog(), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r := &run{catalog: provider.NewCatalog("", nil), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 	r.console = newConsole(&r.env)
 	root := r.newRoot()
 	for _, d := range builtins(t) {
@@ -185,7 +185,7 @@ func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath
 // manPages returns the pages by the names of their files.
 func manPages(t *testing.T, day time.Time, version string) map[string]string {
 	t.Helper()
-	r := &run{catalog: provider.NewCatalog(), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r := &run{catalog: provider.NewCatalog("", nil), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 	root := wholeTree(t)
 	pages := map[string]string{}
 	begin := func(name, section, short string) *strings.Builder {
@@ -226,7 +226,7 @@ func manPages(t *testing.T, day time.Time, version string) map[string]string {
 		b.WriteString(".SH SEE ALSO\n" + seeAlso(c) + "\n")
 		pages[pageName(c)+".1"] = b.String()
 	})
-	for _, topic := range (&run{catalog: provider.NewCatalog()}).topics() {
+	for _, topic := range (&run{catalog: provider.NewCatalog("", nil)}).topics() {
 		name := "tokenfetch-" + topic.name
 		text, err := topic.text()
 		if err != nil {
@@ -277,7 +277,7 @@ func seeAlso(c *cobra.Command) string {
 	for parent := c.Parent(); parent != nil; parent = parent.Parent() {
 		pages = append(pages, `\fB`+roff(pageName(parent))+`\fR(1)`)
 	}
-	for _, topic := range (&run{catalog: provider.NewCatalog()}).topics() {
+	for _, topic := range (&run{catalog: provider.NewCatalog("", nil)}).topics() {
 		pages = append(pages, `\fB`+roff("tokenfetch-"+topic.name)+`\fR(7)`)
 	}
 	return strings.Join(pages, ",\n")

@@ -30,10 +30,7 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 	}
 	address := serveEmulator(t, binary, base)
-	definitions, err := provider.NewCatalog().All()
-	if err != nil {
-		t.Fatal(err)
-	}
+	definitions, _ := provider.NewCatalog("", nil).All()
 	var secrets []string
 	for _, d := range definitions {
 		environ := append([]string{d.Variable("base_url") + "=" + emulator.BaseURL(address, d.Name)}, base...)
@@ -62,7 +59,7 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 			"fish":       `set -gx ` + variable + ` '` + token + `'`,
 			"powershell": `\$env:` + variable + ` = '` + token + `'`,
 		}
-		if d.Policy.BodyMember == "" {
+		if d.Use.Member == "" {
 			patterns["header"] = `Authorization: Bearer ` + token
 			patterns["curl"] = `header = "Authorization: Bearer ` + token + `"`
 		}

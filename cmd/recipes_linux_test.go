@@ -88,7 +88,7 @@ func TestSecretStores(t *testing.T) {
 	t.Parallel()
 	bin := builtProgram(t)
 	address := serveEmulator(t, filepath.Join(bin, "tokenfetch"), nil)
-	d, err := provider.NewCatalog().Definition("zeepay")
+	d, err := provider.NewCatalog("", nil).Definition("zeepay")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func Run(env Env) int {
 
 func newRun(env Env) *run {
 	return &run{
-		env: env, catalog: provider.NewCatalog(), console: newConsole(&env), limit: tokenfetch.NewLimit(env.Start, 0),
+		env: env, console: newConsole(&env), limit: tokenfetch.NewLimit(env.Start, 0),
 		overdue: make(chan struct{}, 1), unwatch: func() {},
 	}
 }
@@ -137,6 +137,7 @@ func (r *run) execute() error {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
 	root := r.newRoot()
+	r.openCatalog(root)
 	command, args, err := r.resolve(root)
 	r.wraps = command.Name() == "exec"
 	if r.completing() {
@@ -187,7 +188,12 @@ func (r *run) newRoot() *cobra.Command {
 	root.SetIn(r.env.Stdin)
 	root.SetOut(stdout{r})
 	root.SetErr(r.console)
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd == root && firstWord(r.env.Args, root.Flags(), root.PersistentFlags()) != "" {
+			return r.unknownCommand() // which says more than its first flag
+		}
+		return flagError(cmd, err)
+	})
 	root.SetHelpFunc(r.printHelp)
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	flags := root.PersistentFlags()
@@ -213,12 +219,16 @@ const fetchFrom = "fetch a token from "
 // standard error, so that it never becomes somebody's token.
 func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return failure.New(failure.UnknownCommand, "the first word is neither a provider nor a command").
-			WithHint("the providers are %s; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", "))
+		return r.unknownCommand()
 	}
 	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
 	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
+}
+
+func (r *run) unknownCommand() error {
+	return failure.New(failure.UnknownCommand, "the first word is neither a provider nor a command").
+		WithHint("the providers are %s; add yours with tokenfetch provider add; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", "))
 }
 
 // needVerb ends a command that lacks an argument: its help goes to standard

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +80,11 @@ func (r *run) status(ctx context.Context, named []ref, format string) error {
 	}
 	if err := r.print(text()); err != nil {
 		return err
+	}
+	if _, broken := r.catalog.All(); len(named) == 0 {
+		for _, name := range slices.Sorted(maps.Keys(broken)) {
+			r.console.warning("the definition of %s is broken, so its profiles are not shown: run tokenfetch doctor", name)
+		}
 	}
 	for _, p := range profiles {
 		if len(named) > 0 && !p.Ready() {

@@ -12,7 +12,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -98,24 +97,21 @@ func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
 // request is one request as the emulator understood it.
 type request struct {
 	definition *provider.Definition
-	user       string            // of the Basic pair
-	password   string            //
-	basic      bool              // there is a pair
-	body       map[string]string // the members of the body
-	problem    string            // why it is not the documented request, or empty
-	status     int               // the reply to such a request
+	parts      map[place]string // what was sent, decoded
+	problem    string           // why it is not the documented request, or empty
+	status     int              // the reply to such a request
 }
 
 // ServeHTTP answers one request and writes it to the journal.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	d := e.providers[name]
 	if d == nil {
 		e.journal(r, request{}, http.StatusNotFound, "unknown provider")
 		http.Error(w, "no such provider", http.StatusNotFound)
 		return
 	}
-	req := understand(d, r, "/"+rest)
+	req := understand(d, r, strings.TrimPrefix(r.URL.EscapedPath(), "/"+name))
 	select {
 	case <-time.After(e.options.Delay):
 	case <-r.Context().Done():
@@ -135,70 +131,6 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeReply(w, reply)
 }
 
-// understand checks a request against the definition: method, path, content
-// type, and that exactly the documented parts are there, once each.
-func understand(d *provider.Definition, r *http.Request, path string) request {
-	req := request{definition: d, body: map[string]string{}}
-	wrong := func(status int, problem string) request {
-		req.status, req.problem = status, problem
-		return req
-	}
-	if path != d.Request.Path || r.URL.RawQuery != "" {
-		return wrong(http.StatusNotFound, "wrong path")
-	}
-	if r.Method != http.MethodPost {
-		return wrong(http.StatusMethodNotAllowed, "wrong method")
-	}
-	if r.Header.Get("Content-Type") != d.Request.ContentType() {
-		return wrong(http.StatusUnsupportedMediaType, "wrong content type")
-	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	if err != nil {
-		return wrong(http.StatusBadRequest, "unreadable body")
-	}
-	if !parseBody(d.Request.Encoding, data, req.body) {
-		return wrong(http.StatusBadRequest, "malformed body")
-	}
-	req.user, req.password, req.basic = r.BasicAuth()
-	if req.basic != (d.Request.Basic != nil) {
-		return wrong(http.StatusUnauthorized, "wrong Authorization header")
-	}
-	known := map[string]bool{}
-	for _, m := range d.Request.Body {
-		known[m.Name] = true
-		field, _ := d.Field(m.Field)
-		value, ok := req.body[m.Name]
-		switch {
-		case !ok && !field.Optional:
-			return wrong(http.StatusBadRequest, "missing member "+m.Name)
-		case m.Value != "" && value != m.Value:
-			return wrong(http.StatusBadRequest, "wrong value of "+m.Name)
-		}
-	}
-	for member := range req.body {
-		if !known[member] {
-			return wrong(http.StatusBadRequest, "undocumented member")
-		}
-	}
-	return req
-}
-
-// parseBody reads the members of a body, each of which must be a text and
-// stand once.
-func parseBody(encoding string, data []byte, into map[string]string) bool {
-	if encoding == "json" {
-		return json.Unmarshal(data, &into) == nil
-	}
-	values, err := url.ParseQuery(string(data))
-	for name, list := range values {
-		if len(list) != 1 {
-			return false
-		}
-		into[name] = list[0]
-	}
-	return err == nil
-}
-
 // judge compares the credentials, counts and locks, and issues a token.
 func (e *Emulator) judge(req request) (provider.Example, string) {
 	d := req.definition
@@ -216,41 +148,9 @@ func (e *Emulator) judge(req request) (provider.Example, string) {
 	reply.Body = strings.ReplaceAll(reply.Body, "{token}", "emulated-"+rand.Text())
 	reply.Body = strings.ReplaceAll(reply.Body, "{refresh_token}", "emulated-refresh-"+rand.Text())
 	if ttl := e.options.TokenTTL; ttl > 0 {
-		reply.Body = setLifetime(reply.Body, d.Reply.ExpiresIn, int64(ttl/time.Second))
+		reply.Body = setLifetime(d, reply.Body, ttl)
 	}
 	return reply, "token issued"
-}
-
-// matches reports whether the request carries the demo credentials.
-func (req request) matches(demo provider.Values) bool {
-	d := req.definition
-	if b := d.Request.Basic; b != nil && (req.user != demo[b.User].Reveal() || req.password != demo[b.Password].Reveal()) {
-		return false
-	}
-	for _, m := range d.Request.Body {
-		if value, sent := req.body[m.Name]; sent && m.Field != "" && value != demo[m.Field].Reveal() {
-			return false
-		}
-	}
-	return true
-}
-
-// setLifetime puts seconds where a reply states its lifetime.
-func setLifetime(body string, paths []string, seconds int64) string {
-	var object map[string]any
-	if len(paths) == 0 || json.Unmarshal([]byte(body), &object) != nil {
-		return body
-	}
-	for _, path := range paths {
-		if _, ok := object[path]; ok {
-			object[path] = seconds
-		}
-	}
-	data, err := json.Marshal(object)
-	if err != nil {
-		return body
-	}
-	return string(data)
 }
 
 // journal writes one line about a request. Values of secret fields are hidden.
@@ -263,19 +163,25 @@ func (e *Emulator) journal(r *http.Request, req request, status int, outcome str
 		Provider string            `json:"provider,omitempty"`
 		Method   string            `json:"method"`
 		Path     string            `json:"path"`
+		Query    map[string]string `json:"query,omitempty"`
+		Headers  map[string]string `json:"headers,omitempty"`
 		Body     map[string]string `json:"body,omitempty"`
 		Status   int               `json:"status,omitempty"`
 		Outcome  string            `json:"outcome"`
 	}{Time: time.Now().UTC().Format(time.RFC3339Nano), Method: r.Method, Path: r.URL.Path, Status: status, Outcome: outcome}
 	if d := req.definition; d != nil {
-		entry.Provider, entry.Body = d.Name, map[string]string{}
-		for _, m := range d.Request.Body {
-			if value, ok := req.body[m.Name]; ok {
-				if f, _ := d.Field(m.Field); f.Secret {
-					value = "[hidden]"
-				}
-				entry.Body[m.Name] = value
+		entry.Provider = d.Name
+		entry.Query, entry.Headers, entry.Body = map[string]string{}, map[string]string{}, map[string]string{}
+		for _, part := range d.Request.Parts() {
+			value, ok := req.parts[placeOf(part)]
+			into := map[string]map[string]string{"query": entry.Query, "header": entry.Headers, "form": entry.Body, "json": entry.Body}[part.In]
+			if !ok || into == nil {
+				continue
 			}
+			if mentions(d, part, func(f provider.Field) bool { return f.Secret }) {
+				value = "[hidden]"
+			}
+			into[part.Name] = value
 		}
 	}
 	line, err := json.Marshal(entry)

@@ -81,51 +81,130 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, d *provider.Definiti
 	}
 }
 
-// documented returns the definition's example of that name, or one made up
-// from where the definition says that codes and texts stand.
+// documented returns the definition's example of that name, or one made up from
+// where the definition says that things stand.
 func documented(d *provider.Definition, name string) provider.Example {
 	if e, ok := d.Example(name); ok {
 		return e
 	}
 	switch name {
+	case "token":
+		return tokenReply(d)
 	case "locked":
 		return generic(d, http.StatusLocked, "account is locked")
 	case "closed":
-		return generic(d, http.StatusServiceUnavailable, "closed")
+		return failing(d, "closed", http.StatusServiceUnavailable, "closed")
 	case "rate-limited":
 		return generic(d, http.StatusTooManyRequests, "too many requests")
 	case "error-in-200":
 		return errorInSuccess(d)
 	}
-	return generic(d, http.StatusBadRequest, "refused")
+	return failing(d, "refused", http.StatusBadRequest, "refused")
+}
+
+// tokenReply is a reply that the definition takes for a token's.
+func tokenReply(d *provider.Definition) provider.Example {
+	object, status := map[string]any{}, http.StatusOK
+	if i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool { return o.Is == "ok" }); i >= 0 {
+		d.Outcomes[i].Satisfy(object)
+		status = max(status, d.Outcomes[i].Status)
+	}
+	provider.SetMember(object, d.Reply.Token[0], d.Reply.Prefix+"{token}")
+	if len(d.Reply.Type) > 0 && len(d.Reply.Types) > 0 {
+		provider.SetMember(object, d.Reply.Type[0], d.Reply.Types[0])
+	}
+	switch {
+	case len(d.Reply.ExpiresIn) > 0:
+		provider.SetMember(object, d.Reply.ExpiresIn[0], 3600)
+	case len(d.Reply.ExpiresAt) > 0:
+		provider.SetMember(object, d.Reply.ExpiresAt[0], time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	}
+	for _, path := range d.Reply.Keep {
+		provider.SetMember(object, path, "demo")
+	}
+	return example(status, object)
+}
+
+// failing is the first reply that the definition says is such a failure, or one of
+// the status.
+func failing(d *provider.Definition, is string, status int, text string) provider.Example {
+	i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool { return o.Is == is && o.Status > 299 })
+	if i < 0 {
+		return generic(d, status, text)
+	}
+	object := map[string]any{}
+	setText(d, object, text)
+	d.Outcomes[i].Satisfy(object)
+	return example(d.Outcomes[i].Status, object)
+}
+
+func setText(d *provider.Definition, object map[string]any, text string) {
+	if len(d.Reply.ErrorText) > 0 {
+		provider.SetMember(object, d.Reply.ErrorText[0], text)
+	}
 }
 
 // generic is a failure with text where the definition expects it.
 func generic(d *provider.Definition, status int, text string) provider.Example {
 	object := map[string]any{}
-	if len(d.Reply.ErrorText) > 0 {
-		object[d.Reply.ErrorText[0]] = text
-	}
+	setText(d, object, text)
 	return example(status, object)
 }
 
-// errorInSuccess is a reply of status 200 that fails the first check that can.
+// errorInSuccess is a reply of status 200 that the definition takes for a refusal.
 func errorInSuccess(d *provider.Definition) provider.Example {
 	object := map[string]any{}
-	for _, c := range d.Reply.Checks {
-		if len(c.Refuse) > 0 {
-			object[c.Member] = c.Refuse[0]
-			break
-		}
-		if c.Otherwise == "refuse" {
-			object[c.Member] = "refused"
-			break
-		}
+	setText(d, object, "refused")
+	refusal := provider.Outcome{Member: "error"} // which is one, whatever the definition says
+	if i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool {
+		return o.Is == "refused" && o.Status <= 200 && o.Member != "" && !o.Absent
+	}); i >= 0 {
+		refusal = d.Outcomes[i]
 	}
-	if len(d.Reply.ErrorText) > 0 {
-		object[d.Reply.ErrorText[0]] = "refused"
-	}
+	refusal.Satisfy(object)
 	return example(http.StatusOK, object)
+}
+
+// setLifetime puts a lifetime where a reply states one.
+func setLifetime(d *provider.Definition, body string, lifetime time.Duration) string {
+	var object map[string]any
+	if json.Unmarshal([]byte(body), &object) != nil {
+		return body
+	}
+	for _, path := range d.Reply.ExpiresIn {
+		replace(object, path, func(any) any { return int64(lifetime / time.Second) })
+	}
+	for _, path := range d.Reply.ExpiresAt {
+		replace(object, path, func(old any) any {
+			at := time.Now().Add(lifetime)
+			number, isNumber := old.(float64)
+			switch {
+			case isNumber && number >= 1e11:
+				return at.UnixMilli()
+			case isNumber:
+				return at.Unix()
+			}
+			return at.UTC().Format(time.RFC3339)
+		})
+	}
+	data, err := json.Marshal(object)
+	if err != nil {
+		return body
+	}
+	return string(data)
+}
+
+// replace changes the member at a path, if it is there.
+func replace(object map[string]any, path string, with func(old any) any) {
+	name, rest, nested := strings.Cut(path, ".")
+	old, ok := object[name]
+	inner, isObject := old.(map[string]any)
+	switch {
+	case nested && isObject:
+		replace(inner, rest, with)
+	case ok && !nested:
+		object[name] = with(old)
+	}
 }
 
 func example(status int, object map[string]any) provider.Example {

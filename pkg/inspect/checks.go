@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -92,6 +93,34 @@ func (i *Inspector) checkProfilesFile(ctx context.Context) ([]Finding, *profile.
 		findings = append(findings, warning(check, "rename or remove it", "%s", t.Message(file.Path)))
 	}
 	return findings, file
+}
+
+// checkDefinitions looks at the providers that the user has defined.
+func (i *Inspector) checkDefinitions() []Finding {
+	const check = "providers"
+	var findings []Finding
+	for _, path := range i.catalog.Stray() {
+		findings = append(findings, warning(check, "rename it: a provider's name is lower case letters, digits and hyphens, and not that of a command",
+			"%s defines no provider, because of its name", path))
+	}
+	all, broken := i.catalog.All()
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		findings = append(findings, failed(check, broken[name]))
+	}
+	own := 0
+	for _, d := range all {
+		if d.File == "" {
+			continue
+		}
+		own++
+		if variable, other := i.catalog.Conflict(d); variable != "" {
+			findings = append(findings, warning(check, "rename one of the two", "the providers %s and %s share the variable %s", d.Name, other, variable))
+		}
+	}
+	if len(findings) == 0 && own > 0 {
+		findings = append(findings, ok(check, "%s of your own in %s", failure.Amount(own, "definition"), i.catalog.Dir()))
+	}
+	return findings
 }
 
 // whyThisFile says what names the profiles file.
@@ -202,13 +231,9 @@ func (l *looker) checkSealingKey() []Finding {
 // checkProfiles looks at each profile.
 func (l *looker) checkProfiles(ctx context.Context) ([]Finding, []*Profile) {
 	const check = "profile"
-	refs, err := l.all(ctx)
-	if err != nil {
-		return []Finding{failed(check, err)}, nil
-	}
 	var all []Finding
 	var profiles []*Profile
-	for _, f := range refs {
+	for _, f := range l.all(ctx) {
 		findings, p, known := inTime(ctx, check, l.checkLimit(), func(ctx context.Context) ([]Finding, *Profile) {
 			p := l.look(ctx, f)
 			return p.findings(), p

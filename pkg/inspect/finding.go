@@ -61,6 +61,7 @@ func (i *Inspector) Findings(ctx context.Context, p Process, network bool) []Fin
 		return i.checkProfilesFile(ctx)
 	})
 	all = append(all, findings...)
+	check("providers", func(context.Context) []Finding { return i.checkDefinitions() })
 	check("variables", func(context.Context) []Finding { return i.checkVariables(file) })
 	findings, broken, answered := inTime(ctx, "keychain", i.checkLimit(), i.checkKeychain)
 	all = append(all, findings...)

@@ -50,24 +50,26 @@ func (i *Inspector) getenv(name string) string {
 	return value
 }
 
-// touched reports whether a variable of the provider is set.
+// touched reports whether a variable of the provider is set. One that may be of two
+// providers, acme and acme-test, is of the one with the longer name.
 func (i *Inspector) touched(name string) bool {
-	prefix := provider.VariablePrefix(name)
-	return slices.ContainsFunc(i.options.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
+	prefix, names := provider.VariablePrefix(name), i.catalog.Names()
+	return slices.ContainsFunc(i.options.Environ, func(entry string) bool {
+		return strings.HasPrefix(entry, prefix) && !slices.ContainsFunc(names, func(other string) bool {
+			return len(other) > len(name) && strings.HasPrefix(entry, provider.VariablePrefix(other))
+		})
+	})
 }
 
 // Profiles looks at the profiles of file that refs name, in that order. Without
 // refs these are all profiles of the file, and the default profile of each provider
 // that has a variable set or something in the file that is no profile. file is not
 // nil; [tokenfetch.Client.Profiles] reads it. What is wrong with a profile is in
-// it; the error is the cause of ctx, or that of a catalog that cannot be read.
+// it; the error is the cause of ctx.
 func (i *Inspector) Profiles(ctx context.Context, file *profile.File, refs []tokenfetch.Ref) ([]*Profile, error) {
 	l := i.looker(ctx, file)
 	if len(refs) == 0 {
-		var err error
-		if refs, err = l.all(ctx); err != nil {
-			return nil, err
-		}
+		refs = l.all(ctx)
 	}
 	profiles := make([]*Profile, len(refs))
 	for n, f := range refs {
@@ -132,11 +134,8 @@ func (i *Inspector) looker(ctx context.Context, file *profile.File) *looker {
 var errNotRun = errors.New("the helper of cache_key is not run")
 
 // all returns the profiles that there are, see [Inspector.Profiles].
-func (l *looker) all(ctx context.Context) ([]tokenfetch.Ref, error) {
-	definitions, err := l.catalog.All()
-	if err != nil {
-		return nil, err
-	}
+func (l *looker) all(ctx context.Context) []tokenfetch.Ref {
+	definitions, _ := l.catalog.All() // doctor tells of those that are broken
 	var refs []tokenfetch.Ref
 	for _, d := range definitions {
 		names := l.file.Names(d.Name)
@@ -147,7 +146,7 @@ func (l *looker) all(ctx context.Context) ([]tokenfetch.Ref, error) {
 			refs = append(refs, tokenfetch.Ref{Definition: d, Profile: name})
 		}
 	}
-	return refs, nil
+	return refs
 }
 
 // misplaced reports whether the file has something under the provider's name that

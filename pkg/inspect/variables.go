@@ -16,10 +16,7 @@ import (
 // unknown, empty, or not used. file may be nil.
 func (i *Inspector) checkVariables(file *profile.File) []Finding {
 	const check = "variables"
-	definitions, err := i.catalog.All()
-	if err != nil {
-		return []Finding{failed(check, err)}
-	}
+	definitions, broken := i.catalog.All()
 	var findings []Finding
 	unnamed, profileErr := i.client.UnnamedProfile()
 	if profileErr != nil {
@@ -36,6 +33,7 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 	for _, name := range i.ownVariables() {
 		d, belongs := owners[name]
 		switch {
+		case !belongs && ofBroken(name, broken):
 		case !belongs:
 			hint := "unset it, or see tokenfetch help environment"
 			if near := profile.Nearest(name, known); near != "" {
@@ -65,6 +63,17 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 		return []Finding{ok(check, "%s of providers, all of them known", failure.Amount(used, "variable"))}
 	}
 	return []Finding{ok(check, "no variable of a provider is set")}
+}
+
+// ofBroken reports whether a variable may belong to a provider whose definition is
+// broken, of which its own finding tells.
+func ofBroken(variable string, broken map[string]error) bool {
+	for name := range broken {
+		if strings.HasPrefix(variable, provider.VariablePrefix(name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // variableOwners returns the variables that are read, each with the provider that

@@ -26,6 +26,7 @@ type Result struct {
 	Origin      string // scheme://host:port
 	BaseURL     string // the address below which the token endpoint stands, with its path
 	Use         token.Use
+	Extra       map[string]json.RawMessage // members of the reply that are handed on
 	Cached      bool
 	Now         time.Time // when the result is printed
 }
@@ -98,21 +99,21 @@ func jsonLine(r Result) []byte {
 		Headers map[string]*string `json:"headers"`
 	}
 	line := struct {
-		Schema      string   `json:"schema"`
-		Provider    string   `json:"provider"`
-		Profile     string   `json:"profile"`
-		Environment *string  `json:"environment"`
-		Origin      string   `json:"origin"`
-		BaseURL     string   `json:"base_url"`
-		AccessToken string   `json:"access_token"`
-		TokenType   *string  `json:"token_type"`
-		Use         use      `json:"use"`
-		ExpiresIn   *int64   `json:"expires_in"`
-		ExpiresAt   *string  `json:"expires_at"`
-		Scope       *string  `json:"scope"`
-		SingleUse   bool     `json:"single_use"`
-		Cached      bool     `json:"cached"`
-		Extra       struct{} `json:"extra"` // no definition keeps a member of the reply
+		Schema      string                     `json:"schema"`
+		Provider    string                     `json:"provider"`
+		Profile     string                     `json:"profile"`
+		Environment *string                    `json:"environment"`
+		Origin      string                     `json:"origin"`
+		BaseURL     string                     `json:"base_url"`
+		AccessToken string                     `json:"access_token"`
+		TokenType   *string                    `json:"token_type"`
+		Use         use                        `json:"use"`
+		ExpiresIn   *int64                     `json:"expires_in"`
+		ExpiresAt   *string                    `json:"expires_at"`
+		Scope       *string                    `json:"scope"`
+		SingleUse   bool                       `json:"single_use"`
+		Cached      bool                       `json:"cached"`
+		Extra       map[string]json.RawMessage `json:"extra"`
 	}{
 		Schema:      "tokenfetch.token/1",
 		Provider:    r.Provider,
@@ -125,12 +126,15 @@ func jsonLine(r Result) []byte {
 		Scope:       OrNull(r.Scope),
 		SingleUse:   r.SingleUse,
 		Cached:      r.Cached,
+		TokenType:   OrNull(r.Use.Scheme),
+		Extra:       r.Extra,
 	}
-	if r.Use.Header != "" {
-		line.TokenType = OrNull("Bearer")
-	}
+	// Objects, not null.
 	if line.Use.Headers == nil {
-		line.Use.Headers = map[string]*string{} // an object, not null
+		line.Use.Headers = map[string]*string{}
+	}
+	if line.Extra == nil {
+		line.Extra = map[string]json.RawMessage{}
 	}
 	if life := r.Lifetime; life > 0 {
 		expires := r.Obtained.Add(life).UTC()

@@ -174,9 +174,10 @@ func (d *Definition) CheckBase(text string) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	if base, ok := strings.CutSuffix(a.Path, d.Request.Path); ok {
+	path := d.Request.Path.String()
+	if base, ok := strings.CutSuffix(a.Path, strings.TrimSuffix(path, "/")); ok && path != "" && path != "/" {
 		a.Path = base
-		return Address{}, failure.New(failure.BadBaseURL, "the base address already ends in %s, which is added to it", d.Request.Path).
+		return Address{}, failure.New(failure.BadBaseURL, "the base address already ends in %s, which is added to it", path).
 			WithHint("use %s", a)
 	}
 	return a, nil
@@ -190,5 +191,8 @@ func (d *Definition) InHost(field string) bool {
 // Needs reports whether a call to e needs the field; e is nil if a base
 // address was given instead.
 func (d *Definition) Needs(field string, e *Environment) bool {
-	return d.Request.uses(field) || e != nil && e.uses(field)
+	use := slices.ContainsFunc(d.Use.Headers, func(h Pair) bool { return slices.Contains(h.Value.Fields(), field) })
+	return use || d.Request.mentions(field) || e != nil && e.uses(field)
 }
+
+func (e Environment) uses(field string) bool { return strings.Contains(e.BaseURL, "{"+field+"}") }

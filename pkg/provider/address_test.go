@@ -164,7 +164,7 @@ func TestCheckBase(t *testing.T) {
 		d := builtin(t, test.provider)
 		a, err := d.CheckBase(test.text)
 		e := failed(t, err)
-		want := "the base address already ends in " + d.Request.Path + ", which is added to it"
+		want := "the base address already ends in " + d.Request.Path.String() + ", which is added to it"
 		if a != (provider.Address{}) || e.Code != failure.BadBaseURL || e.Message != want || e.Hint != test.hint {
 			t.Errorf("CheckBase(%q) = %v, %s %q, hint %q; want %q, hint %q", test.text, a, e.Code, e.Message, e.Hint, want, test.hint)
 		}

@@ -65,7 +65,7 @@ func onTheWire(t *testing.T, d *provider.Definition, v provider.Values) string {
 		t.Fatal(err)
 	}
 	client := token.Client{UserAgent: "tokenfetch/test"}
-	if _, err := client.Post(t.Context(), request); err != nil {
+	if _, err := client.Send(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
 	return arrived
@@ -256,7 +256,7 @@ func TestURLs(t *testing.T) {
 			covered[test.provider] = append(list, test.environment)
 		}
 	}
-	for _, name := range provider.NewCatalog().Names() {
+	for _, name := range provider.NewCatalog("", nil).Names() {
 		if diff := cmp.Diff(covered[name], builtin(t, name).EnvironmentNames()); diff != "" {
 			t.Errorf("environments of %s (-want +got):\n%s", name, diff)
 		}

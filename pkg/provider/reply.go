@@ -1,10 +1,12 @@
 package provider
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -19,13 +21,15 @@ import (
 func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Token, error) {
 	object, parseErr := reply.Object()
 	var t *token.Token
-	var err error
-	switch reply.Status {
-	case 200, 201:
-		if t, err = d.read(object, parseErr, reply, sent); err == nil {
-			return t, nil
+	verdict, err := d.judge(reply, object)
+	switch {
+	case verdict == "ok" || verdict == "" && success(reply.Status):
+		if err = parseErr; err == nil {
+			if t, err = d.read(object, reply, sent); err == nil {
+				return t, nil
+			}
 		}
-	default:
+	case verdict == "":
 		err = d.failed(reply, object)
 	}
 	e, ok := errors.AsType[*failure.Error](err)
@@ -51,16 +55,123 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	return nil, e
 }
 
+// success reports whether the table of statuses takes a reply for a token's.
+func success(status int) bool { return status == 200 || status == 201 }
+
+// judge returns what the definition says that a reply means, empty if that is
+// nothing, and for all but "ok" the failure.
+func (d *Definition) judge(reply *token.Reply, object token.Object) (verdict string, err error) {
+	if object == nil {
+		return "", nil
+	}
+	for _, o := range d.Outcomes {
+		if o.fits(reply.Status, object) {
+			return o.Is, o.failure(reply.Status, object)
+		}
+	}
+	if _, found := object.Get("error"); found && success(reply.Status) {
+		return "refused", Outcome{Is: "refused"}.failure(reply.Status, object)
+	}
+	return "", nil
+}
+
+// fits reports whether every condition is met.
+func (o Outcome) fits(status int, object token.Object) bool {
+	if o.Status == 0 && !success(status) || o.Status != 0 && o.Status != status {
+		return false
+	}
+	if o.Member == "" {
+		return true
+	}
+	value, found := object.Get(o.Member)
+	if found == o.Absent || o.Values == nil {
+		return found != o.Absent
+	}
+	is, ok := scalarOf(value)
+	return ok && slices.Contains(o.Values, is)
+}
+
+// Satisfy puts a member into a reply that o then fits.
+func (o Outcome) Satisfy(reply map[string]any) {
+	switch {
+	case o.Member == "" || o.Absent:
+	case len(o.Values) > 0:
+		SetMember(reply, o.Member, o.Values[0].value())
+	default:
+		SetMember(reply, o.Member, "refused")
+	}
+}
+
+// SetMember puts a value at a path of an object, and makes the objects on the way.
+func SetMember(object map[string]any, path string, value any) {
+	name, rest, nested := strings.Cut(path, ".")
+	if !nested {
+		object[name] = value
+		return
+	}
+	inner, ok := object[name].(map[string]any)
+	if !ok {
+		inner = map[string]any{}
+		object[name] = inner
+	}
+	SetMember(inner, rest, value)
+}
+
+// value returns s for encoding/json.
+func (s Scalar) value() any {
+	switch s.kind {
+	case "number":
+		return json.Number(s.text)
+	case "boolean":
+		return s.text == "true"
+	}
+	return s.text
+}
+
+// scalarOf returns a value of a reply, if it is a scalar.
+func scalarOf(value any) (Scalar, bool) {
+	kind := token.TypeOf(value)
+	if truth, ok := value.(bool); ok {
+		return Scalar{kind, strconv.FormatBool(truth)}, true
+	}
+	text, ok := token.Scalar(value)
+	if n, isNumber := value.(json.Number); isNumber {
+		if f, err := n.Float64(); err == nil && text == n.String() {
+			text = strconv.FormatFloat(f, 'g', -1, 64) // 0.50 is 0.5
+		}
+	}
+	return Scalar{kind, text}, ok
+}
+
+// failure is the failure that o makes of a reply, nil for one that is ok.
+func (o Outcome) failure(status int, object token.Object) error {
+	in := fmt.Sprintf("(status %d)", status)
+	if success(status) {
+		in = "(in a reply of success)"
+	}
+	switch o.Is {
+	case "ok":
+		return nil
+	case "refused":
+		return refused(failure.ProviderRefused, "the provider refused the credentials or the request %s", in)
+	case "conflict":
+		return refused(failure.ProviderConflict, "the provider refused the request: it reports a conflict %s", in)
+	case "closed":
+		return failure.New(failure.ProviderClosed, "the provider is closed now %s", in).WithHint("try again in its working hours")
+	case "busy":
+		return failure.New(failure.ProviderBusy, "the provider asks for a later try %s", in).WithHint("try again later")
+	}
+	if _, found := object.Get(o.Member); o.Member != "" && !found {
+		return failure.New(failure.UnexpectedValue, "the reply's member %s is missing", o.Member)
+	} else if o.Member != "" {
+		return failure.New(failure.UnexpectedValue, "the reply's member %s has a value that is not documented", o.Member)
+	}
+	return failure.New(failure.UnexpectedValue, "the reply is none of those that are documented")
+}
+
 // failed returns what a status other than 200 and 201 means.
 func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Error {
 	status := reply.Status
-	if i := slices.IndexFunc(d.Statuses, func(s Status) bool { return s.Status == status }); i >= 0 && object != nil {
-		if d.Statuses[i].Means == "closed" {
-			return failure.New(failure.ProviderClosed, "the provider is closed now (status %d)", status).
-				WithHint("try again in its working hours")
-		}
-		return refused(failure.ProviderConflict, "the provider refused the request: it reports a conflict (status %d)", status)
-	}
 	switch {
 	case status == 401:
 		return refused(failure.CredentialsRejected, "the provider rejected the credentials (status 401)")
@@ -129,16 +240,8 @@ func wait(after *time.Duration) string {
 	return fmt.Sprintf("; it asks to wait %d s", int64(*after/time.Second))
 }
 
-// read finds the token in a reply of status 200 or 201.
-func (d *Definition) read(object token.Object, parseErr error, reply *token.Reply, sent []secret.Value) (*token.Token, error) {
-	if parseErr != nil {
-		return nil, parseErr
-	}
-	for _, c := range d.Reply.Checks {
-		if err := c.judge(object); err != nil {
-			return nil, err
-		}
-	}
+// read finds the token in a reply.
+func (d *Definition) read(object token.Object, reply *token.Reply, sent []secret.Value) (*token.Token, error) {
 	value, found, err := agree(object, d.Reply.Token)
 	if err != nil {
 		return nil, err
@@ -151,6 +254,7 @@ func (d *Definition) read(object token.Object, parseErr error, reply *token.Repl
 	if !ok {
 		return nil, failure.New(failure.TokenNotAString, "the reply's token is not a string")
 	}
+	text = strings.TrimPrefix(text, d.Reply.Prefix)
 	if err := token.Check(text, sent...); err != nil {
 		return nil, err
 	}
@@ -159,48 +263,52 @@ func (d *Definition) read(object token.Object, parseErr error, reply *token.Repl
 	}
 	t := &token.Token{
 		AccessToken: secret.New(text),
-		Lifetime:    d.Policy.Lifetime(),
 		Obtained:    reply.Received,
 		SingleUse:   d.Policy.SingleUse,
 	}
-	if value, found, err := agree(object, d.Reply.ExpiresIn); err != nil {
+	if t.Lifetime, err = d.lifetime(object, reply.Received); err != nil {
 		return nil, err
-	} else if found {
-		t.Lifetime = token.Lifetime(value)
 	}
 	if value, _, err := agree(object, d.Reply.Scope); err != nil {
 		return nil, err
 	} else if scope, ok := value.(string); ok && validScope(scope, sent) {
 		t.Scope = scope
 	}
+	t.Extra = d.kept(object, sent)
 	return t, nil
 }
 
-// judge returns the failure that a member of a 2xx reply stands for, or nil.
-func (c Check) judge(object token.Object) error {
-	value, found := object.Get(c.Member)
-	if !found {
-		if c.Required {
-			return failure.New(failure.UnexpectedValue, "the reply's member %s is missing", c.Member)
+// lifetime returns how long a token lives that arrived at a time: what the reply
+// states, a number of seconds before a point of time, else what is documented. 0 is
+// unknown.
+func (d *Definition) lifetime(object token.Object, received time.Time) (time.Duration, error) {
+	value, found, err := agree(object, d.Reply.ExpiresIn)
+	if err != nil || found {
+		return token.Lifetime(value), err
+	}
+	value, found, err = agree(object, d.Reply.ExpiresAt)
+	if err != nil || found {
+		return token.LifetimeUntil(value, received), err
+	}
+	return d.Policy.Lifetime(), nil
+}
+
+// kept returns the members that are handed on beside the token, as JSON. One that
+// holds a secret of the request is not, nor is one that is too long.
+func (d *Definition) kept(object token.Object, sent []secret.Value) map[string]json.RawMessage {
+	var members map[string]json.RawMessage
+	for _, path := range d.Reply.Keep {
+		value, _ := object.Get(path)
+		is, ok := scalarOf(value)
+		if !ok || len(is.text) > maxScope || secret.Redact(is.text, sent...) != is.text {
+			continue
 		}
-		return nil
-	}
-	verdict := c.Otherwise
-	if text, ok := token.Scalar(value); ok {
-		switch {
-		case slices.Contains(c.Accept, text):
-			verdict = "accept"
-		case slices.Contains(c.Refuse, text):
-			verdict = "refuse"
+		if members == nil {
+			members = map[string]json.RawMessage{}
 		}
+		members[path], _ = json.Marshal(value) // a scalar always marshals
 	}
-	switch verdict {
-	case "accept":
-		return nil
-	case "refuse":
-		return refused(failure.ProviderRefused, "the provider refused the credentials or the request (in a reply of success)")
-	}
-	return failure.New(failure.UnexpectedValue, "the reply's member %s has a value that is not documented", c.Member)
+	return members
 }
 
 // agree returns the value at the paths that are there; all must be equal.
@@ -230,8 +338,10 @@ func (d *Definition) checkType(object token.Object) error {
 	if err != nil {
 		return err
 	}
-	if text, ok := value.(string); found && (!ok || !strings.EqualFold(text, "bearer")) {
-		return failure.New(failure.BadTokenType, "the reply's token is not a bearer token")
+	text, ok := value.(string)
+	accepted := ok && slices.ContainsFunc(d.Reply.Types, func(t string) bool { return strings.EqualFold(t, text) })
+	if found && !accepted {
+		return failure.New(failure.BadTokenType, "the reply's token is not of the type %s", strings.Join(d.Reply.Types, " or "))
 	}
 	return nil
 }

@@ -384,10 +384,7 @@ func TestLifetimes(t *testing.T) {
 // TestDocumentedLifetime: it counts where the reply states none, not where the
 // reply states one that is not understood.
 func TestDocumentedLifetime(t *testing.T) {
-	d, err := provider.ParseAndCheck("acme.toml", []byte(acme))
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := parsed(t, "[request]\n[token]\nlifetime = 120\n")
 	for body, want := range map[string]time.Duration{
 		`{"access_token":"tok"}`:                   2 * time.Minute,
 		`{"access_token":"tok","expires_in":null}`: 2 * time.Minute,

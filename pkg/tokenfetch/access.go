@@ -12,6 +12,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/keychain"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
@@ -47,6 +48,33 @@ func (c *Client) ProfilesPath() (path string, named bool, err error) {
 		path = absolute
 	}
 	return path, named, nil
+}
+
+// newCatalog returns the catalog of the built-in providers and those that the user
+// has defined: in the directory providers beside the profiles file.
+func (c *Client) newCatalog() *provider.Catalog {
+	path, named, err := c.ProfilesPath()
+	if err != nil || path == "" {
+		return provider.NewCatalog("", nil)
+	}
+	return provider.NewCatalog(filepath.Join(filepath.Dir(path), "providers"), func(path string) ([]byte, error) {
+		return c.ReadDefinition(path, named && c.CI())
+	})
+}
+
+// ReadDefinition reads the file of a definition, which says where secrets go: one
+// that others could have changed is an error, unless trusted is set.
+func (c *Client) ReadDefinition(path string, trusted bool) ([]byte, error) {
+	ctx, cancel := c.limit.Context(context.Background())
+	defer cancel()
+	file, err := source.ReadRegular(ctx, path, provider.MaxFile)
+	if err == nil && file.Unsafe != "" {
+		if !trusted {
+			return nil, failure.New(failure.FilePermissions, "the definition %s %s", path, file.Unsafe).WithHint("%s", file.Advice)
+		}
+		c.note("the definition " + path + " " + file.Unsafe + "; taken because this is CI")
+	}
+	return file.Data, err
 }
 
 // ReadProfiles reads the profiles file at path. With trusted it may be one that

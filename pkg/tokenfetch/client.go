@@ -46,7 +46,8 @@ type Options struct {
 	// UserAgent is what a token endpoint is told of the program, such as name/1.0.
 	UserAgent string
 
-	// Catalog has the providers, nil for the built-in ones.
+	// Catalog has the providers, nil for the built-in ones and those that are defined
+	// in the directory providers beside the profiles file.
 	Catalog *provider.Catalog
 	// Keychain holds the secrets, nil for the one of the operating system.
 	Keychain secret.Store
@@ -92,9 +93,6 @@ type Client struct {
 // New returns a Client. It reads nothing yet.
 func New(o Options) *Client {
 	c := &Client{options: o, catalog: o.Catalog, limit: o.Limit, hidden: new(variables)}
-	if c.catalog == nil {
-		c.catalog = provider.NewCatalog()
-	}
 	if c.limit == nil {
 		c.limit = NewLimit(time.Now(), o.Timeout)
 	}
@@ -111,6 +109,9 @@ func New(o Options) *Client {
 	}
 	if p.Sending == nil {
 		p.Sending = func() {}
+	}
+	if c.catalog == nil {
+		c.catalog = c.newCatalog()
 	}
 	return c
 }
@@ -194,6 +195,9 @@ func (f Ref) String() string { return f.Definition.Name + "/" + f.Profile }
 func (c *Client) Ref(text string) (Ref, error) {
 	name, profileName, named := strings.Cut(text, "/")
 	d, err := c.catalog.Definition(name)
+	if err != nil && !errors.Is(err, provider.ErrUnknown) {
+		return Ref{}, err
+	}
 	if err != nil {
 		return Ref{}, failure.New(failure.UnexpectedArgument, "a name is not PROVIDER or PROVIDER/PROFILE").
 			WithHint("the providers are %s", strings.Join(c.catalog.Names(), ", "))

@@ -48,10 +48,7 @@ func ExampleClient_Transport() {
 
 // demoClient is a client with the demo credentials of an emulator.
 func demoClient() (client *tokenfetch.Client, stop func()) {
-	definitions, err := provider.NewCatalog().All()
-	if err != nil {
-		panic(err)
-	}
+	definitions, _ := provider.NewCatalog("", nil).All()
 	e, err := emulator.New(definitions, emulator.Options{})
 	if err != nil {
 		panic(err)

@@ -25,7 +25,7 @@ func (s slowStore) Get(context.Context, string) (secret.Value, error) {
 // TestSlowKeychainForManyTokens prepares more tokens than fit into the limit of a
 // run if the time that the keychain takes counted against those that come later.
 func TestSlowKeychainForManyTokens(t *testing.T) {
-	d, err := provider.NewCatalog().Definition("mpay")
+	d, err := provider.NewCatalog("", nil).Definition("mpay")
 	if err != nil {
 		t.Fatal(err)
 	}

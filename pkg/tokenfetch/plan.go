@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -136,12 +138,21 @@ func (p *Plan) fromCache(ctx context.Context) *token.Token {
 	return p.kept.get(ctx)
 }
 
-// readWanted reads the fields that are wanted beside a cached token.
+// readWanted reads the fields that are wanted beside a cached token, and those that
+// calls need in a header which may be told.
 func (p *Plan) readWanted(ctx context.Context, access credential.Access) error {
-	if len(p.query.With) == 0 {
+	wanted := slices.Clone(p.query.With)
+	for _, h := range p.query.Definition.Use.Headers {
+		for _, name := range h.Value.Fields() {
+			if f, _ := p.query.Definition.Field(name); !f.Secret {
+				wanted = append(wanted, name)
+			}
+		}
+	}
+	if len(wanted) == 0 {
 		return nil
 	}
-	if err := p.found.ReadFields(ctx, access, p.values, p.query.With); err != nil {
+	if err := p.found.ReadFields(ctx, access, p.values, wanted); err != nil {
 		return err
 	}
 	return p.found.Unfinished()
@@ -163,32 +174,53 @@ func (p *Plan) HeldBack() bool { return p.held != nil && p.held.LockoutAfter == 
 // shown.
 func (p *Plan) Describe() []string {
 	d, values := p.found.Definition, p.found.Known()
-	lines := []string{fmt.Sprintf("POST %s%s", p.found.Base, d.Request.Path), "Content-Type: " + d.Request.ContentType()}
-	show := func(field string) string {
-		for _, place := range p.found.Places {
-			if place.Field.Name != field {
-				continue
-			}
-			value := secret.Hidden
-			if !place.Field.Secret {
-				value = "[read when it is sent]"
-				if known, ok := values[field]; ok {
-					value = known.Reveal()
-				}
-			}
-			return value + "  (" + field + " from " + place.Where + ")"
-		}
-		return "[not sent]  (" + field + " is optional)"
+	lines := []string{fmt.Sprintf("%s %s%s", d.Request.Method, p.found.Base, d.Request.Path)}
+	if body := d.Request.ContentType(); body != "" {
+		lines = append(lines, "Content-Type: "+body)
 	}
-	if b := d.Request.Basic; b != nil {
-		lines = append(lines, "Authorization: Basic, user "+show(b.User), "Authorization: Basic, password "+show(b.Password))
-	}
-	for _, m := range d.Request.Body {
-		value := m.Value
-		if m.Field != "" {
-			value = show(m.Field)
+	for _, part := range d.Request.Parts() {
+		what := part.In + " " + part.Name
+		switch part.In {
+		case "path":
+			what = "path"
+		case "user", "password":
+			what = "Authorization: Basic, " + part.In
+		case "form", "json":
+			what = "body " + part.Name
 		}
-		lines = append(lines, "body "+m.Name+" = "+value)
+		lines = append(lines, what+" = "+p.describe(part.Value, values))
 	}
 	return lines
+}
+
+// describe returns what would be sent in a place, and where each field in it comes
+// from.
+func (p *Plan) describe(value provider.Template, values provider.Values) string {
+	var origins []string
+	left := false
+	text := value.Text(func(field string) string {
+		i := slices.IndexFunc(p.found.Places, func(place credential.Place) bool { return place.Field.Name == field })
+		if i < 0 {
+			left = true
+			origins = append(origins, field+" is optional")
+			return ""
+		}
+		place := p.found.Places[i]
+		origins = append(origins, field+" from "+place.Where)
+		known, ok := values[field]
+		switch {
+		case place.Field.Secret:
+			return secret.Hidden
+		case !ok:
+			return "[read when it is sent]"
+		}
+		return known.Reveal()
+	})
+	if left {
+		text = "[not sent]"
+	}
+	if len(origins) > 0 {
+		text += "  (" + strings.Join(origins, ", ") + ")"
+	}
+	return text
 }

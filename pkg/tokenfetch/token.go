@@ -2,6 +2,7 @@ package tokenfetch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -25,7 +26,10 @@ type Token struct {
 	Scope       string        // RFC 6749 section 3.3, empty if not stated
 	SingleUse   bool          // the provider accepts it for one call only
 	Use         Use           // how calls carry it
-	Cached      bool          // it comes from the cache
+	// Extra are members of the reply that the definition keeps, as JSON, by their
+	// paths: texts, numbers and booleans.
+	Extra  map[string]json.RawMessage
+	Cached bool // it comes from the cache
 
 	Ref
 	Environment string // of the provider, empty if a base address was given
@@ -89,7 +93,7 @@ func (p *Plan) result(t *token.Token, cached bool) *Token {
 	base := p.found.Base
 	return &Token{
 		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,
-		Use: p.query.Definition.Use(), Cached: cached,
+		Use: p.query.Definition.UseOf(p.values), Extra: t.Extra, Cached: cached,
 		Ref: p.query.Ref, Environment: p.found.Environment, BaseURL: base.String(), Origin: base.Origin(),
 	}
 }
@@ -104,7 +108,10 @@ func (p *Plan) request() ([]secret.Value, token.Request, error) {
 	}
 	p.client.options.Person.Hide(secrets...)
 	request, err := p.query.Definition.TokenRequest(p.found.Base, p.values)
-	p.client.options.Person.Hide(request.Body)
+	if request.Basic != nil {
+		secrets = append(secrets, request.Basic.Password) // form-encoded, maybe
+	}
+	p.client.options.Person.Hide(append(secrets, request.Body)...)
 	return secrets, request, err
 }
 
@@ -207,7 +214,7 @@ func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Re
 	defer cancel()
 	client := p.client.HTTP(p.roots)
 	client.Connected = func() { guard.Begin(limit, time.Now()) }
-	reply, err := client.Post(limit, request)
+	reply, err := client.Send(limit, request)
 	if err != nil {
 		return nil, p.maybeIssued(err)
 	}

@@ -43,8 +43,8 @@ func (c *Client) Transport(ref string, origins ...string) *Transport {
 	case err != nil:
 		t.problem = err
 		return t
-	case f.Definition.Use().Header == "":
-		t.problem = failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", f.Definition.Title, f.Definition.Use().Member).
+	case f.Definition.Use.Header == "":
+		t.problem = failure.New(failure.NoHeader, "a token of %s does not travel in a header, but as member %q of the JSON body", f.Definition.Title, f.Definition.Use.Member).
 			WithHint("put the token of Client.Token into the body of each call")
 		return t
 	}

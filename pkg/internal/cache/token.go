@@ -55,6 +55,8 @@ type entry struct {
 	Scope    string    `json:"scope,omitempty"`
 	Obtained time.Time `json:"obtained"`
 	Expires  time.Time `json:"expires"`
+
+	Extra map[string]json.RawMessage `json:"extra,omitempty"`
 }
 
 // Get returns the token that was kept for owner, if it may still be used at
@@ -98,6 +100,7 @@ func (t *Tokens) Get(ctx context.Context, owner Owner, now time.Time) (*token.To
 		Lifetime:    lifetime,
 		Obtained:    e.Obtained,
 		Scope:       e.Scope,
+		Extra:       e.Extra,
 	}, nil
 }
 
@@ -121,6 +124,7 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 		Scope:    issued.Scope,
 		Obtained: issued.Obtained,
 		Expires:  issued.Obtained.Add(issued.Lifetime),
+		Extra:    issued.Extra,
 	})
 	if err != nil {
 		return err

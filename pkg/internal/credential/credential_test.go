@@ -70,7 +70,7 @@ func (s setup) build(t *testing.T) *world {
 	if w.file, err = profile.Load(t.Context(), path, profile.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if w.d, err = provider.NewCatalog().Definition(s.provider); err != nil {
+	if w.d, err = provider.NewCatalog("", nil).Definition(s.provider); err != nil {
 		t.Fatal(err)
 	}
 	if w.profile == "" {
@@ -1018,7 +1018,7 @@ func TestWithoutSecrets(t *testing.T) {
 	want := []string{
 		"PATH=/bin", "PLAIN=1", "MY_PASSWORD_2=stays", "EMPTY=", "=C:=C:\\x", "odd", "TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x", "TOKENFETCH_ZEEPAY_CLIENT_ID=1", "TOKENFETCH_CONFIG=/c", "LAST=1",
 	}
-	if diff := cmp.Diff(want, credential.WithoutSecrets(provider.NewCatalog(), w.environ, plan.SecretVariables())); diff != "" {
+	if diff := cmp.Diff(want, credential.WithoutSecrets(provider.NewCatalog("", nil), w.environ, plan.SecretVariables())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, w.environ); diff != "" {
@@ -1029,14 +1029,14 @@ func TestWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"A=1"}, credential.WithoutSecrets(provider.NewCatalog(), []string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan.SecretVariables())); diff != "" {
+	if diff := cmp.Diff([]string{"A=1"}, credential.WithoutSecrets(provider.NewCatalog("", nil), []string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan.SecretVariables())); diff != "" {
 		t.Errorf("without a profile (-want +got):\n%s", diff)
 	}
 }
 
 // TestEveryProvider: all fields by variables, read back as they were given.
 func TestEveryProvider(t *testing.T) {
-	for _, name := range provider.NewCatalog().Names() {
+	for _, name := range provider.NewCatalog("", nil).Names() {
 		s := setup{provider: name, environ: []string{"TOKENFETCH_" + strings.ToUpper(name) + "_BASE_URL=https://host.example"}}
 		w := s.build(t)
 		want := map[string]string{}

@@ -314,10 +314,9 @@ func (p *Plan) SecretVariables() []string {
 // WithoutSecrets returns environ without the variables that hold secrets: those
 // of the secret fields of every provider in the catalog, and the named ones.
 func WithoutSecrets(catalog *provider.Catalog, environ, names []string) []string {
-	secretNames, err := catalog.SecretVariables()
+	secretVariable := catalog.SecretVariable()
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		ours := strings.HasPrefix(name, "TOKENFETCH_") && (err != nil || slices.Contains(secretNames, name))
-		return ours || slices.Contains(names, name)
+		return slices.Contains(names, name) || strings.HasPrefix(name, "TOKENFETCH_") && secretVariable(name)
 	})
 }

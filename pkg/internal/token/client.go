@@ -27,16 +27,24 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Request is a call of a token endpoint. It is always a POST.
+// Request is one call, mostly of a token endpoint.
 type Request struct {
+	Method      string // GET or POST
 	URL         string // https, or http to a loopback address
-	ContentType string
+	ContentType string // of the body, empty for none
+	Headers     []Header
 	Basic       *Basic // HTTP Basic credentials (RFC 7617), nil for none
 	Body        secret.Value
 }
 
-// Basic is a pair for the Authorization header. It is sent as it is: unlike
-// RFC 6749 section 2.3.1 asks, the providers do not form-decode it.
+// Header is a header beside those that every request has: it takes the place of
+// one of these.
+type Header struct {
+	Name  string // sent in the case in which it is written
+	Value secret.Value
+}
+
+// Basic is a pair for the Authorization header. It is sent as it is.
 type Basic struct {
 	User     string
 	Password secret.Value
@@ -102,10 +110,10 @@ const (
 	maxRetryWait = 24 * time.Hour
 )
 
-// Post sends req once and returns what came back, whatever its status; no
+// Send sends req once and returns what came back, whatever its status; no
 // redirect is followed. The error is a *failure.Error that says how much was
 // sent.
-func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
+func (c *Client) Send(ctx context.Context, req Request) (*Reply, error) {
 	target, err := url.Parse(req.URL)
 	if err != nil {
 		return nil, failure.New(failure.BadBaseURL, "the token endpoint's address is not valid")
@@ -150,18 +158,33 @@ func (c *Client) Post(ctx context.Context, req Request) (*Reply, error) {
 // httpRequest builds the request of net/http. It cannot be sent a second time:
 // without GetBody nothing in net/http has the body again.
 func (c *Client) httpRequest(ctx context.Context, req Request) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, strings.NewReader(req.Body.Reveal()))
+	request, err := http.NewRequestWithContext(ctx, req.Method, req.URL, strings.NewReader(req.Body.Reveal()))
 	if err != nil {
 		return nil, err
 	}
 	request.GetBody = nil
-	request.Header.Set("Content-Type", req.ContentType)
+	if req.ContentType != "" {
+		request.Header.Set("Content-Type", req.ContentType)
+	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", c.UserAgent)
 	if req.Basic != nil {
 		request.SetBasicAuth(req.Basic.User, req.Basic.Password.Reveal())
 	}
+	for _, h := range req.Headers {
+		request.Header.Del(h.Name)
+		request.Header[inCase(h.Name)] = []string{h.Value.Reveal()}
+	}
 	return request, nil
+}
+
+// inCase returns the key under which net/http sends a header as it is written. It
+// looks for one of its own under the canonical name.
+func inCase(name string) string {
+	if strings.EqualFold(name, "User-Agent") {
+		return "User-Agent"
+	}
+	return name
 }
 
 func (c *Client) trace(format string, args ...any) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
@@ -77,7 +79,7 @@ func TestPostWithoutBasicPair(t *testing.T) {
 	s := serve(t, answer(good("")))
 	r := request("http://" + s.address)
 	r.Basic = nil
-	if _, err := (&Client{UserAgent: "tokenfetch/test"}).Post(t.Context(), r); err != nil {
+	if _, err := (&Client{UserAgent: "tokenfetch/test"}).Send(t.Context(), r); err != nil {
 		t.Fatal(told(err))
 	}
 	checkWire(t, s.stop(), strings.Replace(golden(s.address), "Authorization: Basic Y2xpZW50OmNhbmFyeS1iYXNpYy1lMDRk\r\n", "", 1))
@@ -143,7 +145,7 @@ func TestPostFollowsNoRedirect(t *testing.T) {
 					location = "/elsewhere"
 				}
 				s := serve(t, answer(fmt.Sprintf("HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", status, location)))
-				reply, err := (&Client{UserAgent: "tokenfetch/test"}).Post(t.Context(), request("http://"+s.address))
+				reply, err := (&Client{UserAgent: "tokenfetch/test"}).Send(t.Context(), request("http://"+s.address))
 				if err != nil {
 					t.Fatal(told(err))
 				}
@@ -439,7 +441,7 @@ func TestPostEarlyReply(t *testing.T) {
 	})
 	r := request("http://" + s.address)
 	r.Body = secret.New(strings.Repeat("x", 16<<20))
-	reply, err := (&Client{}).Post(t.Context(), r)
+	reply, err := (&Client{}).Send(t.Context(), r)
 	switch got := told(err); {
 	case err == nil && reply.Status != 200:
 		t.Errorf("status %d", reply.Status)
@@ -461,7 +463,7 @@ func TestPostBrokenOff(t *testing.T) {
 	})
 	r := request("http://" + s.address)
 	r.Body = secret.New(strings.Repeat("x", 16<<20))
-	_, err := (&Client{}).Post(d, r)
+	_, err := (&Client{}).Send(d, r)
 	checkTold(t, err, `timeout (net, sent "unknown", attempts 1): timeout: no answer from `+s.address+` in time (phase send); the request may have been processed; hint: try again, or allow more time with --timeout 60s`)
 }
 
@@ -593,5 +595,27 @@ func TestParseCertificates(t *testing.T) {
 		if _, err := ParseCertificates([]byte(data)); err == nil || err.Error() != "holds no PEM certificate" {
 			t.Errorf("%q: %v", data, err)
 		}
+	}
+}
+
+// TestSentOnce: net/http sends some requests again by itself, those without a body
+// among them.
+func TestSentOnce(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		s := serve(t, func(p *peer) { p.request() }) // and hangs up
+		_, err := (&Client{UserAgent: "tokenfetch/test"}).Send(t.Context(), Request{
+			Method: method, URL: "http://" + s.address + "/token?a=b",
+			Headers: []Header{{"X-api-Key", secret.New(canaryPassword)}, {"user-agent", secret.New("mine")}, {"accept", secret.New("text/json")}},
+		})
+		if e, ok := errors.AsType[*failure.Error](err); !ok || e.Code != failure.ConnectionLost || e.Sent != failure.SentYes {
+			t.Errorf("%s: %v", method, err)
+		}
+		length := ""
+		if method == http.MethodPost {
+			length = "Content-Length: 0\r\n"
+		}
+		checkWire(t, s.stop(), wireForm(method+" /token?a=b HTTP/1.1\r\nHost: "+s.address+"\r\nUser-Agent: mine\r\naccept: text/json\r\nX-api-Key: "+
+			canaryPassword+"\r\nConnection: close\r\n"+length+"\r\n"))
 	}
 }

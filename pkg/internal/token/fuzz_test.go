@@ -149,3 +149,29 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// FuzzLifetimeUntil: a lifetime is whole seconds, positive and bounded, and ends no
+// later than the time that was read.
+func FuzzLifetimeUntil(f *testing.F) {
+	for _, text := range []string{`"2026-11-21T13:00:00Z"`, `1795267200`, `1795267200000`, `"1795267200"`, `-1`, `1e99`, `"2026-11-21T13:00:00.999999999+14:00"`, `true`, `"1e9"`} {
+		f.Add(text, int64(1795260000))
+	}
+	f.Fuzz(func(t *testing.T, text string, unix int64) {
+		if unix < 0 || unix > 1<<40 {
+			return
+		}
+		object, err := ParseObject([]byte(`{"at":` + text + `}`))
+		if err != nil {
+			return
+		}
+		received := time.Unix(unix, 0)
+		life := LifetimeUntil(object["at"], received)
+		if life < 0 || life > MaxLifetime || life%time.Second != 0 {
+			t.Errorf("%s at %d: %v", text, unix, life)
+		}
+		var at time.Time
+		if json.Unmarshal([]byte(text), &at) == nil && life > 0 && (received.Add(life).After(at) || at.Sub(received)-life >= time.Second) {
+			t.Errorf("%s at %d: %v", text, unix, life)
+		}
+	})
+}

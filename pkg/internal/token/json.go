@@ -221,6 +221,34 @@ func Lifetime(value any) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
+// LifetimeUntil reads the point of time at which a token expires that arrived at
+// received: RFC 3339, or a number or string of digits that counts seconds since
+// 1970, from 10^11 on milliseconds. Whole seconds are returned. Anything else, the
+// past, and more than MaxLifetime mean unknown, which is 0.
+func LifetimeUntil(value any, received time.Time) time.Duration {
+	const firstMilliseconds = 100_000_000_000
+	at := time.Time{}
+	text, isText := value.(string)
+	if number, ok := value.(json.Number); ok {
+		text = number.String()
+	}
+	n, whole := wholeNumber(text)
+	whole = whole && !(isText && strings.Trim(text, "0123456789") != "")
+	switch {
+	case whole && n >= firstMilliseconds:
+		at = time.UnixMilli(n)
+	case whole:
+		at = time.Unix(n, 0)
+	case isText:
+		at, _ = time.Parse(time.RFC3339, text) // the zero time is in the past
+	}
+	left := at.Sub(received).Truncate(time.Second)
+	if left <= 0 || left > MaxLifetime {
+		return 0
+	}
+	return left
+}
+
 // wholeNumber reads a JSON number that is whole, in any of its spellings
 // (3600, 3600.0, 3.6e3).
 func wholeNumber(text string) (int64, bool) {

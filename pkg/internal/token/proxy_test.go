@@ -41,7 +41,7 @@ func child(base string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	reply, err := client.Post(ctx, request(base))
+	reply, err := client.Send(ctx, request(base))
 	if err == nil {
 		_, err = reply.Object()
 	}

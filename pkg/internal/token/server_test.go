@@ -61,6 +61,7 @@ func TestMain(m *testing.M) {
 // request is the call every test makes, of the endpoint below base.
 func request(base string) Request {
 	return Request{
+		Method:      http.MethodPost,
 		URL:         base + "/oauth/token",
 		ContentType: "application/x-www-form-urlencoded",
 		Basic:       &Basic{"client", secret.New(canaryBasic)},
@@ -106,7 +107,7 @@ func post(t *testing.T, ctx context.Context, client *Client, base string) (*Repl
 			client.Trace(format, args...)
 		}
 	}
-	reply, err := c.Post(ctx, request(base))
+	reply, err := c.Send(ctx, request(base))
 	if err == nil {
 		_, err = reply.Object()
 	}

@@ -4,6 +4,7 @@
 package token
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ type Token struct {
 	Obtained    time.Time     // when the reply arrived, UTC
 	Scope       string        // RFC 6749 section 3.3, empty if not stated
 	SingleUse   bool          // the provider accepts it for one call only
+	// Extra are members of the reply that the definition keeps, as JSON, by their
+	// paths: texts, numbers and booleans.
+	Extra map[string]json.RawMessage
 }
 
 // Use says how a call carries a token: in a header, or as a member of its JSON

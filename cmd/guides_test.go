@@ -1,0 +1,231 @@
+package cmd
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// guideDefinitions returns the definitions in the guide, by the names of their
+// files.
+func guideDefinitions(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, m := range regexp.MustCompile("(?s)```toml\n# ~/\\.config/tokenfetch/providers/([a-z]+\\.toml)\n(.*?)```").FindAllStringSubmatch(readFile(t, "guides/providers.md"), -1) {
+		found[m[1]] = m[2]
+	}
+	if len(found) != 3 {
+		t.Fatalf("the guide has the definitions %v, want three", found)
+	}
+	return found
+}
+
+// TestDefinitionInReadme: it is one of the guide's, which are tried.
+func TestDefinitionInReadme(t *testing.T) {
+	known := guideDefinitions(t)
+	tried := 0
+	for _, b := range readmeBlocks(t, "toml") {
+		if b.kind != "provider" {
+			continue
+		}
+		tried++
+		comment, text, _ := strings.Cut(b.text, "\n")
+		if name := filepath.Base(comment); text != known[name] {
+			t.Errorf("%s differs from %s of the guide (-guide +README):\n%s", b.name, name, cmp.Diff(known[name], text))
+		}
+	}
+	if tried == 0 {
+		t.Error("the README has no definition")
+	}
+}
+
+// withDefinitions returns a new home that has the definitions.
+func withDefinitions(t *testing.T, definitions map[string]string) (home string) {
+	t.Helper()
+	home = t.TempDir()
+	dir := filepath.Join(home, ".config", "tokenfetch", "providers")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range definitions {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return home
+}
+
+// TestGuideOfProviders takes the definitions of the guide as they are: each works
+// with the emulator and sends, byte for byte, what its provider documents.
+func TestGuideOfProviders(t *testing.T) {
+	t.Parallel()
+	home := withDefinitions(t, guideDefinitions(t))
+	bin := builtProgram(t)
+	run := func(environ []string, args ...string) (stdout, stderr string, err error) {
+		command := program(t, bin, args...)
+		command.Env = append(command.Env, append([]string{"HOME=" + home}, environ...)...)
+		var out, diag strings.Builder
+		command.Stdout, command.Stderr = &out, &diag
+		err = command.Run()
+		return out.String(), diag.String(), err
+	}
+	for _, c := range []struct {
+		name    string
+		environ []string
+		request string // without Host, User-Agent and Connection
+		status  int
+		reply   string
+		json    string // a part of -o json
+		refused string // a reply that is exit 4
+	}{
+		{
+			"acme",
+			[]string{"TOKENFETCH_ACME_CLIENT_ID=a b", "TOKENFETCH_ACME_CLIENT_SECRET=" + canaries["CLIENT_SECRET"] + "%"},
+			"POST /token HTTP/1.1\nAccept: application/json\nAuthorization: Basic BASIC(a+b:" + canaries["CLIENT_SECRET"] + "%25)\nContent-Length: 52\n" +
+				"Content-Type: application/x-www-form-urlencoded\n\ngrant_type=client_credentials&scope=payments%3Awrite",
+			200, `{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600,"scope":"payments:write"}`,
+			`"token_type":"Bearer","use":{"header":"Authorization","scheme":"Bearer","member":null,"headers":{}},"expires_in":3600,`,
+			"401 {\"error\":\"invalid_client\"}",
+		},
+		{
+			"daraja",
+			[]string{"TOKENFETCH_DARAJA_CONSUMER_KEY=key", "TOKENFETCH_DARAJA_CONSUMER_SECRET=" + canaries["CLIENT_SECRET"]},
+			"GET /oauth/v1/generate?grant_type=client_credentials HTTP/1.1\nAccept: application/json\nAuthorization: Basic BASIC(key:" + canaries["CLIENT_SECRET"] + ")\n\n",
+			200, `{"access_token":"TOKEN","expires_in":"3599"}`,
+			`"expires_in":3599,`,
+			`400 {"requestId":"1","errorCode":"400.008.01","errorMessage":"Invalid Authentication passed"}`,
+		},
+		{
+			"momo",
+			[]string{"TOKENFETCH_MOMO_API_USER=user", "TOKENFETCH_MOMO_API_KEY=" + canaries["CLIENT_SECRET"], "TOKENFETCH_MOMO_SUBSCRIPTION_KEY=" + canaries["PASSWORD"]},
+			"POST /collection/token/ HTTP/1.1\nAccept: application/json\nAuthorization: Basic BASIC(user:" + canaries["CLIENT_SECRET"] + ")\nContent-Length: 0\n" +
+				"Ocp-Apim-Subscription-Key: " + canaries["PASSWORD"] + "\n\n",
+			200, `{"access_token":"TOKEN","token_type":"access_token","expires_in":3600}`,
+			`"use":{"header":"Authorization","scheme":"Bearer","member":null,"headers":{"Ocp-Apim-Subscription-Key":null,"X-Target-Environment":"sandbox"}},"expires_in":3600,`,
+			`500 {"error":"login_failed"}`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if out, diag, err := run(nil, c.name, "--emulator"); err != nil || !strings.HasPrefix(out, "emulated-") {
+				t.Errorf("with the emulator: %v\n%s", err, diag)
+			}
+			if out, diag, err := run(nil, "emulator", "--", "tokenfetch", c.name); err != nil || !strings.HasPrefix(out, "emulated-") {
+				t.Errorf("below the emulator: %v\n%s", err, diag)
+			}
+			answer := func(status int, body string) string {
+				return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(body), body)
+			}
+			status, refused, _ := strings.Cut(c.refused, " ")
+			code, _ := strconv.Atoi(status)
+			base, requests := rawServer(t,
+				answer(c.status, strings.Replace(c.reply, "TOKEN", canaries["TOKEN"], 1)), answer(code, refused))
+			environ := append(c.environ, "TOKENFETCH_"+strings.ToUpper(c.name)+"_BASE_URL="+base)
+			out, diag, err := run(environ, c.name, "--no-cache", "-o", "json")
+			if err != nil || !strings.Contains(out, `"access_token":"`+canaries["TOKEN"]+`"`) || !strings.Contains(out, c.json) || diag != "" {
+				t.Errorf("%v\n%s%s", err, out, diag)
+			}
+			if got := plainRequest(t, <-requests); got != c.request {
+				t.Errorf("the request (-want +got):\n%s", cmp.Diff(c.request, got))
+			}
+			out, diag, err = run(environ, c.name, "--no-cache", "-v")
+			if err == nil || exitStatus(err) != 4 || out != "" || leak(diag, canaries["CLIENT_SECRET"]) != "" || leak(diag, canaries["PASSWORD"]) != "" {
+				t.Errorf("refused: %v\n%s%s", err, out, diag)
+			}
+			<-requests
+			if _, diag, err := run(environ, c.name, "--no-cache"); exitStatus(err) != 4 || !strings.Contains(diag, "(held_back)") {
+				t.Errorf("after the refusal: %v\n%s", err, diag)
+			}
+		})
+	}
+}
+
+// exitStatus returns the exit code of a program that ended with err.
+func exitStatus(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+// rawServer answers each connection with the next of the replies, and returns the
+// requests as they arrived.
+func rawServer(t *testing.T, replies ...string) (base string, requests <-chan string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	arrived := make(chan string, len(replies))
+	go func() {
+		for _, reply := range replies {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			arrived <- readRaw(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, reply)
+			conn.Close()
+		}
+		listener.Close()
+	}()
+	return "http://" + listener.Addr().String(), arrived
+}
+
+// readRaw reads one request.
+func readRaw(r *bufio.Reader) string {
+	var request strings.Builder
+	length := 0
+	for {
+		line, err := r.ReadString('\n')
+		request.WriteString(line)
+		if n, ok := strings.CutPrefix(line, "Content-Length: "); ok {
+			length, _ = strconv.Atoi(strings.TrimSpace(n))
+		}
+		if err != nil || line == "\r\n" {
+			break
+		}
+	}
+	body := make([]byte, length)
+	_, _ = io.ReadFull(r, body)
+	return request.String() + string(body)
+}
+
+// plainRequest returns a request with its headers sorted and its Basic pair decoded,
+// without the headers that are the same in all.
+func plainRequest(t *testing.T, request string) string {
+	t.Helper()
+	head, body, _ := strings.Cut(strings.ReplaceAll(request, "\r\n", "\n"), "\n\n")
+	var lines []string
+	for i, line := range strings.Split(head, "\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		switch {
+		case i == 0:
+		case name == "Host" || name == "User-Agent" || name == "Connection":
+			continue
+		case name == "Authorization":
+			pair, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(value, "Basic "))
+			if err != nil {
+				t.Error(err)
+			}
+			line = "Authorization: Basic BASIC(" + string(pair) + ")"
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines[1:])
+	return strings.Join(lines, "\n") + "\n\n" + body
+}
