@@ -345,7 +345,7 @@ func TestLockHolderInTrouble(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // it has the lock and has sent, or waits for the lock
 		return c
 	}
 	holder := start("zeepay")
@@ -427,7 +427,7 @@ func TestUnusableTokenIsToldOnce(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond) // it has the lock
 	second := s.run("zeepay", "-v")
 	if n := strings.Count(second.stderr, "the cached token is not used"); n != 1 || second.exit != 0 {
 		t.Errorf("told %d times: %+v", n, second)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // helperProfile writes a helper and a profile whose password it prints, and
@@ -53,7 +55,7 @@ func TestInterruptedHelper(t *testing.T) {
 		{"ignores it", "trap '' INT; stty -echo; printf 'PIN: ' >&2; while :; do sleep 1; done", "\x03", syscall.SIGINT},
 		{"prints a value then", "trap 'echo " + canaries["PASSWORD"] + "; exit' INT; stty -echo; printf 'PIN: ' >&2; while :; do sleep 0.1; done", "\x03", syscall.SIGINT},
 		{"fails then", "trap 'exit 1' INT; stty -echo; printf 'PIN: ' >&2; while :; do sleep 0.1; done", "\x03", syscall.SIGINT},
-		{"leaves a process behind", "(trap '' INT HUP; exec sleep 29.5) & stty -echo; printf 'PIN: ' >&2; read pin; echo x", "\x03", syscall.SIGINT},
+		{"leaves a process behind", "(trap '' INT HUP; exec sleep 61.5) & stty -echo; printf 'PIN: ' >&2; read pin; echo x", "\x03", syscall.SIGINT},
 		{"Ctrl-\\", "ulimit -c 0; stty -echo; printf 'PIN: ' >&2; read pin; echo x", "\x1c", syscall.SIGQUIT},
 		{"is ended by SIGTERM", "stty -echo; printf 'PIN: ' >&2; kill -TERM $$", "", syscall.SIGTERM},
 	} {
@@ -90,10 +92,9 @@ func TestInterruptedHelper(t *testing.T) {
 			if strings.Contains(tt.shown(), "waiting for") {
 				t.Errorf("the screen shows %q", tt.shown())
 			}
-			time.Sleep(50 * time.Millisecond)
-			if alive(filepath.Dir(profiles)) || c.name == "leaves a process behind" && alive("sleep\x0029.5") {
-				t.Error("the helper still runs")
-			}
+			tt.until(t, "the end of the helper", func() bool {
+				return !alive(filepath.Dir(profiles)) && (c.name != "leaves a process behind" || !alive("sleep\x0061.5"))
+			})
 		})
 	}
 }
@@ -117,16 +118,17 @@ func TestHelperLeavesTheTerminalAsItWas(t *testing.T) {
 // TestHelperTakesTooLong lets a helper that has the terminal run into the limit.
 func TestHelperTakesTooLong(t *testing.T) {
 	t.Parallel()
-	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; (trap '' HUP; sleep 30) & read pin")
+	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; (trap '' HUP; sleep 60) & read pin")
 	tt := startOnTerminal(t, []string{"NO_COLOR=1"}, "mpay", "--timeout", "1s", "--config", profiles)
 	start := time.Now()
 	_ = tt.cmd.Wait()
 	tt.until(t, "the error", func() bool {
 		return tt.shown() == "PIN: tokenfetch: error: the helper ask timed out (helper_timeout)\r\n"
 	})
-	if took := time.Since(start); took > 2*time.Second || tt.cmd.ProcessState.ExitCode() != 3 || !tt.echo(t) || len(bodies) > 0 || alive(filepath.Dir(profiles)) {
+	if took := time.Since(start); took > 2*time.Second || tt.cmd.ProcessState.ExitCode() != 3 || !tt.echo(t) || len(bodies) > 0 {
 		t.Errorf("%v after %v, echo %v, %d requests", tt.cmd.ProcessState, took, tt.echo(t), len(bodies))
 	}
+	tt.until(t, "the end of the helper", func() bool { return !alive(filepath.Dir(profiles)) })
 }
 
 // findBash returns the path of bash, or skips the test.
@@ -139,23 +141,36 @@ func findBash(t *testing.T) string {
 	return bash
 }
 
+// startJobShell starts a shell with job control on a terminal of its own, which finds
+// the program.
+func startJobShell(t *testing.T) *terminal {
+	t.Helper()
+	bash := findBash(t)
+	tt := newTerminal(t, []string{"PS1=<ready>", "HISTFILE="})
+	tt.cmd.Path, tt.cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
+	tt.cmd.Env = append(tt.cmd.Env, "PATH="+builtProgram(t)+":"+os.Getenv("PATH"))
+	tt.start(t)
+	return tt
+}
+
+// untilStopped is a command of the shell that waits until the shell itself knows
+// that its job is stopped: to a job that it takes to be running fg sends nothing.
+const untilStopped = `until [ -n "$(jobs -s)" ]; do sleep 0.05; done`
+
 // TestHelperStopped presses Ctrl-Z while a helper has the terminal, in a shell
 // with job control, and brings both back.
 func TestHelperStopped(t *testing.T) {
 	t.Parallel()
-	bash := findBash(t)
 	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
 	for _, c := range []struct{ name, line, back string }{
 		{"alone", "tokenfetch mpay --timeout 5s --config " + profiles, "fg"},
 		{"in a pipeline", "tokenfetch mpay --timeout 5s --config " + profiles + " | cat", "fg"},
-		{"in the background then", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; sleep 0.5; fg"},
+		// Once it is stopped again, and once it is still to stop.
+		{"in the background then", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; " + untilStopped + "; bg; sleep 0.01; fg"},
 		{"in the background first", "tokenfetch mpay --timeout 5s --config " + profiles + " &", "fg"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tt := newTerminal(t, []string{"PS1=<ready>", "HISTFILE="})
-			tt.cmd.Path, tt.cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
-			tt.cmd.Env = append(tt.cmd.Env, "PATH="+builtProgram(t)+":"+os.Getenv("PATH"))
-			tt.start(t)
+			tt := startJobShell(t)
 			ready := 0
 			prompt := func(what string) {
 				t.Helper()
@@ -165,9 +180,8 @@ func TestHelperStopped(t *testing.T) {
 			prompt("the shell")
 			tt.typeText(t, c.line+"\n")
 			if strings.HasSuffix(c.line, "&") {
-				time.Sleep(500 * time.Millisecond)
-				tt.typeText(t, "\n") // the shell tells of its jobs before it asks
-				prompt("the shell")
+				prompt("the shell while the job runs")
+				tt.typeText(t, untilStopped+"\n") // the shell tells of its jobs before it asks
 			} else {
 				tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
 				tt.typeText(t, "\x1a")
@@ -198,11 +212,35 @@ func TestHelperStopped(t *testing.T) {
 	}
 }
 
+// TestHelperAsksInTheForeground starts in the background, and is in the foreground
+// when the helper asks.
+func TestHelperAsksInTheForeground(t *testing.T) {
+	t.Parallel()
+	profiles, bodies := helperProfile(t, `until [ -e "$0.asks" ]; do sleep 0.05; done; stty -echo; printf 'PIN: ' >&2; read pin; echo $pin`)
+	helper := filepath.Join(filepath.Dir(profiles), "ask")
+	tt := startJobShell(t)
+	tt.typeText(t, "tokenfetch mpay --config "+profiles+" &\n")
+	tt.until(t, "the helper", func() bool { return alive(helper) })
+	tt.typeText(t, "fg\n")
+	tt.until(t, "the program in the foreground", func() bool {
+		group, err := unix.IoctlGetInt(int(tt.master.Fd()), unix.TIOCGPGRP)
+		return err == nil && group != tt.cmd.Process.Pid
+	})
+	if err := os.WriteFile(helper+".asks", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
+	tt.typeText(t, canaries["PASSWORD"]+"\n")
+	tt.until(t, "the token", func() bool { return strings.Contains(tt.shown(), canaries["TOKEN"]) })
+	if body := <-bodies; !strings.Contains(body, canaries["PASSWORD"]) || strings.Contains(tt.shown(), "Stopped") {
+		t.Errorf("sent %q; the screen shows %q", body, tt.shown())
+	}
+}
+
 // TestStoppedHelperIsEnded presses Ctrl-Z while a helper has the terminal, and never
 // goes back.
 func TestStoppedHelperIsEnded(t *testing.T) {
 	t.Parallel()
-	bash := findBash(t)
 	profiles, _ := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
 	for _, c := range []struct{ name, line, end string }{
 		{"kill", "tokenfetch mpay --config " + profiles, "kill %1"},
@@ -210,16 +248,15 @@ func TestStoppedHelperIsEnded(t *testing.T) {
 		{"kill in the background", "tokenfetch mpay --config " + profiles + " &", "kill %1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tt := newTerminal(t, []string{"PS1=<ready>", "HISTFILE="})
-			tt.cmd.Path, tt.cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
-			tt.cmd.Env = append(tt.cmd.Env, "PATH="+builtProgram(t)+":"+os.Getenv("PATH"))
-			tt.start(t)
+			tt := startJobShell(t)
 			tt.typeText(t, c.line+"\n")
-			tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") || strings.HasSuffix(c.line, "&") })
 			if !strings.HasSuffix(c.line, "&") {
+				tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") })
 				tt.typeText(t, "\x1a")
-				tt.until(t, "the shell", func() bool { return strings.Contains(tt.shown(), "Stopped") })
+			} else {
+				tt.typeText(t, untilStopped+"\n")
 			}
+			tt.until(t, "the shell", func() bool { return strings.Contains(tt.shown(), "Stopped") })
 			time.Sleep(500 * time.Millisecond)
 			if !alive(profiles) {
 				t.Fatal("it has ended already")

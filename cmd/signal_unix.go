@@ -73,11 +73,17 @@ func stopUntilForeground(ctx context.Context, fd int) {
 	signal.Ignore(syscall.SIGTSTP)
 	_ = syscall.Kill(0, syscall.SIGTSTP)
 	signal.Reset(syscall.SIGTSTP)
-	for stop(); !foreground(fd); stop() {
+	stop()
+	for !foreground(fd) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(100 * time.Millisecond): // a signal that ends a stopped program lets it go on as well
+		}
+		// It may be there by now, and then nobody would let it go on: a shell sends
+		// nothing to a job that runs when it brings it to the foreground.
+		if !foreground(fd) {
+			stop()
 		}
 	}
 }

@@ -127,11 +127,14 @@ func (l *loan) watch() (interrupted bool) {
 			l.terminal.Interrupt(status.Signal())
 			return true
 		case status.Stopped():
-			l.takeBack()
-			l.terminal.Stop()
-			if l.lend() {
-				_ = syscall.Kill(-l.group, syscall.SIGCONT)
+			// What asked in the background may be in the foreground by now.
+			if l.takeBack() || !l.lend() {
+				l.terminal.Stop()
+				if !l.lend() {
+					continue
+				}
 			}
+			_ = syscall.Kill(-l.group, syscall.SIGCONT)
 		}
 	}
 }
@@ -145,14 +148,16 @@ func (l *loan) lend() bool {
 	return l.lent
 }
 
-// takeBack makes our own group the foreground group, if the helper's was.
-func (l *loan) takeBack() {
+// takeBack makes our own group the foreground group, if the helper's was, and
+// reports whether it was.
+func (l *loan) takeBack() (lent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lent {
+	if lent = l.lent; lent {
 		_ = unix.IoctlSetPointerInt(l.fd, unix.TIOCSPGRP, syscall.Getpgrp())
 	}
 	l.lent = false
+	return lent
 }
 
 // end ends the loan.
