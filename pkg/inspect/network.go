@@ -109,10 +109,7 @@ func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Fin
 		if p.Origin == "" {
 			continue
 		}
-		t := target{origin: p.Origin}
-		if p.plan.Profile != nil {
-			t.caFile = p.plan.Profile.CAFile
-		}
+		t := target{p.Origin, p.plan.CAFile.Path}
 		if !seen[t] {
 			seen[t] = true
 			targets = append(targets, p)
@@ -138,7 +135,7 @@ func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Fin
 // checkHost calls the host of a profile.
 func (i *Inspector) checkHost(ctx context.Context, p *Profile) []Finding {
 	const check = "network"
-	roots, err := i.client.Roots(ctx, i.limit, p.plan.Profile, "")
+	roots, err := i.client.Roots(ctx, i.limit, p.plan, "")
 	if err != nil {
 		return []Finding{failed(check, err)}
 	}

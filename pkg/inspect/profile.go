@@ -109,7 +109,7 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	values := plan.Inspect(ctx, access)
 	p := &Profile{Ref: f, Environment: plan.Environment, Origin: plan.Base.Origin(), Fields: fields(plan), plan: plan}
 	cacheAllowed, cacheErr := l.cacheAllowed(plan)
-	_, rootsErr := l.client.Roots(ctx, l.limit, plan.Profile, "")
+	_, rootsErr := l.client.Roots(ctx, l.limit, plan, "")
 	for _, err := range slices.Concat([]error{plan.Unfinished()}, plan.Problems(), []error{rootsErr, cacheErr}) {
 		if err != nil {
 			p.Problems = append(p.Problems, failure.From(err))

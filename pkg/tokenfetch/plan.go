@@ -112,7 +112,7 @@ func (p *Plan) Load(ctx context.Context) (err error) {
 	for _, place := range found.Places {
 		c.options.Person.Trace("%s from %s", place.Field.Name, place.Where)
 	}
-	if p.roots, err = c.Roots(ctx, p.limit, found.Profile, p.query.CAFile); err != nil {
+	if p.roots, err = c.Roots(ctx, p.limit, found, p.query.CAFile); err != nil {
 		return err
 	}
 	if err := found.Read(ctx, access, p.values); err != nil {

@@ -106,6 +106,7 @@ type Plan struct {
 	Environment string           // empty if a base address was given
 	Base        provider.Address
 	Places      []Place // of the fields that are needed, in the definition's order
+	CAFile      Place   // the certificates to trust, Missing for the system's
 
 	// Problem is what is wrong with the profile as a whole or with its host, nil
 	// if nothing is. Base is empty then, unless the host itself is known.
@@ -136,6 +137,7 @@ func Survey(ctx context.Context, q Query) *Plan {
 	if p.Problem != nil {
 		return p
 	}
+	p.findFiles()
 	if p.Problem = p.findHost(ctx); p.Problem != nil && p.Profile == nil && !q.touched() {
 		return p // not set up at all, which says more than a list of its fields
 	}
@@ -175,6 +177,9 @@ func (p *Plan) Problems() []error {
 		case place.Problem != nil:
 			all = append(all, place.Problem)
 		}
+	}
+	if p.CAFile.Problem != nil {
+		all = append(all, p.CAFile.Problem)
 	}
 	if missing != nil {
 		all = append(all, p.missing(missing))

@@ -61,7 +61,7 @@ func (place Place) checkFile(ctx context.Context, a Access) (source.Stat, error)
 		ctx, cancel = a.File(ctx)
 		defer cancel()
 	}
-	return source.CheckValue(ctx, place.Path, place.fileName(), place.trusted(a))
+	return source.CheckValue(ctx, place.Path, place.FileName(), place.trusted(a))
 }
 
 // Knowledge is how much of a plan is known.

@@ -171,9 +171,9 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 			ctx, cancel = a.File(ctx)
 			defer cancel()
 		}
-		value, note, err := source.ReadValue(ctx, place.Path, place.fileName(), place.trusted(a))
+		value, note, err := source.ReadValue(ctx, place.Path, place.FileName(), place.trusted(a))
 		if note != "" && err == nil {
-			a.Note(place.fileName() + " " + note + "; taken because this is CI")
+			a.Note(place.FileName() + " " + note + "; taken because this is CI")
 		}
 		return value, err
 	case Helper:
@@ -188,9 +188,9 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 	return place.text, checkValue(place.text, place.Where)
 }
 
-// fileName names the place's file in messages. A path that a flag or variable
+// FileName names the place's file in messages. A path that a flag or variable
 // gives is not shown: a secret may stand there by mistake.
-func (place Place) fileName() string {
+func (place Place) FileName() string {
 	if place.level > byProfile {
 		return place.Where
 	}
