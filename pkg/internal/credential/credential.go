@@ -6,6 +6,8 @@ package credential
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -108,12 +110,17 @@ type Plan struct {
 	Places      []Place // of the fields that are needed, in the definition's order
 	CAFile      Place   // the certificates to trust, Missing for the system's
 
+	// The client certificate and its private key, both Missing if there is none.
+	ClientCert, ClientKey Place
+	Leaf                  *x509.Certificate // the client certificate once it was read, else nil
+
 	// Problem is what is wrong with the profile as a whole or with its host, nil
 	// if nothing is. Base is empty then, unless the host itself is known.
 	Problem error
 
-	query  *Query
-	hostAt level // the highest level that gives the host or a field in its name
+	query       *Query
+	hostAt      level // the highest level that gives the host or a field in its name
+	certificate *tls.Certificate
 }
 
 // Find decides where each field comes from and which host is called, as Survey
@@ -178,8 +185,10 @@ func (p *Plan) Problems() []error {
 			all = append(all, place.Problem)
 		}
 	}
-	if p.CAFile.Problem != nil {
-		all = append(all, p.CAFile.Problem)
+	for _, place := range []Place{p.CAFile, p.ClientCert, p.ClientKey} {
+		if place.Problem != nil {
+			all = append(all, place.Problem)
+		}
 	}
 	if missing != nil {
 		all = append(all, p.missing(missing))
@@ -387,7 +396,8 @@ func (p *Plan) address(ctx context.Context, environment, baseURL string, find fu
 }
 
 // checkBinding refuses to send a secret of the profile to another host than
-// the profile's own, when a flag or variable chose the host.
+// the profile's own, or to present its client certificate there, when a flag or
+// variable chose the host.
 func (p *Plan) checkBinding(ctx context.Context) error {
 	if p.Profile == nil {
 		return nil
@@ -422,7 +432,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 				WithHint("give the secret for that host with --%s FILE or %s, or make a profile for it", f.Flag(), p.Definition.Variable(f.Name))
 		}
 	}
-	return nil
+	return p.checkCertificateBinding(own.Origin())
 }
 
 // findFields fills in Places.

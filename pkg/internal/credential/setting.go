@@ -1,14 +1,20 @@
 package credential
 
-import "github.com/tokenfetch/tokenfetch/pkg/provider"
+import (
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/pkg/provider"
+)
 
 // findFiles finds the files that settings of the profile name.
 func (p *Plan) findFiles() {
-	caFile := ""
+	var named profile.Profile
 	if p.Profile != nil {
-		caFile = p.Profile.CAFile
+		named = *p.Profile
 	}
-	p.CAFile = p.settingPlace(provider.Field{Name: "ca_file"}, caFile)
+	p.CAFile = p.settingPlace(provider.Field{Name: "ca_file"}, named.CAFile)
+	p.ClientCert = p.settingPlace(provider.Field{Name: "client_cert"}, named.ClientCert)
+	p.ClientKey = p.settingPlace(provider.Field{Name: "client_key", Secret: true}, named.ClientKey)
+	p.checkPair()
 }
 
 // settingPlace finds the file that a setting names: in its variable, or else in the
