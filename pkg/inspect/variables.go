@@ -72,7 +72,7 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 func variableOwners(definitions []*provider.Definition) map[string]*provider.Definition {
 	owners := map[string]*provider.Definition{"TOKENFETCH_PROFILE": nil, "TOKENFETCH_CONFIG": nil, "TOKENFETCH_ERRORS": nil, cache.Emulated: nil}
 	for _, d := range definitions {
-		for _, setting := range []string{"environment", "base_url", "ca_file"} {
+		for _, setting := range []string{"environment", "base_url", "ca_file", "client_cert", "client_key"} {
 			owners[d.Variable(setting)] = d
 		}
 		for _, f := range d.Fields {
