@@ -295,3 +295,40 @@ func TestCertificateAlone(t *testing.T) {
 		t.Errorf("%v: %+v, %+v, %+v", err, plan.ClientCert, plan.ClientKey, plan.CAFile)
 	}
 }
+
+// TestCertificateBinding: the certificate of a profile is for the profile's own
+// host, and so is its key.
+func TestCertificateBinding(t *testing.T) {
+	const cert, key = "TOKENFETCH_MPAY_CLIENT_CERT=x", "TOKENFETCH_MPAY_CLIENT_KEY=x"
+	for name, test := range map[string]struct {
+		environ []string
+		baseURL string
+		want    string // what belongs to the own host, empty if nothing is refused
+	}{
+		"its own host":       {},
+		"named again":        {baseURL: "https://own.example/elsewhere"},
+		"another by flag":    {baseURL: "https://other.example", want: "client_cert of [mpay.default]"},
+		"by variable":        {environ: []string{"TOKENFETCH_MPAY_BASE_URL=https://other.example"}, want: "client_cert of [mpay.default]"},
+		"with a certificate": {environ: []string{cert}, baseURL: "https://other.example", want: "client_key of [mpay.default]"},
+		"with a key":         {environ: []string{key}, baseURL: "https://other.example", want: "client_cert of [mpay.default]"},
+		"with both":          {environ: []string{cert, key}, baseURL: "https://other.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setup{
+				provider: "mpay", environ: test.environ, baseURL: test.baseURL,
+				file: "[mpay.default]\nbase_url = \"https://own.example\"\nusername = \"u\"\nclient_cert = \"client.pem\"\nclient_key = \"client.key\"\n",
+			}.build(t)
+			_, err := w.find()
+			if test.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			want := test.want + " belongs to https://own.example:443 and is not used for https://other.example:443"
+			if e := failed(t, err); e.Code != failure.HostMismatch || e.Message != want {
+				t.Errorf("%s %q, want %q", e.Code, e.Message, want)
+			}
+		})
+	}
+}
