@@ -67,6 +67,8 @@ const exampleHeader = `# Profiles of tokenfetch. Copy what you need to ~/.config
 #   client_secret = { keychain = true }       # as if nothing were said
 #   password      = { keychain = "default" }  # the keychain item of another profile
 #   ca_file       = "authority.pem"           # trust these certificates, and only these; beside this file
+#   client_cert   = "client.pem"              # for a host that asks for a client certificate (mutual TLS)
+#   client_key    = "client.key"              # its private key, not encrypted; one PEM file may hold both
 #   timeout       = "10s"                     # limit for the whole run
 #
 # A path is absolute, begins with ~/, or begins at this file. Instead of

@@ -32,8 +32,9 @@ stands the next thing to do.
 
 Nothing is sent, no helper is run, no dialog opens, no daemon is started, no
 value is shown, and nothing is left behind. With --network the host of each
-profile is looked up and called: one HEAD request without any credentials, and
-no token is fetched.
+profile is looked up and called: one HEAD request without any credentials but
+the client certificate of the profile, if the host asks for one, and no token is
+fetched.
 
 The exit code is 0 if there is no error, 3 if there is one in the set-up, and 6
 if there are only errors of the network.
@@ -47,7 +48,7 @@ and hint, which is null where there is none.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(*cobra.Command, []string) error { return r.doctor(r.context(), network, format) },
 	}
-	c.Flags().BoolVar(&network, "network", false, "also call the host of each profile, without credentials")
+	c.Flags().BoolVar(&network, "network", false, "also call the host of each profile, without credentials (but a client certificate, if it asks for one)")
 	addReportFlag(c, &format)
 	return c
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bufio"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"io"
@@ -24,8 +25,9 @@ import (
 type endpoint struct {
 	address string // 127.0.0.1:PORT
 	layer   layer
-	answers []answer  // to one connection each, the last to all further ones
-	log     io.Writer // what came in, as the scripts compare it
+	issuer  *authority // of its certificate, nil without TLS
+	answers []answer   // to one connection each, the last to all further ones
+	log     io.Writer  // what came in, as the scripts compare it
 
 	wire        wire
 	mu          sync.Mutex
@@ -76,6 +78,7 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 		scheme = "https"
 		authority, err := newAuthority()
 		ts.Check(err)
+		e.issuer = authority
 		e.layer, err = layers(authority, *trouble)
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority.pem, 0o600))
@@ -98,6 +101,40 @@ func networkCommands(ts *testscript.TestScript) {
 	ts.SetCmd("fails", fails)
 	ts.SetCmd("proxy", startProxy)
 	ts.SetCmd("proxied", countProxied)
+	ts.SetCmd("certificate", issueCertificate)
+}
+
+// issueCertificate is the script command
+//
+//	certificate FILE KEYFILE [expired|future|ending|stranger]
+//
+// It writes a client certificate and its private key: of the authority of the
+// endpoint that was started last, or of another one.
+func issueCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	e := started(ts, "")
+	if neg || len(args) < 2 || len(args) > 3 || e == nil || e.issuer == nil {
+		ts.Fatalf("usage, after endpoint -tls: certificate FILE KEYFILE [expired|future|ending|stranger]")
+	}
+	issuer, change := e.issuer, func(*x509.Certificate) {}
+	switch strings.Join(args[2:], "") {
+	case "":
+	case "expired":
+		change = func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	case "future":
+		change = func(c *x509.Certificate) { c.NotBefore = time.Now().Add(10 * time.Minute) }
+	case "ending":
+		change = func(c *x509.Certificate) { c.NotBefore = time.Now().AddDate(-1, 0, 0) }
+	case "stranger":
+		var err error
+		issuer, err = newAuthority()
+		ts.Check(err)
+	default:
+		ts.Fatalf("there is no certificate that is %s", args[2])
+	}
+	certificate, key, err := issuer.clientCertificate(change)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), certificate, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), key, 0o600))
 }
 
 // fetches COMMAND... is exitcode for a run that works: it prints the token and

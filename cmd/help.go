@@ -202,7 +202,11 @@ Each field comes from the first of: its flag, its variable (or the file that
 A named profile is read alone, without the variables. A profile looks like:
 
 %s
-Documentation: %s`, d.Name, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Docs)
+For a host that asks for a client certificate (mutual TLS) it also has client_cert
+and client_key, the paths of PEM files, or %s
+and %s name them.
+
+Documentation: %s`, d.Name, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Variable("client_cert"), d.Variable("client_key"), d.Docs)
 	return b.String()
 }
 
@@ -286,11 +290,16 @@ func (r *run) environmentTopic() (string, error) {
 Variables of a provider fill the profile that nobody named. A profile named by
 -p, PROVIDER/NAME or TOKENFETCH_PROFILE is read alone. A variable that is set
 but empty is an error. Instead of a field's variable, NAME_FILE may name a file
-that holds the value.
+that holds the value. CA_FILE, CLIENT_CERT and CLIENT_KEY name files in PEM: the
+authorities to trust, and the client certificate for a host that asks for one
+with its private key.
 `)
 	all, _ := r.catalog.All()
 	for _, d := range all {
-		fmt.Fprintf(&b, "\n%s:\n  %s\n  %s\n", d.Title, d.Variable("environment"), d.Variable("base_url"))
+		fmt.Fprintf(&b, "\n%s:\n", d.Title)
+		for _, setting := range []string{"environment", "base_url", "ca_file", "client_cert", "client_key"} {
+			fmt.Fprintf(&b, "  %s\n", d.Variable(setting))
+		}
 		for _, f := range d.Fields {
 			fmt.Fprintf(&b, "  %s\n", d.Variable(f.Name))
 		}

@@ -72,6 +72,9 @@ func layers(a *authority, trouble string) (layer, error) {
 		config.MaxVersion, config.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}
 	case "client-certificate":
 		config.ClientAuth = tls.RequireAnyClientCert
+	case "known-clients": // those with a certificate of the authority
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		config.ClientCAs.AddCert(a.certificate)
 	case "half-handshake":
 		return layer{spoil: halfHandshake}, nil
 	case "dripping-handshake":
@@ -132,7 +135,7 @@ func newAuthority() (*authority, error) {
 	}
 	a := &authority{key: key, certificate: certificateTemplate()}
 	a.certificate.IsCA, a.certificate.BasicConstraintsValid = true, true
-	a.certificate.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+	a.certificate.KeyUsage, a.certificate.ExtKeyUsage = x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature, nil // for servers and clients
 	der, err := x509.CreateCertificate(rand.Reader, a.certificate, a.certificate, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -167,4 +170,17 @@ func (a *authority) issue(change func(*x509.Certificate)) (tls.Certificate, erro
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+// clientCertificate returns a certificate for a client and its key, in PEM.
+func (a *authority) clientCertificate(change func(*x509.Certificate)) (certificate, key []byte, err error) {
+	issued, err := a.issue(func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		change(c)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(issued.PrivateKey)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
 }

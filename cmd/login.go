@@ -313,6 +313,7 @@ func (l *loginCommand) overriding() []string {
 	d := l.definition()
 	settings := []string{"environment", "base_url"}
 	if l.ref.Profile == profile.Default {
+		settings = append(settings, "ca_file", "client_cert", "client_key")
 		for _, f := range d.Fields {
 			settings = append(settings, f.Name, f.Name+"_file")
 		}

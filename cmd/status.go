@@ -30,7 +30,8 @@ default profile of each provider whose variables are set.
 
 Nothing is sent, no helper is run, no dialog opens, nothing is written, and no
 value is shown. Of a file that holds a secret only owner, mode and size are
-looked at. What cannot be known that way is "unknown", or "not run" for a helper
+looked at, except that the key of a client certificate is read to see whether
+the two belong together. What cannot be known that way is "unknown", or "not run" for a helper
 whose program is there.
 
 With names, the exit code says whether each of them could fetch a token as

@@ -53,6 +53,7 @@ const (
 	LoginInterrupted    Code = "login_interrupted"
 	NoTerminal          Code = "no_terminal"
 	CAFileInvalid       Code = "ca_file_invalid"
+	ClientCertInvalid   Code = "client_cert_invalid"
 	ProxyInvalid        Code = "proxy_invalid"
 	DefinitionInvalid   Code = "definition_invalid"
 	SetUID              Code = "set_uid"
@@ -174,6 +175,7 @@ var codes = [...]Meaning{
 	{LoginInterrupted, Config, "a login was cut off while it stored secrets, so that some may be old"},
 	{NoTerminal, Config, "something must be asked, and there is no terminal"},
 	{CAFileInvalid, Config, "the file of certificates cannot be used"},
+	{ClientCertInvalid, Config, "the client certificate or its private key cannot be used"},
 	{ProxyInvalid, Config, "a proxy variable is not of its form"},
 	{DefinitionInvalid, Config, "a provider definition is wrong"},
 	{CacheInvalid, Config, "a setting of the cache cannot be"},
@@ -209,7 +211,7 @@ var codes = [...]Meaning{
 	{TLSWrongHost, Net, "the certificate belongs to another host"},
 	{TLSInvalid, Net, "the host's certificate cannot be used"},
 	{TLSProtocol, Net, "no common TLS protocol with the host"},
-	{TLSClientCert, Net, "the host asks for a client certificate"},
+	{TLSClientCert, Net, "the host asks for a client certificate, or refuses ours"},
 	{ConnectionLost, Net, "the connection broke off"},
 	{Timeout, Net, "the network did not answer in time"},
 

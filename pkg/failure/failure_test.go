@@ -27,7 +27,7 @@ var frozen = map[string]string{
 		field_invalid variable_empty variable_invalid source_conflict host_missing host_mismatch bad_base_url
 		https_required file_not_found file_unreadable file_permissions input_timeout helper_not_found helper_failed
 		helper_timeout keychain_item_not_found keychain_unavailable keychain_locked keychain_timeout ca_file_invalid
-		proxy_invalid definition_invalid cache_invalid cache_key_invalid set_uid open_files_limit emulator_unavailable
+		client_cert_invalid proxy_invalid definition_invalid cache_invalid cache_key_invalid set_uid open_files_limit emulator_unavailable
 		runner_file_invalid command_not_found command_not_runnable environment_too_large
 		profile_exists profiles_unwritable file_unwritable keychain_item_too_big keychain_unverified login_interrupted no_terminal`,
 	"refused": `

@@ -279,6 +279,9 @@ func (p *Profile) findings() []Finding {
 			findings = append(findings, warning(check, "run: chmod 600 FILE", "%s: others can read %s in %s", p.Ref, field.Name, field.Where))
 		}
 	}
+	if p.Renew != nil {
+		findings = append(findings, warning(check, "get a new one from whoever issued it", "%s: the client certificate expires in %s", p.Ref, span(*p.Renew)))
+	}
 	d := p.Ref.Definition
 	switch left := p.RefusalsLeft; {
 	case held != nil:
@@ -288,6 +291,14 @@ func (p *Profile) findings() []Finding {
 			p.Ref, d.Title, d.Policy.LockoutAfter, *left))
 	}
 	return findings
+}
+
+// span is a duration in days, or more exactly if it is less than two.
+func span(d time.Duration) string {
+	if days := int(d / (24 * time.Hour)); days > 1 {
+		return failure.Amount(days, "day")
+	}
+	return failure.Span(d)
 }
 
 // incomplete reports whether a problem is that something is not there, which may

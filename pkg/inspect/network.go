@@ -102,17 +102,14 @@ func isDir(path string) bool {
 
 // checkNetwork calls the hosts of the profiles, each once, all at the same time.
 func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Finding {
-	type target struct{ origin, caFile string }
+	type target struct{ origin, caFile, clientCert, clientKey string }
 	var targets []*Profile
 	seen := map[target]bool{}
 	for _, p := range profiles {
 		if p.Origin == "" {
 			continue
 		}
-		t := target{origin: p.Origin}
-		if p.plan.Profile != nil {
-			t.caFile = p.plan.Profile.CAFile
-		}
+		t := target{p.Origin, p.plan.CAFile.Path, p.plan.ClientCert.Path, p.plan.ClientKey.Path}
 		if !seen[t] {
 			seen[t] = true
 			targets = append(targets, p)
@@ -135,14 +132,22 @@ func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Fin
 	return slices.Concat(results...)
 }
 
-// checkHost calls the host of a profile.
+// checkHost calls the host of a profile, which is shown the client certificate that
+// a run would show it.
 func (i *Inspector) checkHost(ctx context.Context, p *Profile) []Finding {
 	const check = "network"
-	roots, err := i.client.Roots(ctx, i.limit, p.plan.Profile, "")
+	roots, err := i.client.Roots(ctx, i.limit, p.plan, "")
 	if err != nil {
 		return []Finding{failed(check, err)}
 	}
-	contact, err := i.client.HTTP(roots).Probe(ctx, p.Origin)
+	for _, place := range p.plan.CertificatePlaces() {
+		if place.Problem != nil {
+			return []Finding{failed(check, place.Problem)}
+		}
+	}
+	client := i.client.HTTP(roots)
+	client.Certificate = p.plan.Certificate() // not read anew: it may be a pipe
+	contact, err := client.Probe(ctx, p.Origin)
 	if err != nil {
 		f := failed(check, tokenfetch.AdviseAllowList(p.Ref.Definition, p.Environment, failure.From(err)))
 		f.Message = p.Origin + ": " + f.Message

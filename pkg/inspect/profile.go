@@ -20,7 +20,10 @@ type Profile struct {
 	Ref         tokenfetch.Ref
 	Environment string  // of the provider, empty if a base address is given or no host is known
 	Origin      string  // SCHEME://HOST:PORT of the token endpoint, empty if it is not known
-	Fields      []Field // those that are needed, in the definition's order
+	Fields      []Field // those that are needed, in the definition's order; then client_cert and client_key if either is given
+	// Renew is how long the client certificate is still valid, nil unless that is so
+	// short that it should be renewed.
+	Renew *time.Duration
 
 	// Cached and Hold are nil where they were not looked for, as the profile as a
 	// whole or its host is wrong.
@@ -107,9 +110,9 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	access := l.client.Access(ctx, l.limit)
 	access.Keychain = l.store
 	values := plan.Inspect(ctx, access)
-	p := &Profile{Ref: f, Environment: plan.Environment, Origin: plan.Base.Origin(), Fields: fields(plan), plan: plan}
+	p := &Profile{Ref: f, Environment: plan.Environment, Origin: plan.Base.Origin(), Fields: fields(plan), Renew: renew(plan, time.Now()), plan: plan}
 	cacheAllowed, cacheErr := l.cacheAllowed(plan)
-	_, rootsErr := l.client.Roots(ctx, l.limit, plan.Profile, "")
+	_, rootsErr := l.client.Roots(ctx, l.limit, plan, "")
 	for _, err := range slices.Concat([]error{plan.Unfinished()}, plan.Problems(), []error{rootsErr, cacheErr}) {
 		if err != nil {
 			p.Problems = append(p.Problems, failure.From(err))
@@ -126,9 +129,25 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	return p
 }
 
+// renewal is how long before its end a client certificate should be renewed, where a
+// third of its life is not less.
+const renewal = 30 * 24 * time.Hour
+
+// renew returns Profile.Renew.
+func renew(plan *credential.Plan, now time.Time) *time.Duration {
+	if plan.Certificate() == nil {
+		return nil // there is none, or a problem says what is wrong with it
+	}
+	left := plan.Leaf.NotAfter.Sub(now)
+	if left >= min(renewal, plan.Leaf.NotAfter.Sub(plan.Leaf.NotBefore)/3) {
+		return nil
+	}
+	return &left
+}
+
 func fields(plan *credential.Plan) []Field {
 	var all []Field
-	for _, place := range plan.Places {
+	for _, place := range slices.Concat(plan.Places, plan.CertificatePlaces()) {
 		all = append(all, Field{
 			Name: place.Field.Name, Secret: place.Field.Secret, State: stateOf(place),
 			Source: place.Source(), Where: place.Where, Shared: place.Shared,

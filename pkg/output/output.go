@@ -3,6 +3,7 @@
 package output
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,8 +127,10 @@ func jsonLine(r Result) []byte {
 		Scope:       OrNull(r.Scope),
 		SingleUse:   r.SingleUse,
 		Cached:      r.Cached,
-		TokenType:   OrNull(r.Use.Scheme),
 		Extra:       r.Extra,
+	}
+	if r.Use.Header != "" {
+		line.TokenType = OrNull(cmp.Or(r.Use.Scheme, "Bearer")) // RFC 6749 has it in every reply
 	}
 	// Objects, not null.
 	if line.Use.Headers == nil {

@@ -75,6 +75,8 @@ type Profile struct {
 	Environment    string        // name of one of the provider's environments, or empty
 	BaseURL        string        // the provider's address, or empty
 	CAFile         string        // path of the certificates to trust, or empty
+	ClientCert     string        // path of the client certificate (mutual TLS), or empty
+	ClientKey      string        // path of its private key, or empty
 	Timeout        time.Duration // limit for the whole run, 0 if not set
 	Cache          *bool         // whether tokens may be cached, nil if not set
 	Fields         map[string]Source
@@ -279,9 +281,15 @@ func (f *File) set(p *Profile, fields []Field, key string, value any) error {
 	}
 	text, isText := value.(string)
 	switch key {
-	case "environment", "base_url", "ca_file", "timeout":
+	case "environment", "base_url", "ca_file", "client_cert", "client_key", "timeout":
 		if !isText || text == "" {
 			return bad("must be a text that is not empty, not %s", kind(value))
+		}
+	}
+	switch key {
+	case "ca_file", "client_cert", "client_key":
+		if strings.ContainsAny(text, "\x00\r\n") || strings.Contains(text, "-----BEGIN") {
+			return bad("must be the path of a PEM file, not its content")
 		}
 	}
 	switch key {
@@ -293,6 +301,12 @@ func (f *File) set(p *Profile, fields []Field, key string, value any) error {
 		return nil
 	case "ca_file":
 		p.CAFile = f.resolve(text)
+		return nil
+	case "client_cert":
+		p.ClientCert = f.resolve(text)
+		return nil
+	case "client_key":
+		p.ClientKey = f.resolve(text)
 		return nil
 	case "cache":
 		on, ok := value.(bool)
@@ -310,7 +324,7 @@ func (f *File) set(p *Profile, fields []Field, key string, value any) error {
 	}
 	i := slices.IndexFunc(fields, func(field Field) bool { return field.Name == key })
 	if i < 0 {
-		known := []string{"environment", "base_url", "ca_file", "timeout", "cache"}
+		known := []string{"environment", "base_url", "ca_file", "client_cert", "client_key", "timeout", "cache"}
 		for _, field := range fields {
 			known = append(known, field.Name)
 		}

@@ -97,6 +97,8 @@ environment = "test"
 client_id = 42
 username = "ops@example.com"
 ca_file = "ca.pem"
+client_cert = "tls/client.pem"
+client_key = "~/client.key"
 timeout = "1m30s"
 
 [zeepay.ci]
@@ -131,6 +133,7 @@ default = { password = "x" }
 	want := map[string]*profile.Profile{
 		"default": {
 			Provider: "zeepay", Name: "default", Environment: "test", CAFile: filepath.Join(dir, "ca.pem"), Timeout: 90 * time.Second,
+			ClientCert: filepath.Join(dir, "tls", "client.pem"), ClientKey: filepath.Join(home, "client.key"),
 			Fields: map[string]profile.Source{"client_id": text("42"), "username": text("ops@example.com")},
 		},
 		"ci": {
@@ -357,6 +360,13 @@ func TestMistakes(t *testing.T) {
 		{`cache = ""`, `cache of [zeepay.default] must be true or false, not an empty text`},
 		{`ca_file = false`, `ca_file of [zeepay.default] must be a text that is not empty, not true or false`},
 		{`ca_file = ""`, `ca_file of [zeepay.default] must be a text that is not empty, not an empty text`},
+		{`client_cert = 1`, `client_cert of [zeepay.default] must be a text that is not empty, not a whole number`},
+		{`client_key = ""`, `client_key of [zeepay.default] must be a text that is not empty, not an empty text`},
+		{`client_key = { file = "` + canary + `" }`, `client_key of [zeepay.default] must be a text that is not empty, not a table`},
+		{`client_key = "-----BEGIN PRIVATE KEY-----` + canary + `"`, `client_key of [zeepay.default] must be the path of a PEM file, not its content`},
+		{"client_key = '''\n" + canary + "\n'''", `client_key of [zeepay.default] must be the path of a PEM file, not its content`},
+		{`client_cert = "a\u0000` + canary + `"`, `client_cert of [zeepay.default] must be the path of a PEM file, not its content`},
+		{`ca_file = "-----BEGIN CERTIFICATE-----` + canary + `"`, `ca_file of [zeepay.default] must be the path of a PEM file, not its content`},
 		{`timeout = 30`, `timeout of [zeepay.default] must be a text that is not empty, not a whole number`},
 		{`timeout = 07:32:00`, `timeout of [zeepay.default] must be a text that is not empty, not a date or time`},
 		{`timeout = "` + canary + `"`, `timeout of [zeepay.default] must be a duration from 1ms to 1h0m0s, such as 10s`},

@@ -43,6 +43,36 @@ func TestCheckValue(t *testing.T) {
 	}
 }
 
+// TestPEM: a file in PEM is returned as it is, may be longer than a value, and is
+// checked like one.
+func TestPEM(t *testing.T) {
+	long := strings.Repeat("x\n", source.MaxValue)
+	for name, path := range map[string]string{
+		"lines":              write(t, "a\nb\r\n\n", 0o600),
+		"empty":              write(t, "", 0o600),
+		"long":               write(t, long, 0o600),
+		"too large":          write(t, strings.Repeat(long, 17), 0o600),
+		"readable by others": write(t, "pw", 0o644),
+		"writable by others": write(t, "pw", 0o620),
+		"a directory":        t.TempDir(),
+		"nothing":            filepath.Join(t.TempDir(), "none"),
+	} {
+		for _, trusted := range []bool{false, true} {
+			stat, err := source.CheckPEM(t.Context(), path, "the file", trusted)
+			v, note, want := source.ReadPEM(t.Context(), path, "the file", trusted)
+			if told(err) != told(want) || err == nil && stat.Note != note || strings.Contains(told(err), path) {
+				t.Errorf("%s, trusted %v: %v, %q; reading it gives %v, %q", name, trusted, err, stat.Note, want, note)
+			}
+			if refused := !trusted && name == "writable by others" || name == "too large" || name == "a directory" || name == "nothing"; refused != (want != nil) {
+				t.Errorf("%s, trusted %v: %v", name, trusted, want)
+			}
+			if text, err := os.ReadFile(path); want == nil && (err != nil || v.Reveal() != string(text)) {
+				t.Errorf("%s: %d bytes are read of %d", name, len(v.Reveal()), len(text))
+			}
+		}
+	}
+}
+
 func told(err error) string {
 	if err == nil {
 		return ""

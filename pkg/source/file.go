@@ -34,6 +34,11 @@ func ReadRegular(ctx context.Context, path string, limit int64) (File, error) {
 	return read(ctx, path, called(path), limit, false)
 }
 
+// ReadRegularAs is ReadRegular for a file that errors call name, see ReadValue.
+func ReadRegularAs(ctx context.Context, path, name string, limit int64) (File, error) {
+	return read(ctx, path, name, limit, false)
+}
+
 // called is how messages name a file whose path may be shown.
 func called(path string) string { return "the file " + path }
 
@@ -43,7 +48,7 @@ func called(path string) string { return "the file " + path }
 // error unless trusted is set. name is what errors call the file: "the file PATH",
 // unless the path must not be shown because a secret may stand there by mistake.
 func ReadValue(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
-	f, err := readSafe(ctx, path, name, trusted)
+	f, err := readSafe(ctx, path, name, MaxValue+2, trusted)
 	if err != nil {
 		return secret.Value{}, "", err
 	}
@@ -54,12 +59,25 @@ func ReadValue(ctx context.Context, path, name string, trusted bool) (v secret.V
 // ReadBytes is ReadValue for what may be any bytes, which are returned as they
 // are. A file that others could have changed is an error.
 func ReadBytes(ctx context.Context, path string) (secret.Value, error) {
-	f, err := readSafe(ctx, path, called(path), false)
+	f, err := readSafe(ctx, path, called(path), MaxValue+2, false)
 	return secret.New(string(f.Data)), err
 }
 
-func readSafe(ctx context.Context, path, name string, trusted bool) (File, error) {
-	f, err := read(ctx, path, name, MaxValue+2, true)
+// maxPEM is how long a file with a certificate chain and its key may be, in bytes.
+const maxPEM = 256 << 10
+
+// ReadPEM is ReadValue for a file in PEM, which may be longer than a value and is
+// returned as it is.
+func ReadPEM(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
+	f, err := readSafe(ctx, path, name, maxPEM, trusted)
+	if err != nil {
+		return secret.Value{}, "", err
+	}
+	return secret.New(string(f.Data)), f.Unsafe, nil
+}
+
+func readSafe(ctx context.Context, path, name string, limit int64, trusted bool) (File, error) {
+	f, err := read(ctx, path, name, limit, true)
 	if err == nil && f.Unsafe != "" && !trusted {
 		return File{}, permissions(name, f.Unsafe, f.Advice)
 	}
@@ -80,6 +98,16 @@ type Stat struct {
 // CheckValue finds the errors of ReadValue that show without reading the file,
 // which they call name as it does.
 func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, error) {
+	return check(ctx, path, name, 1, MaxValue+2, trusted)
+}
+
+// CheckPEM finds the errors of ReadPEM that show without reading the file.
+func CheckPEM(ctx context.Context, path, name string, trusted bool) (Stat, error) {
+	return check(ctx, path, name, 0, maxPEM, trusted)
+}
+
+// check looks at a file that must have at least least bytes and at most most.
+func check(ctx context.Context, path, name string, least, most int64, trusted bool) (Stat, error) {
 	var advice string
 	s, err := await.Do(ctx, func() (s Stat, err error) {
 		way := walk(path)
@@ -109,9 +137,9 @@ func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, err
 		switch size := info.Size(); {
 		case !info.Mode().IsRegular():
 			return s, errNotRegular
-		case size == 0:
+		case size < least:
 			return s, errEmpty
-		case size > MaxValue+2:
+		case size > most:
 			return s, errTooLarge
 		}
 		return s, nil
@@ -120,7 +148,7 @@ func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, err
 	case errors.Is(err, errEmpty):
 		return Stat{}, failure.New(failure.FieldInvalid, "the value from %s is empty", name)
 	case err != nil:
-		return Stat{}, explain(err, path, name, MaxValue+2)
+		return Stat{}, explain(err, path, name, most)
 	case s.Note != "" && !trusted:
 		return Stat{}, permissions(name, s.Note, advice)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -155,27 +156,32 @@ func (c *Client) helper(ctx context.Context, limit *Limit, argv []string) (secre
 	return source.Command(ctx, argv, c.ChildEnviron(), lent)
 }
 
-// Roots reads the certificates that a profile trusts, nil for the system's. path
-// is another file of them, empty for the profile's.
-func (c *Client) Roots(ctx context.Context, limit *Limit, p *profile.Profile, path string) (*x509.CertPool, error) {
-	if path == "" && p != nil {
-		path = p.CAFile
+// Roots reads the certificates that a plan trusts, nil for the system's. path is
+// another file of them, empty for the plan's.
+func (c *Client) Roots(ctx context.Context, limit *Limit, plan *credential.Plan, path string) (*x509.CertPool, error) {
+	name, check := "the file "+path, "check --ca-file, or ca_file in the profile"
+	if path == "" && plan.CAFile.Problem == nil && plan.CAFile.Kind == credential.File {
+		path, name = plan.CAFile.Path, plan.CAFile.FileName()
+		if plan.CAFile.ByVariable() {
+			check = "check " + plan.Definition.Variable(plan.CAFile.Field.Name)
+		}
 	}
 	if path == "" {
 		return nil, nil
 	}
 	ctx, cancel := limit.Context(ctx)
 	defer cancel()
-	file, err := source.ReadRegular(ctx, path, 4<<20)
+	file, err := source.ReadRegularAs(ctx, path, name, 4<<20)
 	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code != failure.InputTimeout {
-		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("check --ca-file, or ca_file in the profile")
+		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("%s", check)
 	}
 	if err != nil {
 		return nil, err
 	}
 	roots, err := token.ParseCertificates(file.Data)
 	if err != nil {
-		return nil, failure.New(failure.CAFileInvalid, "the file of certificates %s %s", path, err).
+		name = strings.Replace(name, "the file ", "the file of certificates ", 1)
+		return nil, failure.New(failure.CAFileInvalid, "%s %s", name, err).
 			WithHint("name a PEM file with the certificates of your authority")
 	}
 	return roots, nil

@@ -2,6 +2,7 @@ package tokenfetch
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -47,11 +48,12 @@ type Plan struct {
 	file   *profile.File
 	found  *credential.Plan
 
-	values provider.Values
-	roots  *x509.CertPool // nil for the system's
-	kept   *kept          // nil where no cached token may be used
-	cached *token.Token   // nil if it must be fetched
-	held   *cache.Hold    // why it was not fetched, nil if it was
+	values      provider.Values
+	roots       *x509.CertPool   // nil for the system's
+	certificate *tls.Certificate // of ours, nil for none
+	kept        *kept            // nil where no cached token may be used
+	cached      *token.Token     // nil if it must be fetched
+	held        *cache.Hold      // why it was not fetched, nil if it was
 }
 
 // Plan finds where everything comes from. It reads the profiles file, runs no
@@ -111,10 +113,13 @@ func (p *Plan) Load(ctx context.Context) (err error) {
 		c.options.Person.Trace("token from the cache")
 		return p.readWanted(ctx, access)
 	}
-	for _, place := range found.Places {
+	for _, place := range slices.Concat(found.Places, found.CertificatePlaces()) {
 		c.options.Person.Trace("%s from %s", place.Field.Name, place.Where)
 	}
-	if p.roots, err = c.Roots(ctx, p.limit, found.Profile, p.query.CAFile); err != nil {
+	if p.roots, err = c.Roots(ctx, p.limit, found, p.query.CAFile); err != nil {
+		return err
+	}
+	if p.certificate, err = found.ReadCertificate(ctx, access); err != nil {
 		return err
 	}
 	if err := found.Read(ctx, access, p.values); err != nil {
@@ -190,7 +195,16 @@ func (p *Plan) Describe() []string {
 		}
 		lines = append(lines, what+" = "+p.describe(part.Value, values))
 	}
-	return lines
+	return append(lines, p.describeCertificate()...)
+}
+
+// describeCertificate returns a line of Describe for the client certificate, none
+// where there is no certificate, or no TLS.
+func (p *Plan) describeCertificate() []string {
+	if !p.found.HasCertificate() || p.found.Base.Scheme != "https" {
+		return nil
+	}
+	return []string{fmt.Sprintf("client certificate, if the host asks for one  (client_cert from %s, client_key from %s)", p.found.ClientCert.Where, p.found.ClientKey.Where)}
 }
 
 // describe returns what would be sent in a place, and where each field in it comes

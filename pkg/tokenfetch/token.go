@@ -213,6 +213,7 @@ func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Re
 	limit, cancel := p.limit.Context(ctx)
 	defer cancel()
 	client := p.client.HTTP(p.roots)
+	client.Certificate = p.certificate
 	client.Connected = func() { guard.Begin(limit, time.Now()) }
 	reply, err := client.Send(limit, request)
 	if err != nil {

@@ -6,6 +6,8 @@ package credential
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,13 +108,19 @@ type Plan struct {
 	Environment string           // empty if a base address was given
 	Base        provider.Address
 	Places      []Place // of the fields that are needed, in the definition's order
+	CAFile      Place   // the certificates to trust, Missing for the system's
+
+	// The client certificate and its private key, both Missing if there is none.
+	ClientCert, ClientKey Place
+	Leaf                  *x509.Certificate // the client certificate once it was read, else nil
 
 	// Problem is what is wrong with the profile as a whole or with its host, nil
 	// if nothing is. Base is empty then, unless the host itself is known.
 	Problem error
 
-	query  *Query
-	hostAt level // the highest level that gives the host or a field in its name
+	query       *Query
+	hostAt      level // the highest level that gives the host or a field in its name
+	certificate *tls.Certificate
 }
 
 // Find decides where each field comes from and which host is called, as Survey
@@ -136,6 +144,7 @@ func Survey(ctx context.Context, q Query) *Plan {
 	if p.Problem != nil {
 		return p
 	}
+	p.findFiles()
 	if p.Problem = p.findHost(ctx); p.Problem != nil && p.Profile == nil && !q.touched() {
 		return p // not set up at all, which says more than a list of its fields
 	}
@@ -173,6 +182,11 @@ func (p *Plan) Problems() []error {
 		case place.Kind == Missing:
 			missing = append(missing, place)
 		case place.Problem != nil:
+			all = append(all, place.Problem)
+		}
+	}
+	for _, place := range []Place{p.CAFile, p.ClientCert, p.ClientKey} {
+		if place.Problem != nil {
 			all = append(all, place.Problem)
 		}
 	}
@@ -382,7 +396,8 @@ func (p *Plan) address(ctx context.Context, environment, baseURL string, find fu
 }
 
 // checkBinding refuses to send a secret of the profile to another host than
-// the profile's own, when a flag or variable chose the host.
+// the profile's own, or to present its client certificate there, when a flag or
+// variable chose the host.
 func (p *Plan) checkBinding(ctx context.Context) error {
 	if p.Profile == nil {
 		return nil
@@ -417,7 +432,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 				WithHint("give the secret for that host with --%s FILE or %s, or make a profile for it", f.Flag(), p.Definition.Variable(f.Name))
 		}
 	}
-	return nil
+	return p.checkCertificateBinding(own.Origin())
 }
 
 // findFields fills in Places.

@@ -12,7 +12,8 @@ import (
 // Shared of those in the plan. It runs no helper, reads no standard input, and
 // of a file that holds a secret, or that can be read one time only, not the
 // content. The values it comes to know on the way are returned: enough for
-// Fingerprint if they are complete, see Knows.
+// Fingerprint if they are complete, see Knows. Of a client certificate both files
+// are read, unless one is a pipe, to see whether they can be used.
 func (p *Plan) Inspect(ctx context.Context, a Access) provider.Values {
 	values := provider.Values{}
 	for i := range p.Places {
@@ -29,6 +30,7 @@ func (p *Plan) Inspect(ctx context.Context, a Access) provider.Values {
 			values[place.Field.Name] = value
 		}
 	}
+	p.inspectCertificate(ctx, a)
 	return values
 }
 
@@ -61,7 +63,7 @@ func (place Place) checkFile(ctx context.Context, a Access) (source.Stat, error)
 		ctx, cancel = a.File(ctx)
 		defer cancel()
 	}
-	return source.CheckValue(ctx, place.Path, place.fileName(), place.trusted(a))
+	return source.CheckValue(ctx, place.Path, place.FileName(), place.trusted(a))
 }
 
 // Knowledge is how much of a plan is known.
@@ -73,7 +75,7 @@ type Knowledge struct {
 
 // Knows returns how much of the plan values, of Inspect, hold.
 func (p *Plan) Knows(values provider.Values) Knowledge {
-	k := Knowledge{true, true, true}
+	k := Knowledge{All: p.Leaf != nil || !p.HasCertificate(), Account: true, Near: true}
 	for _, place := range p.Places {
 		if _, known := values[place.Field.Name]; known || place.Kind == Default {
 			continue

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -97,7 +98,8 @@ func (place Place) far() bool { return place.Kind == Keychain || place.Kind == H
 
 // Identity is everything that a cached token belongs to, beside its provider
 // and profile: the definition, the address, and of each field the value that
-// ReadNear gave, or the name of the place it would be read from.
+// ReadNear gave, or the name of the place it would be read from. Of a client
+// certificate, to which a token may be bound (RFC 8705), it is the paths.
 func (p *Plan) Identity(near provider.Values) []string {
 	parts := []string{p.Definition.Digest, p.Base.String()}
 	for _, place := range p.Places {
@@ -111,11 +113,18 @@ func (p *Plan) Identity(near provider.Values) []string {
 			parts = append(parts, "value", near[place.Field.Name].Reveal())
 		}
 	}
+	for _, place := range p.CertificatePlaces() {
+		path, err := filepath.Abs(place.Path)
+		if err != nil {
+			path = place.Path
+		}
+		parts = append(parts, place.Field.Name, path)
+	}
 	return parts
 }
 
 // Fingerprint is what a refusal belongs to: the provider, the address and every
-// value, those of defaults included. Account is what the provider counts refusals
+// value, those of defaults and the client certificate included. Account is what the provider counts refusals
 // by: its origin and the fields that the definition names, in lower case; where
 // it names none, the address and every value that is not secret.
 func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
@@ -139,6 +148,9 @@ func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
 			text = strings.ToLower(strings.TrimSpace(text))
 		}
 		account = append(account, place.Field.Name, text)
+	}
+	if p.Leaf != nil {
+		all = append(all, "client_cert", string(p.Leaf.Raw))
 	}
 	return all, account
 }
@@ -171,9 +183,9 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 			ctx, cancel = a.File(ctx)
 			defer cancel()
 		}
-		value, note, err := source.ReadValue(ctx, place.Path, place.fileName(), place.trusted(a))
+		value, note, err := source.ReadValue(ctx, place.Path, place.FileName(), place.trusted(a))
 		if note != "" && err == nil {
-			a.Note(place.fileName() + " " + note + "; taken because this is CI")
+			a.Note(place.FileName() + " " + note + "; taken because this is CI")
 		}
 		return value, err
 	case Helper:
@@ -188,9 +200,9 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 	return place.text, checkValue(place.text, place.Where)
 }
 
-// fileName names the place's file in messages. A path that a flag or variable
+// FileName names the place's file in messages. A path that a flag or variable
 // gives is not shown: a secret may stand there by mistake.
-func (place Place) fileName() string {
+func (place Place) FileName() string {
 	if place.level > byProfile {
 		return place.Where
 	}

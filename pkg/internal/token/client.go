@@ -86,11 +86,12 @@ func (r *Reply) ClaimsJSON() bool { return r.IsJSON() || strings.HasSuffix(r.Con
 
 // Client sends requests. The zero Client trusts the system's certificates.
 type Client struct {
-	UserAgent string
-	Roots     *x509.CertPool       // trust these and only these, nil for the system's
-	Getenv    func(string) string  // gives the variables that name a proxy and the system's certificates; nil for none
-	Trace     func(string, ...any) // told of each phase, may be nil
-	Connected func()               // called when a connection stands, before the first byte of a request; may be nil
+	UserAgent   string
+	Roots       *x509.CertPool       // trust these and only these, nil for the system's
+	Certificate *tls.Certificate     // presented to a server that asks for one, but to no proxy; nil for none
+	Getenv      func(string) string  // gives the variables that name a proxy and the system's certificates; nil for none
+	Trace       func(string, ...any) // told of each phase, may be nil
+	Connected   func()               // called when a connection stands, before the first byte of a request; may be nil
 }
 
 // ParseCertificates returns a pool of the PEM certificates in data. The error
@@ -213,6 +214,8 @@ type exchange struct {
 	target *url.URL
 
 	certificateAsked atomic.Bool // the server wants one of us
+	presented        atomic.Bool // and got it
+	tunnelled        atomic.Bool // the proxy has connected to the server
 
 	mu    sync.Mutex
 	phase phase
@@ -312,15 +315,13 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 			if r.StatusCode != http.StatusOK {
 				return proxyStatusError(r.StatusCode)
 			}
+			x.tunnelled.Store(true)
 			return nil
 		},
 		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			RootCAs:    roots,
-			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				x.certificateAsked.Store(true)
-				return new(tls.Certificate), nil // none
-			},
+			MinVersion:           tls.VersionTLS12,
+			RootCAs:              roots,
+			GetClientCertificate: x.presentCertificate,
 		},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,

@@ -36,7 +36,8 @@ func (x *exchange) describe(ctx context.Context, err error, phase phase, proxy *
 	if proxy == nil || e.Class() != failure.Net {
 		return e
 	}
-	if (phase == phaseLookup || phase == phaseConnect || phase == phaseProxy) && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
+	toProxy := phase == phaseLookup || phase == phaseConnect || phase == phaseProxy || x.atProxy() && e.Code == failure.ConnectFailed
+	if toProxy && e.Code != failure.Timeout && e.Code != failure.ProxyFailed {
 		return failure.New(failure.ProxyFailed, "the proxy %s cannot be reached", proxy.Host).
 			WithHint("check HTTPS_PROXY and NO_PROXY")
 	}
@@ -97,8 +98,12 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 	if e := classifyProtocol(err); e != nil {
 		return e
 	}
-	return failure.New(failure.ConnectionLost, "the connection to %s was lost (phase %s)", host, phase).
+	e := failure.New(failure.ConnectionLost, "the connection to %s was lost (phase %s)", host, phase).
 		WithHint("look at the account before trying again")
+	if x.certificateAsked.Load() {
+		e = e.AppendHint("; the host has asked for a client certificate: check client_cert and client_key")
+	}
+	return e
 }
 
 func (x *exchange) classifyTLS(err error, phase phase) *failure.Error {
@@ -129,7 +134,7 @@ func (x *exchange) classifyTLS(err error, phase phase) *failure.Error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		switch {
 		case phase == phaseTLS && x.certificateAsked.Load(), strings.Contains(op.Err.Error(), "certificate"):
-			return failure.New(failure.TLSClientCert, "%s asks for a client certificate, which tokenfetch cannot give", host)
+			return x.certificateRefused()
 		case phase == phaseTLS:
 			return failure.New(failure.TLSProtocol, "%s and tokenfetch have no TLS protocol in common", host).
 				WithHint("TLS 1.2 or newer is needed")

@@ -19,8 +19,8 @@ type Contact struct {
 }
 
 // Probe asks origin (SCHEME://HOST:PORT) for the headers of its first page, as
-// Post would connect to it. Nothing of a user is sent, and no redirect is
-// followed. The error is a *failure.Error that says how far it came.
+// Post would connect to it. Nothing of a user is sent but the client certificate, and
+// no redirect is followed. The error is a *failure.Error that says how far it came.
 func (c *Client) Probe(ctx context.Context, origin string) (Contact, error) {
 	target, err := url.Parse(origin + "/")
 	if err != nil {

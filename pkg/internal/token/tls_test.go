@@ -121,8 +121,8 @@ func TestPostClientCertificateDemanded(t *testing.T) {
 		version uint16
 		want    string
 	}{
-		{"NET-14 TLS 1.2", tls.VersionTLS12, `tls_client_certificate (net, sent "no", attempts 1): HOST asks for a client certificate, which tokenfetch cannot give`},
-		{"NET-14 TLS 1.3", tls.VersionTLS13, `tls_client_certificate (net, sent "unknown", attempts 1): HOST asks for a client certificate, which tokenfetch cannot give; the request may have been processed`},
+		{"NET-14 TLS 1.2", tls.VersionTLS12, `tls_client_certificate (net, sent "no", attempts 1): HOST asks for a client certificate; hint: name one with client_cert and client_key in the profile`},
+		{"NET-14 TLS 1.3", tls.VersionTLS13, `tls_client_certificate (net, sent "unknown", attempts 1): HOST asks for a client certificate; the request may have been processed; hint: name one with client_cert and client_key in the profile`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
