@@ -55,7 +55,7 @@ function issuer(path, methods) {
     })),
     clientAuthMethods: methods,
     scopes: ['payments:read', 'payments:write'],
-    ttl: { ClientCredentials: 900 },
+    ttl: { ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 900 },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
