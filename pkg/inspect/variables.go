@@ -81,11 +81,8 @@ func ofBroken(variable string, broken map[string]error) bool {
 func variableOwners(definitions []*provider.Definition) map[string]*provider.Definition {
 	owners := map[string]*provider.Definition{"TOKENFETCH_PROFILE": nil, "TOKENFETCH_CONFIG": nil, "TOKENFETCH_ERRORS": nil, cache.Emulated: nil}
 	for _, d := range definitions {
-		for _, setting := range []string{"environment", "base_url", "ca_file", "client_cert", "client_key"} {
-			owners[d.Variable(setting)] = d
-		}
-		for _, f := range d.Fields {
-			owners[d.Variable(f.Name)], owners[d.Variable(f.Name)+"_FILE"] = d, d
+		for _, name := range d.Variables() {
+			owners[name] = d
 		}
 	}
 	return owners
