@@ -17,6 +17,7 @@ const (
 	MissingArgument    Code = "missing_argument"
 	ConflictingFlags   Code = "conflicting_flags"
 	BadProfileName     Code = "bad_profile_name"
+	BadProviderName    Code = "bad_provider_name"
 	BadVariableName    Code = "bad_variable_name"
 	NoHeader           Code = "no_header"
 
@@ -56,6 +57,9 @@ const (
 	ClientCertInvalid   Code = "client_cert_invalid"
 	ProxyInvalid        Code = "proxy_invalid"
 	DefinitionInvalid   Code = "definition_invalid"
+	DefinitionExists    Code = "definition_exists"
+	ProviderNotFound    Code = "provider_not_found"
+	NotOffered          Code = "not_offered"
 	SetUID              Code = "set_uid"
 	CacheInvalid        Code = "cache_invalid"
 	CacheKeyInvalid     Code = "cache_key_invalid"
@@ -113,6 +117,7 @@ const (
 	BadTokenType        Code = "bad_token_type"
 	MembersDisagree     Code = "members_disagree"
 	ShortLifetime       Code = "short_lifetime"
+	DiscoveryFailed     Code = "discovery_failed"
 
 	OutputFailed Code = "output_failed"
 
@@ -139,6 +144,7 @@ var codes = [...]Meaning{
 	{MissingArgument, Usage, "the command needs an argument"},
 	{ConflictingFlags, Usage, "two flags exclude each other"},
 	{BadProfileName, Usage, "a profile's name is not of the allowed form"},
+	{BadProviderName, Usage, "a provider's name is not of the allowed form, or taken"},
 	{BadVariableName, Usage, "the name given to --var cannot be used"},
 	{NoHeader, Usage, "this provider's token does not travel in a header"},
 
@@ -178,6 +184,9 @@ var codes = [...]Meaning{
 	{ClientCertInvalid, Config, "the client certificate or its private key cannot be used"},
 	{ProxyInvalid, Config, "a proxy variable is not of its form"},
 	{DefinitionInvalid, Config, "a provider definition is wrong"},
+	{DefinitionExists, Config, "there is a provider definition of that name, which would be replaced"},
+	{ProviderNotFound, Config, "there is no provider of that name"},
+	{NotOffered, Config, "an issuer of tokens does not offer what was asked for"},
 	{CacheInvalid, Config, "a setting of the cache cannot be"},
 	{CacheKeyInvalid, Config, "the key that cache_key names is missing or too short"},
 	{SetUID, Config, "the program runs with other rights than its caller's"},
@@ -235,6 +244,7 @@ var codes = [...]Meaning{
 	{BadTokenType, Reply, "the token is not a bearer token"},
 	{MembersDisagree, Reply, "two members of the reply that mean the same differ"},
 	{ShortLifetime, Reply, "the token does not live as long as --min-ttl asks"},
+	{DiscoveryFailed, Reply, "what an issuer of tokens says of itself cannot be used"},
 
 	{OutputFailed, Output, "the token could not be written out"},
 

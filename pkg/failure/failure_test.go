@@ -21,13 +21,14 @@ var frozen = map[string]string{
 		internal`,
 	"usage": `
 		unknown_command unknown_flag bad_flag_value repeated_flag unexpected_argument missing_argument
-		conflicting_flags bad_profile_name bad_variable_name no_header`,
+		conflicting_flags bad_profile_name bad_provider_name bad_variable_name no_header`,
 	"config": `
 		profiles_unreadable profiles_invalid profiles_permissions profile_invalid profile_not_found field_missing
 		field_invalid variable_empty variable_invalid source_conflict host_missing host_mismatch bad_base_url
 		https_required file_not_found file_unreadable file_permissions input_timeout helper_not_found helper_failed
 		helper_timeout keychain_item_not_found keychain_unavailable keychain_locked keychain_timeout ca_file_invalid
-		client_cert_invalid proxy_invalid definition_invalid cache_invalid cache_key_invalid set_uid open_files_limit emulator_unavailable
+		client_cert_invalid proxy_invalid definition_invalid definition_exists provider_not_found not_offered cache_invalid cache_key_invalid
+		set_uid open_files_limit emulator_unavailable
 		runner_file_invalid command_not_found command_not_runnable environment_too_large
 		profile_exists profiles_unwritable file_unwritable keychain_item_too_big keychain_unverified login_interrupted no_terminal`,
 	"refused": `
@@ -40,7 +41,7 @@ var frozen = map[string]string{
 	"reply": `
 		redirect unexpected_status not_a_token_endpoint not_json empty_reply bad_encoding duplicate_key
 		trailing_data too_large too_deep unsupported_encoding headers_too_large malformed_http unexpected_value
-		no_token token_not_a_string bad_token bad_token_type members_disagree short_lifetime`,
+		no_token token_not_a_string bad_token bad_token_type members_disagree short_lifetime discovery_failed`,
 	"output": `
 		output_failed`,
 	"signal": `

@@ -21,8 +21,8 @@ var settings = []string{
 	// The variable that takes the token.
 	"access_token",
 	// Flags of all commands: fields have flags in several. A test walks the commands.
-	"config", "delay", "dry_run", "emulator", "errors", "fault", "from", "help", "holds", "journal", "listen", "lock_after", "mask",
-	"min_ttl", "network", "no_cache", "output", "profile", "purge", "refresh", "replace", "retry", "store", "token_ttl", "try_anyway",
+	"auth_method", "config", "delay", "dry_run", "emulator", "errors", "fault", "from", "grant_type", "help", "holds", "issuer", "journal", "listen", "lock_after", "mask",
+	"min_ttl", "network", "no_cache", "output", "profile", "purge", "refresh", "replace", "retry", "store", "token_ttl", "token_url", "try_anyway",
 	"var", "verbose", "verify", "version", "with",
 	"token_url", "grant_type", "auth_method", "issuer",
 }
