@@ -18,13 +18,16 @@ import (
 
 func validJSON(body []byte) bool { return json.Valid(withoutMark(body)) }
 
+// maybeProcessed stands behind the failure of a request that was sent.
+const maybeProcessed = "; the request may have been processed"
+
 // explain turns an error of net/http and below into one of ours that says how
 // much was sent.
 func (x *exchange) explain(ctx context.Context, err error) error {
 	phase, sent, proxy := x.state()
 	e := x.describe(ctx, err, phase, proxy)
 	if e.Class() == failure.Net && sent != failure.SentNo {
-		e = e.Append("; the request may have been processed")
+		e = e.Append(maybeProcessed)
 	}
 	return e.WithSent(sent, 1)
 }
