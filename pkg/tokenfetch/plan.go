@@ -179,22 +179,7 @@ func (p *Plan) HeldBack() bool { return p.held != nil && p.held.LockoutAfter == 
 // shown.
 func (p *Plan) Describe() []string {
 	d, values := p.found.Definition, p.found.Known()
-	lines := []string{fmt.Sprintf("%s %s%s", d.Request.Method, p.found.Base, d.Request.Path)}
-	if body := d.Request.ContentType(); body != "" {
-		lines = append(lines, "Content-Type: "+body)
-	}
-	for _, part := range d.Request.Parts() {
-		what := part.In + " " + part.Name
-		switch part.In {
-		case "path":
-			what = "path"
-		case "user", "password":
-			what = "Authorization: Basic, " + part.In
-		case "form", "json":
-			what = "body " + part.Name
-		}
-		lines = append(lines, what+" = "+p.describe(part.Value, values))
-	}
+	lines := requestLines(d, p.found.Base.String()+d.Request.Path.String(), func(value provider.Template) string { return p.describe(value, values) })
 	return append(lines, p.describeCertificate()...)
 }
 
