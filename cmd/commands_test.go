@@ -13,7 +13,7 @@ import (
 
 // commandFiles are the files of one command each: what begins with its name is
 // its, too.
-var commandFiles = []string{"cache", "completion", "doctor", "emulator", "exec", "fetch", "help", "login", "logout", "status", "version"}
+var commandFiles = []string{"cache", "completion", "doctor", "emulator", "exec", "fetch", "help", "login", "logout", "provider", "status", "version"}
 
 // TestCommandsStandAlone: the file of a command uses what all commands share, and
 // nothing of another command. What puts the commands together may use each.

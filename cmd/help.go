@@ -92,7 +92,7 @@ func (r *run) helpOf(cmd *cobra.Command) string {
 	}
 	var b strings.Builder
 	text, use := cmd.Long, cmd.Use
-	if d, err := r.catalog.Definition(cmd.Name()); err == nil {
+	if d, err := r.catalog.Definition(cmd.Name()); err == nil && cmd.Parent() == cmd.Root() {
 		text, use = providerText(d), cmd.Use+"[/PROFILE]"
 	}
 	if text == "" {

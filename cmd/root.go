@@ -204,7 +204,7 @@ func (r *run) newRoot() *cobra.Command {
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
 	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(nil), r.newLogout(nil),
-		r.newStatus(), r.newDoctor())
+		r.newStatus(), r.newDoctor(), r.newDefinitions())
 	root.SetHelpCommand(r.newHelp(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultHelpFlag()

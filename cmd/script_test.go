@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitcode,
 			"endpoint": startEndpoint,
+			"issuer":   startIssuer,
 			"requests": countRequests,
 			"keychain": storeItem,
 			"items":    listItems,
