@@ -202,11 +202,14 @@ func (s *authorizationServer) testIssuerUnusable(t *testing.T) {
 	s.wantRequests(t)
 }
 
-// testChildren: a command gets the token and none of the credentials.
+// testChildren: a command gets the token and none of the credentials, those of
+// another provider of the user's included.
 func (s *authorizationServer) testChildren(t *testing.T) {
 	for _, client := range registered {
 		u := s.user(t, client)
-		u.run(t, 0, "provider", "add", "acme", "--token-url", s.origin+"/token", "--auth-method", client.Method)
+		for _, name := range []string{"acme", "beta"} {
+			u.run(t, 0, "provider", "add", name, "--token-url", s.origin+"/token", "--auth-method", client.Method)
+		}
 		r := u.run(t, 0, "exec", "acme", "--", "env")
 		_, rest, _ := strings.Cut("\n"+r.stdout, "\nACME_ACCESS_TOKEN=")
 		token, _, _ := strings.Cut(rest, "\n")

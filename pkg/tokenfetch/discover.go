@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
@@ -46,7 +47,7 @@ func (c *Client) Discover(ctx context.Context, issuer, caFile string) (*Issuer, 
 	if err != nil {
 		return nil, err
 	}
-	roots, err := c.Roots(ctx, c.limit, nil, caFile)
+	roots, err := c.Roots(ctx, c.limit, new(credential.Plan), caFile)
 	if err != nil {
 		return nil, err
 	}
