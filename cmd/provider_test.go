@@ -42,8 +42,8 @@ func startIssuer(ts *testscript.TestScript, neg bool, args []string) {
 		r.Header.Del("User-Agent")
 		mu.Lock()
 		fmt.Fprintf(asked, "%s %s %v %q %v\n", r.Method, r.RequestURI, r.Header, body, err)
-		mu.Unlock()
 		answer, ok := answers[r.URL.Path]
+		mu.Unlock()
 		if !ok {
 			answer = http.NotFound
 		}
@@ -60,6 +60,8 @@ func startIssuer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { server.CloseClientConnections(); server.Close(); asked.Close() })
 	ts.Setenv("ISSUER", server.URL)
 	ts.Setenv("ISSUER_HOST", server.Listener.Addr().String())
+	mu.Lock() // the server runs: what it answers may name it
+	defer mu.Unlock()
 	for ; len(args) > 0; args = args[3:] {
 		answers[args[0]] = issuerAnswer(ts, args[1], args[2])
 	}
