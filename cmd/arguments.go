@@ -98,6 +98,15 @@ func tolerant(sets ...*pflag.FlagSet) *pflag.FlagSet {
 	return flags
 }
 
+// beginsWithProvider reports whether the first argument names a provider.
+func (r *run) beginsWithProvider() bool {
+	if len(r.env.Args) == 0 {
+		return false
+	}
+	name, _, _ := strings.Cut(r.env.Args[0], "/")
+	return r.catalog.Has(name)
+}
+
 // eachFlag calls see for the flags in args, up to any "--", of which the set may not
 // know all. Each is parsed by itself, so that an error does not hide those behind
 // it: nor does a flag without its value, which an unset variable leaves, hide the

@@ -29,6 +29,7 @@ func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, er
 
 // deliver writes the token to standard output, all of it or an error.
 func (r *run) deliver(data []byte) error {
+	ignoreBrokenPipe()
 	_, err := stdout{r}.Write(data)
 	if err == nil {
 		err = r.env.Stdout.Close()

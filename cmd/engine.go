@@ -62,10 +62,10 @@ func (r *run) engineOptions(limit *tokenfetch.Limit) tokenfetch.Options {
 		Person: tokenfetch.Person{
 			Stdin:   r.readStdin,
 			Dialog:  r.env.attended(),
-			Waiting: r.console.waiting,
+			Waiting: r.waiting,
 			Trace:   r.console.info,
 			Hide:    r.console.hide,
-			Sending: func() { r.sending.Store(true) },
+			Sending: func() { r.signals.watch(); r.sending.Store(true) },
 		},
 	}
 	if isTerminal(r.env.Stdin) {

@@ -33,7 +33,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 			if err := o.check(cmd, d); err != nil {
 				return err
 			}
-			return r.fetch(r.context(), f, o)
+			return r.fetch(r.quickContext(), f, o)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

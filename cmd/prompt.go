@@ -161,7 +161,7 @@ func typedText(answer string) string {
 // readStdin reads a secret from standard input, without echo on a terminal,
 // where the time a person takes does not count.
 func (r *run) readStdin(ctx context.Context) (secret.Value, error) {
-	defer r.console.waiting("the secret on standard input")()
+	defer r.waiting("the secret on standard input")()
 	fd := int(r.env.Stdin.Fd())
 	if !term.IsTerminal(fd) {
 		ctx, cancel := r.limit.Context(ctx)

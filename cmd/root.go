@@ -77,6 +77,9 @@ func Run(env Env) int {
 		r.terminal.restore()
 		return r.exit(r.stuck())
 	}
+	if err != nil {
+		r.signals.watch() // what is said of it may find nobody to read it
+	}
 	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
 		err = stop.failure(err)
@@ -95,15 +98,32 @@ func newRun(env Env) *run {
 	}
 }
 
-// context returns the context of a command that waits for something or prints
-// a token. Watching for signals costs what version and help need not pay.
+// context returns the context of a command that waits for something, and watches for
+// signals from now on. That costs what version and help need not pay.
 func (r *run) context() context.Context {
+	ctx := r.quickContext()
+	r.signals.watch()
+	return ctx
+}
+
+// quick is how long a run may take that waits for nothing.
+const quick = 5 * time.Millisecond
+
+// quickContext is context for a run that may be over before anybody could interrupt
+// it: signals are watched when it waits for something, or is not.
+func (r *run) quickContext() context.Context {
 	if r.ctx == nil {
 		r.useTimeout()
-		catchBrokenPipe()
-		r.ctx, r.signals = watch(r.terminal.restore)
+		r.ctx, r.signals = newSignals(r.terminal.restore)
+		time.AfterFunc(quick, r.signals.watch)
 	}
 	return r.ctx
+}
+
+// waiting says what the run waits for, until done is called.
+func (r *run) waiting(what string) (done func()) {
+	r.signals.watch()
+	return r.console.waiting(what)
 }
 
 // interrupted returns the signal that ended the context.
@@ -136,8 +156,11 @@ func (r *run) execute() error {
 	if errorsDefault == "" && !setUID() && slices.Equal(r.env.Args, []string{"version"}) {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
-	root := r.newRoot()
+	root := r.newBareRoot()
 	r.openCatalog(root)
+	if !r.beginsWithProvider() { // which needs no other command
+		r.addCommands(root)
+	}
 	command, args, err := r.resolve(root)
 	r.wraps = command.Name() == "exec"
 	if r.completing() {
@@ -168,7 +191,15 @@ func (r *run) execute() error {
 	return cmp.Or(root.Execute(), r.unprinted)
 }
 
+// newRoot returns the command tree without the commands of providers.
 func (r *run) newRoot() *cobra.Command {
+	root := r.newBareRoot()
+	r.addCommands(root)
+	return root
+}
+
+// newBareRoot returns the root with the flags of every command.
+func (r *run) newBareRoot() *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:           "tokenfetch",
@@ -203,12 +234,16 @@ func (r *run) newRoot() *cobra.Command {
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
 	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
+	root.InitDefaultHelpFlag()
+	return root
+}
+
+// addCommands adds what is no provider.
+func (r *run) addCommands(root *cobra.Command) {
 	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(nil), r.newLogout(nil),
 		r.newStatus(), r.newDoctor(), r.newDefinitions())
 	root.SetHelpCommand(r.newHelp(root))
 	root.InitDefaultHelpCmd()
-	root.InitDefaultHelpFlag()
-	return root
 }
 
 // fetchFrom begins the short description of a provider's command.

@@ -36,33 +36,48 @@ type signals struct {
 	received chan os.Signal
 	idle     chan struct{} // closed once nothing is watched any more
 	ending   []os.Signal   // those that whoever started the program does not have ignored
+	begin    func()        // see watch
 }
 
-// watch returns a context that ends on one of these signals. cleanUp runs when
-// it does; a program that is still there shortly after, or gets a second
-// signal, is ended at once.
-func watch(cleanUp func()) (context.Context, *signals) {
+// newSignals returns a context that ends on one of these signals, once they are
+// watched. cleanUp runs when it does; a program that is still there shortly after,
+// or gets a second signal, is ended at once.
+func newSignals(cleanUp func()) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &signals{received: make(chan os.Signal, 2), idle: make(chan struct{})}
-	s.ending = slices.DeleteFunc(endingSignals(), signal.Ignored)
-	notify(s.received, s.ending)
-	go func() {
-		sig, watched := <-s.received
-		if !watched {
-			close(s.idle)
-			return
-		}
-		stop := interrupt{sig}
-		cleanUp()
-		cancel(stop)
-		select {
-		case <-s.received:
-		case <-time.After(800 * time.Millisecond):
-		}
-		cleanUp()
-		dieOf(stop)
-	}()
+	s.begin = sync.OnceFunc(func() {
+		catchBrokenPipe()
+		s.ending = slices.DeleteFunc(endingSignals(), signal.Ignored)
+		notify(s.received, s.ending)
+		go s.end(cleanUp, cancel)
+	})
 	return ctx, s
+}
+
+// end waits for a signal.
+func (s *signals) end(cleanUp func(), cancel context.CancelCauseFunc) {
+	sig, watched := <-s.received
+	if !watched {
+		close(s.idle)
+		return
+	}
+	stop := interrupt{sig}
+	cleanUp()
+	cancel(stop)
+	select {
+	case <-s.received:
+	case <-time.After(800 * time.Millisecond):
+	}
+	cleanUp()
+	dieOf(stop)
+}
+
+// watch begins to watch. Before, a signal ends the program as it ends any other: a
+// run that waits for nothing has no use for more.
+func (s *signals) watch() {
+	if s != nil {
+		s.begin()
+	}
 }
 
 // notify is signal.Notify, which takes no signal for all of them.
@@ -91,6 +106,7 @@ func (s *signals) passOn(child *os.Process) (stop func()) {
 
 // lendTerminal lends standard input to a helper, until end is called.
 func (r *run) lendTerminal() (lent *tokenfetch.Terminal, end func()) {
+	r.signals.watch()
 	fd := int(r.env.Stdin.Fd())
 	if foreground(fd) {
 		_ = r.terminal.keep(fd) // without its settings there is nothing to undo

@@ -130,6 +130,10 @@ func openTerminal() (in, out *os.File, err error) {
 // ending the program. Unlike ignoring the signal, this is not inherited.
 func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
+// ignoreBrokenPipe does the same for the last write of a run, and needs no watch: no
+// child is started behind it that would inherit it.
+func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }
+
 // dieOf ends the program by the signal itself, so that a shell sees it. Go's own
 // handlers of most signals print every goroutine, so these are only imitated; the
 // kernel keeps the first process of a container from killing itself.

@@ -14,6 +14,9 @@ func (interrupt) number() int { return 2 }
 
 func catchBrokenPipe() {}
 
+// ignoreBrokenPipe does nothing, likewise.
+func ignoreBrokenPipe() {}
+
 // whenStopped does nothing: no key stops a program here.
 func whenStopped(func() func()) (end func()) { return func() {} }
 

@@ -29,6 +29,17 @@ func Do[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
+// Now returns what call returns, or the cause of ctx's end if that has come already.
+// It is for a call that nothing but a stalled file system can hold up: whoever must
+// end then all the same, as a program must, has its own watch on the time.
+func Now[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	if ctx.Err() != nil {
+		var none T
+		return none, context.Cause(ctx)
+	}
+	return call()
+}
+
 // poll is how often Until calls.
 const poll = 20 * time.Millisecond
 

@@ -159,39 +159,51 @@ func permissions(name, why, advice string) error {
 	return failure.New(failure.FilePermissions, "%s %s", name, why).WithHint("%s", advice)
 }
 
+// read reads a regular file, and with pipes also what may take its time, until ctx
+// ends.
 func read(ctx context.Context, path, name string, limit int64, pipes bool) (File, error) {
-	f, err := await.Do(ctx, func() (f File, err error) {
-		way := walk(path)
-		file, err := open(path, pipes)
-		if err != nil {
-			return f, err
+	wait := await.Now[File]
+	if pipes {
+		// Only a look tells: to open a FIFO and close it again would break its writer.
+		info, err := os.Stat(path)
+		if pipes = err != nil || !info.Mode().IsRegular() || inherited(path); pipes {
+			wait = await.Do[File]
 		}
-		defer file.Close()
-		info, err := file.Stat()
-		if err != nil {
-			return f, err
-		}
-		pipe := info.Mode()&fs.ModeNamedPipe != 0
-		if !info.Mode().IsRegular() && !(pipe && pipes) {
-			return f, errNotRegular
-		}
-		if !inherited(path) {
-			f.Unsafe, f.Advice = way.risk(info, name == called(path))
-		}
-		f.Private, f.Mode = private(info), info.Mode().Perm()
-		if info.Mode().IsRegular() && info.Size() > limit {
-			return f, errTooLarge
-		}
-		f.Data, err = readUpTo(file, limit)
-		if err == nil && int64(len(f.Data)) > limit {
-			err = errTooLarge
-		}
-		return f, err
-	})
+	}
+	f, err := wait(ctx, func() (File, error) { return readOnce(path, name, limit, pipes) })
 	if err != nil {
 		return File{}, explain(err, path, name, limit)
 	}
 	return f, nil
+}
+
+func readOnce(path, name string, limit int64, pipes bool) (f File, err error) {
+	way := walk(path)
+	file, err := open(path, pipes)
+	if err != nil {
+		return f, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return f, err
+	}
+	pipe := info.Mode()&fs.ModeNamedPipe != 0
+	if !info.Mode().IsRegular() && !(pipe && pipes) {
+		return f, errNotRegular
+	}
+	if !inherited(path) {
+		f.Unsafe, f.Advice = way.risk(info, name == called(path))
+	}
+	f.Private, f.Mode = private(info), info.Mode().Perm()
+	if info.Mode().IsRegular() && info.Size() > limit {
+		return f, errTooLarge
+	}
+	f.Data, err = readUpTo(file, limit)
+	if err == nil && int64(len(f.Data)) > limit {
+		err = errTooLarge
+	}
+	return f, err
 }
 
 // explain turns the error of opening or reading the file into one of ours.

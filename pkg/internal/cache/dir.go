@@ -28,7 +28,7 @@ type dir struct{ path string }
 // that they can only read is made the user's alone again. With create it is made, unless
 // that would leave files of one user in the home of another (sudo with HOME kept).
 func openDir(ctx context.Context, path string, create bool) (dir, error) {
-	return await.Do(ctx, func() (dir, error) { return useDir(path, create) })
+	return await.Now(ctx, func() (dir, error) { return useDir(path, create) })
 }
 
 // useDir is openDir, which may never return.
@@ -83,7 +83,7 @@ func (d dir) open(name string, flag int) (*os.File, fs.FileInfo, error) {
 // whatever its mode was: nobody else reaches it in the directory, and to pass over
 // a record would forget what it holds back.
 func (d dir) read(ctx context.Context, name string) ([]byte, error) {
-	return await.Do(ctx, func() ([]byte, error) { return d.content(name) })
+	return await.Now(ctx, func() ([]byte, error) { return d.content(name) })
 }
 
 // content is read, which may never return.
