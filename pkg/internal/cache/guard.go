@@ -463,18 +463,37 @@ func (g *Guard) Acquire(ctx context.Context, enough func() bool) (unlock func(),
 }
 
 func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock func(), err error) {
+	none := func() {}
 	lock, err := await.Do(ctx, func() (*flock.Flock, error) { return d.openLock(name) })
 	if err != nil {
-		return func() {}, nil //nolint:nilerr // without a lock the run goes on
+		return none, nil //nolint:nilerr // without a lock the run goes on
 	}
-	unlock = func() { _ = lock.Close() }
-	err = await.Until(ctx, func() (bool, error) {
-		locked, err := lock.TryLock()
-		return err != nil || locked || enough(), nil //nolint:nilerr // where there are no locks the run goes on
-	})
-	if err != nil {
-		unlock()
-		return nil, err
+	release := func() { _ = lock.Close() }
+	if locked, err := lock.TryLock(); locked || err != nil {
+		return release, nil //nolint:nilerr // where there are no locks the run goes on
 	}
-	return unlock, nil
+	turn := make(chan error, 1)
+	go func() { turn <- lock.Lock() }() // which nothing can break off
+	for {
+		var ended error
+		select {
+		case <-turn:
+			if enough() {
+				release()
+				return none, nil
+			}
+			return release, nil
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			ended = context.Cause(ctx)
+		}
+		if ended != nil || enough() {
+			go func() { <-turn; release() }()
+			return none, ended
+		}
+	}
 }
+
+// lookAgain is how often a run that waits for its turn looks whether it need not:
+// mostly its turn is what tells.
+const lookAgain = 250 * time.Millisecond
