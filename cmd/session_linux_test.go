@@ -59,6 +59,11 @@ func TestSession(t *testing.T) {
 		}
 		text.WriteString("\x1b[2m$\x1b[0m \x1b[1m" + line + "\x1b[0m\n" + onTerminal(t, d, exchanged(line, shown, actual)))
 	}
+	for _, field := range []string{"client-secret", "password"} {
+		if strings.Contains(text.String(), "demo-zeepay-"+field) {
+			t.Fatalf("the %s is on the screen:\n%s", field, text.String())
+		}
+	}
 	compareDocument(t, sessionFile, picture(t, sinceRefused.ReplaceAllString(exchanged(text.String(), actual, shown), "4 seconds ago")))
 }
 
