@@ -618,6 +618,7 @@ func parseCommandLines(t *testing.T, bin string) {
 	for _, path := range documents(t) {
 		text += codeOnly(readFile(t, path)) + "\n"
 	}
+	text = strings.ReplaceAll(text, "\\\n", " ")
 	words := strings.NewReplacer("PROVIDER:NAME", "zeepay:slow", "PROVIDER", "zeepay", "TOPIC", "ci", "NAME", "acme", "'", "")
 	tried := map[string]bool{}
 	for _, match := range commandLine.FindAllStringSubmatchIndex(text, -1) {

@@ -256,12 +256,9 @@ func broken(text string, width int) []string {
 func renderTable(rows [][]string, margin string, width int) string {
 	const gap = 2
 	widths, least := make([]int, len(rows[0])), make([]int, len(rows[0]))
-	for i, row := range rows {
+	for _, row := range rows {
 		for j := range row {
 			row[j] = plainText(row[j], true)
-			if i == 0 {
-				row[j] = strings.ToUpper(row[j])
-			}
 			widths[j] = max(widths[j], utf8.RuneCountInString(row[j]))
 			for word := range strings.FieldsSeq(row[j]) {
 				least[j] = max(least[j], utf8.RuneCountInString(word))
@@ -282,10 +279,13 @@ func renderTable(rows [][]string, margin string, width int) string {
 		widths[widest]--
 	}
 	var b strings.Builder
-	for _, row := range rows {
+	for i, row := range rows {
 		columns := make([][]string, len(row))
 		height := 0
 		for j, cell := range row {
+			if i == 0 {
+				cell = strings.ToUpper(cell)
+			}
 			columns[j] = broken(cell, widths[j])
 			height = max(height, len(columns[j]))
 		}
@@ -313,7 +313,7 @@ func renderRows(rows [][]string, margin string, width int) string {
 			if cell != "" {
 				label := ""
 				if len(row) > 2 {
-					label = strings.ToLower(rows[0][j+1]) + ": "
+					label = rows[0][j+1] + ": "
 				}
 				b.WriteString(hanging(label+cell, margin+"    ", margin+"    ", width))
 			}
