@@ -18,7 +18,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,19 +27,18 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
-	"github.com/tokenfetch/tokenfetch/pkg/secret"
-	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-var update = flag.Bool("update", false, "rewrite the generated parts of README.md, profiles.example.toml and the picture of a session")
+var update = flag.Bool("update", false, "rewrite the generated parts of the documents, and the picture of a session")
 
 // The documents, seen from this directory.
 const (
-	readmeFile  = "../README.md"
-	exampleFile = "../profiles.example.toml"
+	readmeFile   = "../README.md"
+	securityFile = "../SECURITY.md"
+	exampleFile  = "../profiles.example.toml"
+	recipeDir    = "../testdata/recipes"
 )
 
 // exampleHeader is the part of profiles.example.toml that people write. Its
@@ -76,28 +74,51 @@ const exampleHeader = `# Profiles of tokenfetch. Copy what you need to ~/.config
 # A file that holds a secret itself must be readable by you alone: chmod 600.
 `
 
-// TestDocuments compares the generated parts of the documents with what the
-// definitions and the program say. With -update it rewrites them.
-func TestDocuments(t *testing.T) {
-	definitions := builtins(t)
-	text := readFile(t, readmeFile)
-	for name, part := range map[string]string{
-		"providers":          providerTable(definitions),
-		"formats":            formatTable(),
-		"variables":          variableTable(t),
-		"provider variables": providerVariableTable(definitions),
-		"exit codes":         exitCodeTable(t),
-	} {
-		begin, end := "<!-- generated: "+name+" -->\n", "<!-- end -->"
-		before, rest, found := strings.Cut(text, begin)
-		_, after, ended := strings.Cut(rest, end)
-		if !found || !ended {
-			t.Errorf("README.md has no part %q", name)
-			continue
-		}
-		text = before + begin + "\n" + part + "\n" + end + after
+// documents returns the files that people read: the README and the guides.
+func documents(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("guides/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no guides")
 	}
-	compareDocument(t, readmeFile, text)
+	return append([]string{readmeFile}, files...)
+}
+
+// builtinRun is a run that knows the built-in providers only.
+func builtinRun() *run {
+	r := &run{catalog: provider.NewCatalog("", nil), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r.console = newConsole(&r.env)
+	return r
+}
+
+// TestDocuments compares the generated parts of the documents with what the
+// definitions, the recipes and the program say. With -update it rewrites them.
+func TestDocuments(t *testing.T) {
+	r := builtinRun()
+	definitions := builtins(t)
+	made := func(name string) string {
+		kind, file, _ := strings.Cut(name, " ")
+		switch {
+		case name == "providers":
+			return providerTable(definitions)
+		case name == "exit codes":
+			return exitCodeTable(t)
+		case kind == "recipe":
+			language := map[string]string{".yml": "yaml", ".yaml": "yaml", ".service": "ini", ".ps1": "powershell", "": "groovy"}[filepath.Ext(file)]
+			return "```" + language + "\n" + readFile(t, filepath.Join(recipeDir, file)) + "```\n"
+		case name == "guide security": // all but its title, seen from the root
+			_, text, _ := strings.Cut(readFile(t, "guides/security.md"), "\n## ")
+			return regexp.MustCompile(`\]\(([a-z-]+\.md)`).ReplaceAllString("## "+text, "](cmd/guides/$1")
+		}
+		text := r.generated(name)
+		if text == "" {
+			t.Errorf("nothing makes the part %q", name)
+		}
+		return text
+	}
+	for _, path := range append(documents(t), securityFile) {
+		compareDocument(t, path, fillIn(readFile(t, path), made))
+	}
 
 	var example strings.Builder
 	example.WriteString(exampleHeader)
@@ -126,40 +147,6 @@ func compareDocument(t *testing.T, path, want string) {
 	}
 }
 
-// table returns a Markdown table. right tells which columns hold numbers.
-func table(header []string, right map[int]bool, rows [][]string) string {
-	var b strings.Builder
-	write := func(cells []string) {
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-	}
-	write(header)
-	for i := range header {
-		b.WriteString("|---")
-		if right[i] {
-			b.WriteString(":")
-		}
-	}
-	b.WriteString("|\n")
-	for _, row := range rows {
-		escaped := make([]string, len(row))
-		for i, cell := range row {
-			escaped[i] = strings.ReplaceAll(cell, "|", `\|`)
-		}
-		write(escaped)
-	}
-	return b.String()
-}
-
-func code(text string) string { return "`" + text + "`" }
-
-// named is the name of a field or its variable, bold if the field is secret.
-func named(f provider.Field, text string) string {
-	if f.Secret {
-		return "**" + code(text) + "**"
-	}
-	return code(text)
-}
-
 func providerTable(definitions []*provider.Definition) string {
 	var rows [][]string
 	for _, d := range definitions {
@@ -168,63 +155,32 @@ func providerTable(definitions []*provider.Definition) string {
 			environments = append(environments, code(e.Name))
 		}
 		if len(environments) == 0 {
-			environments = []string{"none is public"}
+			environments = []string{"none is public: `--base-url URL`"}
 		}
-		var fields []string
-		for _, f := range d.Fields {
-			text := named(f, f.Name) + inParentheses(ifMissing(f))
-			if !d.Needs(f.Name, nil) {
-				var some []string
-				for _, e := range d.Environments {
-					if d.Needs(f.Name, &e) {
-						some = append(some, code(e.Name))
-					}
-				}
-				text += " (for " + strings.Join(some, ", ") + ")"
-			}
-			fields = append(fields, text)
-		}
-		rows = append(rows, []string{
-			code("tokenfetch " + d.Name),
-			"[" + d.Title + "](" + d.Docs + ")",
-			strings.Join(environments, ", "),
-			strings.Join(fields, ", "),
-			strings.Join(d.Notes, " "),
-		})
+		rows = append(rows, []string{code("tokenfetch " + d.Name), "[" + d.Title + "](" + d.Docs + ")", strings.Join(environments, ", ")})
 	}
-	return table([]string{"command", "provider", "environments", "fields", "notes"}, nil, rows)
+	return markdownTable([]string{"command", "provider", "environments"}, rows)
 }
 
-func formatTable() string {
-	result := output.Result{
-		Provider: "zeepay", Profile: profile.Default, AccessToken: secret.New("abc"),
-		Use: tokenfetch.Use{Header: "Authorization", Scheme: "Bearer"},
-	}
-	var rows [][]string
-	for _, format := range output.Formats() {
-		data, err := output.Format(result, format, "NAME")
-		if err != nil {
-			panic(err) // the token is plain
+// exitCodeTable is the one of the guide. It has a row for each class.
+func exitCodeTable(t *testing.T) string {
+	t.Helper()
+	for _, p := range parseMarkdown(readFile(t, "guides/exit-codes.md")) {
+		if p.kind != table {
+			continue
 		}
-		name, text := provider.TokenVariable("zeepay"), strings.TrimSuffix(string(data), "\n")
-		text = code(strings.ReplaceAll(text, "NAME", name))
-		if variable := output.RunnerFile(format); variable != "" {
-			text = "nothing: the variable goes to the file that " + code(variable) + " names, and the runner hides the token"
-		}
-		if format == "json" {
-			var keys []string
-			for key := range jsonKeys(text[1 : len(text)-1]) {
-				keys = append(keys, code(key))
+		for i, row := range p.rows[1:] {
+			if class := failure.Class(i); class.String() != row[1] || class != failure.Signal && fmt.Sprint(i) != row[0] {
+				t.Errorf("the guide calls %s %s, which is %s", row[0], row[1], class)
 			}
-			text = "one line of JSON with the keys " + strings.Join(keys, ", ")
 		}
-		failing := output.FailingLine(format, name)
-		if failing != "" {
-			failing = code(strings.TrimSuffix(failing, "\n"))
+		if len(p.rows)-1 != int(failure.Signal)+1 {
+			t.Error("the guide does not have each class of exit codes")
 		}
-		rows = append(rows, []string{code(format), text, failing})
+		return markdownTable(p.rows[0], p.rows[1:])
 	}
-	return table([]string{"format", "on success", "on failure"}, nil, rows)
+	t.Error("the guide has no table of exit codes")
+	return ""
 }
 
 // jsonKeys returns the keys of a JSON object at its top level, in their order.
@@ -242,77 +198,44 @@ func jsonKeys(object string) func(func(string) bool) {
 	}
 }
 
-// variableTable is made of the first part of "help environment".
-func variableTable(t *testing.T) string {
-	t.Helper()
-	text, err := (&run{catalog: provider.NewCatalog("", nil)}).environmentTopic()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, text, _ = strings.Cut(text, "\n\n")
-	text, _, _ = strings.Cut(text, "\n\n")
-	var rows [][]string
-	for line := range strings.Lines(text) {
-		entry := strings.TrimPrefix(line, "  ")
-		if !strings.HasPrefix(entry, " ") {
-			name, meaning, _ := strings.Cut(strings.TrimSpace(entry), "  ")
-			rows = append(rows, []string{variableName.ReplaceAllStringFunc(name, code), strings.TrimSpace(meaning)})
-			continue
-		}
-		last := rows[len(rows)-1]
-		last[1] = variableName.ReplaceAllStringFunc(strings.TrimSpace(last[1]+" "+strings.TrimSpace(entry)), code)
-	}
-	return table([]string{"variable", "meaning"}, nil, rows)
-}
-
-var variableName = regexp.MustCompile(`\b(?:TERM=dumb|CI|[A-Z]+(?:_[A-Z]+)+)\b`)
-
-func providerVariableTable(definitions []*provider.Definition) string {
-	var rows [][]string
-	for _, d := range definitions {
-		variables := []string{code(d.Variable("environment")), code(d.Variable("base_url"))}
-		for _, f := range d.Fields {
-			variables = append(variables, named(f, d.Variable(f.Name)))
-		}
-		rows = append(rows, []string{code(d.Name), strings.Join(variables, " ")})
-	}
-	return table([]string{"provider", "variables"}, nil, rows)
-}
-
-// exitCodeTable is made of "help exit-codes".
-func exitCodeTable(t *testing.T) string {
-	t.Helper()
-	text, err := exitCodesTopic()
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry := regexp.MustCompile(`^ *(\d+|128\+n) +(\w+)  +(.*)$`)
-	signal := regexp.MustCompile(`^ *128\+n +(.*)$`)
-	var rows [][]string
-	_, text, _ = strings.Cut(text, "\n\n")
-	text, _, _ = strings.Cut(text, "\n\n")
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if m := entry.FindStringSubmatch(line); m != nil {
-			number, err := strconv.Atoi(m[1])
-			if err != nil || failure.Class(number).String() != m[2] {
-				t.Errorf("help exit-codes calls %s %s", m[1], m[2])
+// TestDocumentLinks follows the links between the documents: each leads to a file
+// that exists, and to a heading in it.
+func TestDocumentLinks(t *testing.T) {
+	followed := 0
+	for _, path := range append(documents(t), securityFile) {
+		prose := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(readFile(t, path), "")
+		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(prose, -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(file, "://") {
+				continue
 			}
-			rows = append(rows, []string{m[1], m[2], m[3]})
-		} else if m := signal.FindStringSubmatch(line); m != nil {
-			rows = append(rows, []string{"128+n", failure.Signal.String(), m[1]})
-		} else {
-			rows[len(rows)-1][2] += " " + strings.TrimSpace(line)
+			followed++
+			target := path
+			if file != "" {
+				target = filepath.Join(filepath.Dir(path), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s, which does not exist", path, m[1])
+			} else if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
+				t.Errorf("%s links to %s, which has no such heading", path, m[1])
+			}
 		}
 	}
-	if len(rows) != int(failure.Signal)+1 {
-		t.Errorf("help exit-codes has %d rows, want one for each class", len(rows))
+	if followed < 30 {
+		t.Errorf("only %d links were found", followed)
 	}
-	for i, row := range rows {
-		means, todo, _ := strings.Cut(row[2], ": ")
-		rows[i] = []string{row[0], row[1], means, strings.ReplaceAll(todo, "--errors json", code("--errors json"))}
+}
+
+// anchors returns what GitHub calls the headings of a text in an address.
+func anchors(text string) []string {
+	var names []string
+	for _, p := range parseMarkdown(text) {
+		if p.kind == heading {
+			name := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(p.text), "")
+			names = append(names, strings.ReplaceAll(name, " ", "-"))
+		}
 	}
-	return table([]string{"exit code", "class", "means", "what to do"}, map[int]bool{0: true}, rows)
+	return names
 }
 
 // TestDocumentedProfiles loads every profile that the documents show.
@@ -324,8 +247,8 @@ func TestDocumentedProfiles(t *testing.T) {
 		}
 	}
 	texts := map[string]string{"profiles.example.toml": readFile(t, exampleFile), "its header": header.String()}
-	for _, b := range readmeBlocks(t, "toml") {
-		if b.kind != "provider" {
+	for _, b := range blocks(t, "toml") {
+		if !strings.HasPrefix(b.text, definitionComment) {
 			texts[b.name] = b.text
 		}
 	}
@@ -367,10 +290,11 @@ func TestDocumentedProfiles(t *testing.T) {
 	}
 }
 
-// TestReadme does what the README says, with the program as it is built.
+// TestReadme does what the README and the guides say, with the program as it is
+// built.
 func TestReadme(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("the README's scripts are for the shells of Unix")
+		t.Skip("the scripts are for the shells of Unix")
 	}
 	bin := builtProgram(t)
 	t.Run("first command", func(t *testing.T) { firstCommand(t) })
@@ -378,12 +302,12 @@ func TestReadme(t *testing.T) {
 	t.Run("snippets", func(t *testing.T) { runSnippets(t, bin) })
 	t.Run("command lines", func(t *testing.T) { parseCommandLines(t, bin) })
 	t.Run("faults", func(t *testing.T) { measureFaults(t, bin) })
-	t.Run("errors", func(t *testing.T) { compareErrors(t, bin) })
+	t.Run("output", func(t *testing.T) { compareOutput(t, bin) })
 }
 
 // firstCommand runs the first line of the first block as it stands there.
 func firstCommand(t *testing.T) {
-	block := readmeBlocks(t, "console")[0]
+	block := blocks(t, "console")[0]
 	if want := "go run . zeepay --emulator\ngo test ./...\n"; block.text != want || block.line > 5 {
 		t.Fatalf("the README begins with %q, want %q", block.text, want)
 	}
@@ -422,61 +346,48 @@ func dryRunExample(t *testing.T, bin string) {
 	}
 }
 
-// block is a fenced part of the README.
+// block is a piece of code in a document.
 type block struct {
-	name     string // where it stands
+	name     string // where it is
+	file     string
 	line     int
 	language string
 	kind     string // the word behind the language, or empty
 	text     string
 }
 
-// readmeBlocks returns the blocks in the languages, or all without any.
-func readmeBlocks(t *testing.T, languages ...string) []block {
+// blocks returns the code in the documents that is in one of the languages, the
+// README's first.
+func blocks(t *testing.T, languages ...string) []block {
 	t.Helper()
-	var blocks []block
-	open := false
-	number := 0
-	for line := range strings.Lines(readFile(t, readmeFile)) {
-		number++
-		info, fence := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "```")
-		switch {
-		case fence && open:
-			open = false
-		case fence:
-			open = true
-			words := strings.Fields(info)
-			if len(words) == 0 {
-				t.Fatalf("README.md line %d: a block needs a language", number)
-			}
-			blocks = append(blocks, block{
-				name: fmt.Sprintf("%s in line %d", words[0], number), line: number,
-				language: words[0], kind: strings.Join(words[1:], " "),
-			})
-		case open:
-			blocks[len(blocks)-1].text += line
-		}
-	}
 	known := []string{"sh", "bash", "fish", "powershell", "makefile", "console", "yaml", "groovy", "ini", "toml", "text", "json", "go"}
-	for _, b := range blocks {
-		if !slices.Contains(known, b.language) {
-			t.Errorf("README.md: %s: nothing is known of this language", b.name)
+	var found []block
+	for _, path := range documents(t) {
+		for _, p := range parseMarkdown(readFile(t, path)) {
+			if p.kind != fence {
+				continue
+			}
+			language, kind, _ := strings.Cut(p.info, " ")
+			name := fmt.Sprintf("%s in line %d of %s", language, p.line, filepath.Base(path))
+			if !slices.Contains(known, language) {
+				t.Errorf("%s: nothing is known of this language", name)
+			}
+			if slices.Contains(languages, language) {
+				found = append(found, block{name, path, p.line, language, kind, p.text})
+			}
 		}
 	}
-	if len(languages) > 0 {
-		blocks = slices.DeleteFunc(blocks, func(b block) bool { return !slices.Contains(languages, b.language) })
+	if len(found) == 0 {
+		t.Fatalf("no document has code in %v", languages)
 	}
-	if len(blocks) == 0 {
-		t.Fatalf("README.md has no block in %v", languages)
-	}
-	return blocks
+	return found
 }
 
 // runSnippets is OUT-16. It runs every block of a shell: it succeeds with the
 // emulator, and with one that refuses, or none, it fails and does not go on.
 func runSnippets(t *testing.T, bin string) {
 	api := newAPI(t)
-	for _, b := range readmeBlocks(t, "sh", "bash", "fish", "makefile") {
+	for _, b := range blocks(t, "sh", "bash", "fish", "makefile") {
 		shells := map[string][]string{
 			"sh": {"sh", "dash", "bash", "zsh"}, "bash": {"bash", "zsh"}, "fish": {"fish"}, "makefile": {"sh"},
 		}[b.language]
@@ -573,7 +484,7 @@ type snippetResult struct {
 }
 
 // runSnippet runs a block as a script in an empty home, behind the words of
-// prefix. Like the README it stops at the first failure.
+// prefix. As the documents ask, it stops at the first failure.
 func runSnippet(t *testing.T, bin string, api *fakeAPI, shell string, b block, prefix ...string) snippetResult {
 	t.Helper()
 	dir := t.TempDir()
@@ -582,7 +493,7 @@ func runSnippet(t *testing.T, bin string, api *fakeAPI, shell string, b block, p
 			t.Fatal(err)
 		}
 	}
-	// The programs that the README makes up note whether they got a token.
+	// The programs that the documents make up note whether they got a token.
 	write("reconcile.sh", "#!/bin/sh\ncase \"$TOKEN$ZEEPAY_ACCESS_TOKEN\" in emulated-*) echo yes ;; *) echo no ;; esac >>calls\n", 0o755)
 	write("test.sh", "#!/bin/sh\nset -e\ntokenfetch zeepay >/dev/null\n", 0o755)
 	text := strings.ReplaceAll(b.text, "https://api.example.com", api.URL)
@@ -650,7 +561,7 @@ func closedPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// fakeAPI stands for the API that the README calls with a token. It counts the
+// fakeAPI stands for the API that the documents call with a token. It counts the
 // calls with one of the emulator's tokens, in a header or the body, and those
 // without.
 type fakeAPI struct {
@@ -691,26 +602,32 @@ func (api *fakeAPI) count() (with, without int) {
 // Markdown's own signs go on.
 var commandLine = regexp.MustCompile("(?:^|[\\s`(])(?:tokenfetch|go run \\.)((?: +(?:'[^']*'|[^\\s'`|;)(>&\"]+))+)")
 
-// parseCommandLines checks that every command line in the README, in a block
-// of any language or in a code span, has a command and flags that exist.
+// parseCommandLines checks that every command line in the documents, in code of
+// any language, and in the recipes has a command and flags that exist.
 func parseCommandLines(t *testing.T, bin string) {
-	text := codeOnly(readFile(t, readmeFile))
-	// The providers that the README defines are there.
+	// The providers that a guide defines are there.
 	home := withDefinitions(t, guideDefinitions(t))
-	r := &run{catalog: provider.NewCatalog(filepath.Join(home, ".config", "tokenfetch", "providers"), os.ReadFile), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
-	r.console = newConsole(&r.env)
+	r := builtinRun()
+	r.catalog = provider.NewCatalog(filepath.Join(home, ".config", "tokenfetch", "providers"), os.ReadFile)
 	root := r.newRoot()
 	commands := r.catalog.Names()
 	for _, c := range root.Commands() {
 		commands = append(commands, c.Name())
 	}
-	parsed := 0
+	text := ""
+	for _, path := range documents(t) {
+		text += codeOnly(readFile(t, path)) + "\n"
+	}
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	words := strings.NewReplacer("PROVIDER:NAME", "zeepay:slow", "PROVIDER", "zeepay", "TOPIC", "ci", "NAME", "acme", "'", "")
+	tried := map[string]bool{}
 	for _, match := range commandLine.FindAllStringSubmatchIndex(text, -1) {
 		line := strings.TrimSpace(text[match[2]:match[3]])
-		if before := text[:match[0]]; strings.HasSuffix(before, " service") || strings.HasSuffix(before, " -s") {
-			continue // the name of an item of the keychain
+		if before := text[:match[0]]; tried[line] || strings.HasSuffix(before, " service") || strings.HasSuffix(before, "install") {
+			continue // the name of an item of the keychain, or of a package
 		}
-		args := strings.Fields(strings.NewReplacer("PROVIDER:NAME", "zeepay:slow", "PROVIDER", "zeepay", "'", "").Replace(line))
+		tried[line] = true
+		args := strings.Fields(words.Replace(line))
 		word, _, _ := strings.Cut(args[0], "/")
 		if !slices.Contains(commands, word) && !strings.HasPrefix(word, "-") {
 			t.Errorf("tokenfetch %s: there is no command %s", line, word)
@@ -726,22 +643,18 @@ func parseCommandLines(t *testing.T, bin string) {
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Errorf("tokenfetch %s: %v\n%s", line, err, out)
 		}
-		parsed++
 	}
-	if parsed < 30 {
-		t.Errorf("only %d command lines were found", parsed)
+	if len(tried) < 50 {
+		t.Errorf("only %d command lines were found", len(tried))
 	}
-	known := map[string]bool{}
-	topic, err := (&run{catalog: provider.NewCatalog("", nil)}).environmentTopic()
-	if err != nil {
-		t.Fatal(err)
+	known := []string{"TOKENFETCH_PROFILE", "TOKENFETCH_CONFIG", "TOKENFETCH_ERRORS", "TOKENFETCH_EMULATOR_DIR"}
+	for _, d := range builtins(t) {
+		known = append(known, d.Variables()...)
 	}
-	for _, name := range regexp.MustCompile(`TOKENFETCH_[A-Z_]+`).FindAllString(topic, -1) {
-		known[name], known[name+"_FILE"] = true, true
-	}
-	for _, file := range []string{readmeFile, exampleFile, "../SECURITY.md"} {
+	recipes, _ := filepath.Glob(recipeDir + "/*")
+	for _, file := range slices.Concat(documents(t), recipes, []string{exampleFile, securityFile}) {
 		for _, name := range regexp.MustCompile(`TOKENFETCH_[A-Z]+(?:_[A-Z]+)*`).FindAllString(readFile(t, file), -1) {
-			if !known[name] && name != "TOKENFETCH_ZEEPAY" { // as in TOKENFETCH_ZEEPAY_…
+			if !slices.Contains(known, name) {
 				t.Errorf("%s names the variable %s, which tokenfetch does not read", file, name)
 			}
 		}
@@ -770,30 +683,35 @@ func codeOnly(text string) string {
 	return b.String()
 }
 
-// measureFaults compares the README's table of faults with what they do.
+// measureFaults compares the guide's table of faults with what they do.
 func measureFaults(t *testing.T, bin string) {
-	documented := map[string]int{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| [^|]* \\| (\\d+) \\|$").FindAllStringSubmatch(readFile(t, readmeFile), -1) {
-		documented[m[1]], _ = strconv.Atoi(m[2])
+	documented := map[string]string{}
+	for _, p := range parseMarkdown(readFile(t, "guides/emulator.md")) {
+		if p.kind == table {
+			for _, row := range p.rows[1:] {
+				documented[strings.Trim(row[0], "`")] = row[2]
+			}
+		}
 	}
 	names := slices.Sorted(slices.Values(emulator.FaultNames()))
 	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(documented))); diff != "" {
-		t.Errorf("the faults of the emulator and of the README (-want +got):\n%s", diff)
+		t.Errorf("the faults of the emulator and of its guide (-want +got):\n%s", diff)
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := program(t, bin, "emulator", "--fault", name, "--", "tokenfetch", "zeepay", "--timeout", "2s").Run()
 			exit, ok := errors.AsType[*exec.ExitError](err)
-			if !ok || exit.ExitCode() != documented[name] {
-				t.Errorf("exit code %v, the README says %d", err, documented[name])
+			if !ok || fmt.Sprint(exit.ExitCode()) != documented[name] {
+				t.Errorf("exit code %v, the guide says %s", err, documented[name])
 			}
 		})
 	}
 }
 
-// compareErrors compares the README's example of an error with a real one.
-func compareErrors(t *testing.T, bin string) {
+// compareOutput compares the guides' example of an error, and the keys of JSON, with
+// real ones.
+func compareOutput(t *testing.T, bin string) {
 	stderr := func(args ...string) string {
 		command := program(t, bin, append([]string{"emulator", "--fault", "refused", "--", "tokenfetch", "zeepay"}, args...)...)
 		var b bytes.Buffer
@@ -801,12 +719,29 @@ func compareErrors(t *testing.T, bin string) {
 		_ = command.Run() // fails, with the error in question
 		return b.String()
 	}
-	if diff := cmp.Diff(stderr(), readmeBlocks(t, "text")[0].text); diff != "" {
+	if diff := cmp.Diff(stderr(), blocks(t, "text")[0].text); diff != "" {
 		t.Errorf("the text of the error (-want +got):\n%s", diff)
 	}
 	want := slices.Collect(jsonKeys(stderr("--errors", "json")))
-	if diff := cmp.Diff(want, slices.Collect(jsonKeys(readmeBlocks(t, "json")[0].text))); diff != "" {
+	if diff := cmp.Diff(want, slices.Collect(jsonKeys(blocks(t, "json")[0].text))); diff != "" {
 		t.Errorf("the keys of the JSON error (-want +got):\n%s", diff)
+	}
+	token, err := program(t, bin, "zeepay", "--emulator", "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, p := range parseMarkdown(readFile(t, "guides/output.md")) {
+		if p.kind == table && p.rows[0][0] == "key" {
+			for _, row := range p.rows[1:] {
+				documented = append(documented, strings.Split(strings.ReplaceAll(row[0], "`", ""), ", ")...)
+			}
+		}
+	}
+	keys := slices.Sorted(jsonKeys(string(token)))
+	slices.Sort(documented)
+	if diff := cmp.Diff(keys, documented); diff != "" {
+		t.Errorf("the keys of -o json (-want +got):\n%s", diff)
 	}
 }
 

@@ -39,7 +39,9 @@ shell can take over, and runs until Ctrl-C. With COMMAND it picks a free port,
 runs COMMAND with these variables set and ends with COMMAND's exit code. What
 COMMAND calls of tokenfetch has a profiles file, holds and cached tokens of its
 own, which are removed at the end; your profiles do not reach it. The emulator
-takes only its demo credentials; anything else is a failed login.`,
+takes only its demo credentials; anything else is a failed login.
+
+tokenfetch help emulator also says what each fault does.`,
 		Example: `  tokenfetch emulator
   tokenfetch emulator -- sh -c 'tokenfetch enkash'
   tokenfetch emulator --fault zeepay:closed -- ./test.sh

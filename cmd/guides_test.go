@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,37 +18,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// definitionComment begins a definition in the guide: the path of its file.
+const definitionComment = "# ~/.config/tokenfetch/providers/"
+
 // guideDefinitions returns the definitions in the guide, by the names of their
 // files.
 func guideDefinitions(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, m := range regexp.MustCompile("(?s)```toml\n# ~/\\.config/tokenfetch/providers/([a-z]+\\.toml)\n(.*?)```").FindAllStringSubmatch(readFile(t, "guides/providers.md"), -1) {
-		found[m[1]] = m[2]
+	for _, b := range blocks(t, "toml") {
+		if named, ok := strings.CutPrefix(b.text, definitionComment); ok {
+			name, text, _ := strings.Cut(named, "\n")
+			found[name] = text
+		}
 	}
 	if len(found) != 3 {
 		t.Fatalf("the guide has the definitions %v, want three", found)
 	}
 	return found
-}
-
-// TestDefinitionInReadme: it is one of the guide's, which are tried.
-func TestDefinitionInReadme(t *testing.T) {
-	known := guideDefinitions(t)
-	tried := 0
-	for _, b := range readmeBlocks(t, "toml") {
-		if b.kind != "provider" {
-			continue
-		}
-		tried++
-		comment, text, _ := strings.Cut(b.text, "\n")
-		if name := filepath.Base(comment); text != known[name] {
-			t.Errorf("%s differs from %s of the guide (-guide +README):\n%s", b.name, name, cmp.Diff(known[name], text))
-		}
-	}
-	if tried == 0 {
-		t.Error("the README has no definition")
-	}
 }
 
 // withDefinitions returns a new home that has the definitions.

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"cmp"
-	_ "embed" // for guides
 	"fmt"
 	"io"
 	"slices"
@@ -13,21 +12,6 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
-
-// topic is a page of help that belongs to no command.
-type topic struct {
-	name, short string
-	text        func() (string, error)
-}
-
-func (r *run) topics() []topic {
-	return []topic{
-		{"environment", "the environment variables that are read", r.environmentTopic},
-		{"exit-codes", "the exit codes and what a script should do", exitCodesTopic},
-		{"errors", "every error code and what it means", errorsTopic},
-		{"providers", "how to define a provider of your own", providersTopic},
-	}
-}
 
 // newHelp is "tokenfetch help [COMMAND|TOPIC]".
 func (r *run) newHelp(root *cobra.Command) *cobra.Command {
@@ -41,14 +25,8 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 			if len(args) == 0 {
 				return r.print(r.helpOf(root))
 			}
-			for _, t := range r.topics() {
-				if t.name == args[0] {
-					text, err := t.text()
-					if err != nil {
-						return err
-					}
-					return r.print(text)
-				}
+			if slices.ContainsFunc(topics(), func(t topic) bool { return t.name == args[0] }) {
+				return r.print(r.guideForTerminal(args[0]))
 			}
 			if d, err := r.catalog.Definition(args[0]); err == nil {
 				root.AddCommand(r.newProvider(d))
@@ -57,11 +35,15 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 			if err != nil || c == root {
 				return failure.New(failure.UnknownCommand, "there is no command or topic of that name").WithHint("run tokenfetch --help")
 			}
-			return r.print(r.helpOf(c))
+			text := r.helpOf(c)
+			if guide := r.guideForTerminal(c.Name()); guide != "" && c.Parent() == root {
+				text += "\n" + guide
+			}
+			return r.print(text)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
-			for _, t := range r.topics() {
+			for _, t := range topics() {
 				names = append(names, cobra.CompletionWithDesc(t.name, t.short))
 			}
 			for _, name := range r.catalog.Names() {
@@ -145,7 +127,7 @@ Providers:
 	b.WriteString("\nYours is not in the list? tokenfetch provider add --help, and help providers.\n")
 	b.WriteString("\nCommands:\n" + list(available(root)))
 	b.WriteString("\nTopics (tokenfetch help TOPIC):\n")
-	for _, t := range r.topics() {
+	for _, t := range topics() {
 		fmt.Fprintf(&b, "  %-12s %s\n", t.name, t.short)
 	}
 	fmt.Fprintf(&b, "\nFlags:\n%s", root.LocalFlags().FlagUsages())
@@ -263,98 +245,4 @@ func wrap(text string, width int) string {
 		column += len(word)
 	}
 	return b.String()
-}
-
-func (r *run) environmentTopic() (string, error) {
-	var b strings.Builder
-	b.WriteString(`Environment variables that tokenfetch reads.
-
-  TOKENFETCH_PROFILE   profile to use where none is named
-  TOKENFETCH_CONFIG    the profiles file
-                       (default: tokenfetch/profiles.toml in XDG_CONFIG_HOME or ~/.config)
-  TOKENFETCH_ERRORS    text or json: how errors are printed
-  TOKENFETCH_EMULATOR_DIR
-                       state and cache of a command that the emulator runs, which sets it
-  NO_COLOR, TERM=dumb  no colour
-  HTTPS_PROXY, NO_PROXY (or in lower case)
-                       the proxy, and the hosts that are called without it
-  SSL_CERT_FILE, SSL_CERT_DIR
-                       the authorities that are trusted where nothing else is said (not on Windows or macOS)
-  CI, TF_BUILD, JENKINS_URL, TEAMCITY_VERSION, CODEBUILD_BUILD_ID
-                       there is nobody to answer, and files belong to the checkout
-  GITHUB_ENV, GITHUB_OUTPUT
-                       the files that -o github-env and github-output write to
-  GITHUB_ACTIONS, TF_BUILD
-                       the runner that --mask speaks to
-
-Variables of a provider fill the profile that nobody named. A profile named by
--p, PROVIDER/NAME or TOKENFETCH_PROFILE is read alone. A variable that is set
-but empty is an error. Instead of a field's variable, NAME_FILE may name a file
-that holds the value. CA_FILE, CLIENT_CERT and CLIENT_KEY name files in PEM: the
-authorities to trust, and the client certificate for a host that asks for one
-with its private key.
-`)
-	all, _ := r.catalog.All()
-	for _, d := range all {
-		fmt.Fprintf(&b, "\n%s:\n", d.Title)
-		for _, setting := range []string{"environment", "base_url", "ca_file", "client_cert", "client_key"} {
-			fmt.Fprintf(&b, "  %s\n", d.Variable(setting))
-		}
-		for _, f := range d.Fields {
-			fmt.Fprintf(&b, "  %s\n", d.Variable(f.Name))
-		}
-	}
-	return b.String(), nil
-}
-
-//go:embed guides/providers.md
-var providersGuide string
-
-// providersTopic says how a provider is defined.
-func providersTopic() (string, error) { return providersGuide, nil }
-
-// exitCodesTopic prints the table that scripts depend on.
-func exitCodesTopic() (string, error) {
-	return `Exit codes.
-
-     0  ok       the token was written out completely
-     1  bug      a fault of tokenfetch: please report it
-     2  usage    the command line is wrong; nothing was read or sent: fix the call
-     3  config   a profile, field, source, the keychain or a permission is wrong;
-                 nothing was sent: fix the set-up
-     4  refused  the provider said no: stop, a person must act
-     5  later    the provider is closed, busy or broken: try later
-     6  net      DNS, connection, proxy, TLS, lost connection or time limit:
-                 look at "sent" of --errors json before trying again
-     7  reply    an answer that cannot be trusted: report it to the provider
-     8  output   the token could not be delivered: fix the receiver
- 128+n           ended by signal n
-
-tokenfetch exec ends with the exit code of its command. Before that runs:
-
-   125           tokenfetch failed; "class" of --errors json says why
-   126           the command cannot be run
-   127           the command was not found
-
-With -o export, fish, powershell or curl every failure also prints one line on
-standard output that makes the evaluating shell, or curl, fail too.
-`, nil
-}
-
-func errorsTopic() (string, error) {
-	var b strings.Builder
-	b.WriteString("Error codes, by exit code. They stand in parentheses behind a message, and\nas \"code\" in --errors json.\n")
-	class := failure.OK
-	for _, m := range failure.Codes() {
-		if m.Class != class {
-			class = m.Class
-			exit := fmt.Sprint(int(class))
-			if class == failure.Signal {
-				exit = "128+n"
-			}
-			fmt.Fprintf(&b, "\n%s %s\n", exit, class)
-		}
-		fmt.Fprintf(&b, "  %-24s %s\n", m.Code, m.Means)
-	}
-	return b.String(), nil
 }

@@ -65,7 +65,7 @@ func TestProgramThatImportsTheEngine(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"main.go": strings.Replace(userProgram, "BLOCK", readmeBlocks(t, "go")[0].text, 1) + "\nvar _ = readme\n",
+		"main.go": strings.Replace(userProgram, "BLOCK", blocks(t, "go")[0].text, 1) + "\nvar _ = readme\n",
 		"go.mod":  "module example.com/payout\n\ngo 1.26.0\n\nrequire github.com/tokenfetch/tokenfetch v0.0.0\n\nreplace github.com/tokenfetch/tokenfetch => " + root + "\n",
 		"go.sum":  string(sums),
 	} {

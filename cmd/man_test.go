@@ -19,7 +19,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
-	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
@@ -50,7 +49,7 @@ func TestManPages(t *testing.T) {
 
 	root := wholeTree(t)
 	names := []string{}
-	for _, topic := range (&run{catalog: provider.NewCatalog("", nil)}).topics() {
+	for _, topic := range topics() {
 		names = append(names, "tokenfetch-"+topic.name+".7")
 	}
 	walk(root, func(c *cobra.Command) {
@@ -149,7 +148,7 @@ func TestManPageText(t *testing.T) {
 		"           client_id   = \"42\"\n",
 		"       -o, --output FORMAT\n              print the token as FORMAT: text, json, export, fish, powershell,\n",
 		"tokenfetch 1.2.3 ", " 2001-02-03 ",
-		"\nSEE ALSO\n       tokenfetch(1), tokenfetch-environment(7), tokenfetch-exit-codes(7)",
+		"\nSEE ALSO\n       tokenfetch(1), tokenfetch-ci(7), tokenfetch-scripts(7)",
 	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the page does not show %q:\n%s", want, shown)
@@ -161,8 +160,7 @@ func TestManPageText(t *testing.T) {
 // wholeTree returns the root command with all commands of all providers.
 func wholeTree(t *testing.T) *cobra.Command {
 	t.Helper()
-	r := &run{catalog: provider.NewCatalog("", nil), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
-	r.console = newConsole(&r.env)
+	r := builtinRun()
 	root := r.newRoot()
 	for _, d := range builtins(t) {
 		root.AddCommand(r.newProvider(d))
@@ -185,7 +183,7 @@ func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath
 // manPages returns the pages by the names of their files.
 func manPages(t *testing.T, day time.Time, version string) map[string]string {
 	t.Helper()
-	r := &run{catalog: provider.NewCatalog("", nil), env: Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
+	r := builtinRun()
 	root := wholeTree(t)
 	pages := map[string]string{}
 	begin := func(name, section, short string) *strings.Builder {
@@ -220,34 +218,28 @@ func manPages(t *testing.T, day time.Time, version string) map[string]string {
 		if c.Example != "" {
 			b.WriteString(".SH EXAMPLES\n" + roffText(c.Example))
 		}
+		if guide := r.guide(c.Name()); guide != "" {
+			b.WriteString(".SH GUIDE\n" + roffGuide(parseMarkdown(guide), 1))
+		}
 		if !c.HasParent() {
-			aboutAll(t, b)
+			aboutAll(t, r, b)
 		}
 		b.WriteString(".SH SEE ALSO\n" + seeAlso(c) + "\n")
 		pages[pageName(c)+".1"] = b.String()
 	})
-	for _, topic := range (&run{catalog: provider.NewCatalog("", nil)}).topics() {
+	for _, topic := range topics() {
 		name := "tokenfetch-" + topic.name
-		text, err := topic.text()
-		if err != nil {
-			t.Fatal(err)
-		}
 		b := begin(name, "7", topic.short)
-		fmt.Fprintf(b, ".SH DESCRIPTION\n%s.SH SEE ALSO\n\\fBtokenfetch\\fR(1)\n", roffText(text))
+		fmt.Fprintf(b, ".SH DESCRIPTION\n%s.SH SEE ALSO\n\\fBtokenfetch\\fR(1)\n", roffGuide(parseMarkdown(r.guide(topic.name)), 0))
 		pages[name+".7"] = b.String()
 	}
 	return pages
 }
 
 // aboutAll writes what only the page of the program itself says.
-func aboutAll(t *testing.T, b *strings.Builder) {
+func aboutAll(t *testing.T, r *run, b *strings.Builder) {
 	t.Helper()
-	codes, err := exitCodesTopic()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, codes, _ = strings.Cut(codes, "\n\n")
-	b.WriteString(".SH EXIT STATUS\n" + roffText(codes))
+	b.WriteString(".SH EXIT STATUS\n" + roffGuide(parseMarkdown(r.guide("exit-codes")), 0))
 	b.WriteString(".SH ENVIRONMENT\nThe variables are listed in \\fBtokenfetch\\-environment\\fR(7).\n")
 	lookup := func(name string) (string, bool) {
 		if name == "HOME" {
@@ -277,7 +269,7 @@ func seeAlso(c *cobra.Command) string {
 	for parent := c.Parent(); parent != nil; parent = parent.Parent() {
 		pages = append(pages, `\fB`+roff(pageName(parent))+`\fR(1)`)
 	}
-	for _, topic := range (&run{catalog: provider.NewCatalog("", nil)}).topics() {
+	for _, topic := range topics() {
 		pages = append(pages, `\fB`+roff("tokenfetch-"+topic.name)+`\fR(7)`)
 	}
 	return strings.Join(pages, ",\n")
@@ -309,6 +301,77 @@ func options(flags *pflag.FlagSet) string {
 		b.WriteString("\n" + roff(m[3]) + "\n")
 	}
 	return b.String()
+}
+
+// roffGuide sets a guide. Its title is left out; its headings are sections, or
+// that many levels lower.
+func roffGuide(parts []part, lower int) string {
+	var b strings.Builder
+	begun := false // something is above that needs a distance
+	for _, p := range parts {
+		switch p.kind {
+		case heading:
+			if p.level > 1 {
+				macro := ".SH "
+				if p.level+lower > 2 {
+					macro = ".SS "
+				}
+				b.WriteString(macro + roffLine(p.text) + "\n")
+				begun = false
+			}
+			continue
+		case paragraph:
+			if begun {
+				b.WriteString(".PP\n")
+			}
+			b.WriteString(roffLine(p.text) + "\n")
+		case item:
+			b.WriteString(".IP \\(bu 2\n" + roffLine(p.text) + "\n")
+		case fence:
+			if begun {
+				b.WriteString(".PP\n")
+			}
+			b.WriteString(".RS 4\n.nf\n" + roff(p.text) + ".fi\n.RE\n")
+		case table:
+			for _, row := range p.rows[1:] {
+				b.WriteString(".TP\n\\fB" + strings.ReplaceAll(roffLine(row[0]), `\fR`, `\fB`) + "\\fR\n")
+				for i, cell := range row[1:] {
+					if i > 0 {
+						b.WriteString(".br\n")
+					}
+					if len(row) > 2 {
+						cell = p.rows[0][i+1] + ": " + cell
+					}
+					b.WriteString(roffLine(cell) + "\n")
+				}
+			}
+		}
+		begun = true
+	}
+	return b.String()
+}
+
+// roffLine sets a line of a guide: code and bold text in bold.
+func roffLine(text string) string {
+	var b strings.Builder
+	for _, s := range inlines(text) {
+		switch s.style {
+		case plain:
+			b.WriteString(s.text)
+		case bold, literal:
+			b.WriteString("\x01" + s.text + "\x02")
+		case link:
+			b.WriteString(s.text)
+			if guide, address := destination(s.target); address != "" {
+				b.WriteString(" (" + address + ")")
+			} else if guide == "emulator" { // the guide of a command
+				b.WriteString(" (\x01tokenfetch-emulator\x02(1))")
+			} else if guide != "" {
+				b.WriteString(" (\x01tokenfetch-" + guide + "\x02(7))")
+			}
+		}
+	}
+	return strings.NewReplacer("\x01", `\fB`, "\x02", `\fR`).Replace(roff(b.String()))
 }
 
 // roffText sets a help text: lines that begin at the margin are filled,

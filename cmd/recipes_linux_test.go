@@ -17,8 +17,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// recipe is what a pipeline of the README does: commands, one after another,
-// each with the variables that the pipeline gives it.
+// recipe is what a recipe does: commands, one after another, each with the variables
+// that it gives them.
 type recipe []step
 
 type step struct {
@@ -26,40 +26,50 @@ type step struct {
 	environ map[string]string
 }
 
-// recipeKinds are the pipelines that the README shows, by the word behind the
-// language of their block.
-var recipeKinds = map[string]struct {
+// recipes says of each file how it is read, and what the machine that runs it sets by
+// itself.
+var recipes = map[string]struct {
 	read    func(*testing.T, string) recipe
-	environ []string // what the pipeline sets by itself
-	given   []string // fields that stand in its settings and not in the block
+	environ []string
+	given   []string // fields that are in its settings and not in the file
 }{
-	"github":     {githubRecipe, []string{"CI=true", "GITHUB_ACTIONS=true"}, nil},
-	"gitlab":     {gitlabRecipe, []string{"CI=true", "GITLAB_CI=true"}, []string{"CLIENT_SECRET_FILE", "PASSWORD_FILE"}},
-	"azure":      {azureRecipe, []string{"TF_BUILD=True"}, nil},
-	"circleci":   {circleRecipe, []string{"CI=true", "CIRCLECI=true"}, []string{"CLIENT_SECRET", "PASSWORD"}},
-	"jenkins":    {jenkinsRecipe, []string{"JENKINS_URL=https://ci.example.com"}, nil},
-	"kubernetes": {kubernetesRecipe, nil, nil},
-	"systemd":    {systemdRecipe, nil, nil},
+	"github-actions.yml":        {yamlRecipe, []string{"CI=true", "GITHUB_ACTIONS=true"}, nil},
+	"github-actions-matrix.yml": {yamlRecipe, []string{"CI=true", "GITHUB_ACTIONS=true"}, nil},
+	"github-actions-steps.yml":  {yamlRecipe, []string{"CI=true", "GITHUB_ACTIONS=true"}, nil},
+	"gitlab-ci.yml":             {yamlRecipe, []string{"CI=true", "GITLAB_CI=true"}, []string{"CLIENT_SECRET_FILE", "PASSWORD_FILE"}},
+	"azure-pipelines.yml":       {yamlRecipe, []string{"TF_BUILD=True"}, nil},
+	"circleci.yml":              {yamlRecipe, []string{"CI=true", "CIRCLECI=true"}, []string{"CLIENT_SECRET", "PASSWORD"}},
+	"Jenkinsfile":               {jenkinsRecipe, []string{"JENKINS_URL=https://ci.example.com"}, nil},
+	"kubernetes-job.yaml":       {kubernetesRecipe, nil, nil},
+	"reconcile.service":         {systemdRecipe, nil, nil},
+	"reconcile.ps1":             {nil, nil, nil}, // there is no PowerShell here
 }
 
-// TestRecipes runs the pipelines of the README against the emulator, with exactly
-// the variables they name and the emulator's credentials for values. Each gets
-// its token to the program it runs, and with a wrong password it fails before.
+// TestRecipes runs the recipes as they are against the emulator, with exactly the
+// variables they name and the emulator's credentials for values. Each gets its token
+// to the program it runs, and with a wrong password it fails before.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	bin := builtProgram(t)
 	address := serveEmulator(t, filepath.Join(bin, "tokenfetch"), nil)
-	seen := map[string]bool{}
-	for _, b := range readmeBlocks(t, "yaml", "groovy", "ini") {
-		kind, known := recipeKinds[b.kind]
-		if !known {
-			t.Errorf("README.md: %s is of no kind that a test runs", b.name)
+	shown := ""
+	for _, path := range documents(t) {
+		shown += readFile(t, path)
+	}
+	files, err := os.ReadDir(recipeDir)
+	if err != nil || len(files) != len(recipes) {
+		t.Errorf("there are %d recipes, and %d are tried: %v", len(files), len(recipes), err)
+	}
+	for name, kind := range recipes {
+		if !strings.Contains(shown, generatedBegin+"recipe "+name+" -->") {
+			t.Errorf("no guide shows %s", name)
+		}
+		if kind.read == nil {
 			continue
 		}
-		seen[b.kind] = true
-		t.Run(b.kind+" in line "+fmt.Sprint(b.line), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			steps := kind.read(t, b.text)
+			steps := kind.read(t, readFile(t, filepath.Join(recipeDir, name)))
 			for _, wrong := range []bool{false, true} {
 				p := &pipeline{bin: bin, dir: t.TempDir(), address: address, wrong: wrong, base: kind.environ, given: kind.given}
 				err := p.run(t, steps)
@@ -73,14 +83,9 @@ func TestRecipes(t *testing.T) {
 			}
 		})
 	}
-	for kind := range recipeKinds {
-		if !seen[kind] {
-			t.Errorf("README.md has no block of the kind %s", kind)
-		}
-	}
 }
 
-// TestSecretStores fetches with the README's profiles that take secrets from
+// TestSecretStores fetches with the guide's profiles that take secrets from
 // elsewhere: files, variables, and the command-line programs of secret stores.
 // pass is the real one where it is installed; 1Password and Vault need an account
 // or a server, so programs of their names take just the arguments documented.
@@ -105,8 +110,10 @@ func TestSecretStores(t *testing.T) {
 	}
 	withPass := realPass(t, "zeepay/password", demo["password"])
 	var text strings.Builder
-	for _, b := range readmeBlocks(t, "toml") {
-		text.WriteString(b.text)
+	for _, b := range blocks(t, "toml") {
+		if filepath.Base(b.file) == "profiles.md" {
+			text.WriteString(b.text)
+		}
 	}
 	secretFile := filepath.Join(dir, "client_secret")
 	writeFile(t, secretFile, demo["client_secret"]+"\n", 0o600)
@@ -254,96 +261,46 @@ func settingOf(t *testing.T, variable string) (*provider.Definition, string) {
 	return nil, ""
 }
 
-// parseYAML reads YAML into to.
-func parseYAML(t *testing.T, text string, to any) {
-	t.Helper()
-	decoder := yaml.NewDecoder(strings.NewReader(text))
-	if err := decoder.Decode(to); err != nil {
+// yamlRecipe reads what CI services agree about: a mapping with a command in it, in
+// the order of the file, and the variables that it or one around it names.
+func yamlRecipe(t *testing.T, text string) recipe {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
 		t.Fatal(err)
 	}
+	return yamlSteps(t, &document, nil)
 }
 
-func githubRecipe(t *testing.T, text string) recipe {
-	var workflow struct {
-		Jobs map[string]struct {
-			Needs string
-			Steps []struct {
-				Run string
-				Env map[string]string
+func yamlSteps(t *testing.T, node *yaml.Node, environ map[string]string) recipe {
+	var steps recipe
+	if node.Kind != yaml.MappingNode {
+		for _, below := range node.Content {
+			steps = append(steps, yamlSteps(t, below, environ)...)
+		}
+		return steps
+	}
+	environ = maps.Clone(environ)
+	if environ == nil {
+		environ = map[string]string{}
+	}
+	for i := 0; i < len(node.Content); i += 2 {
+		if key, value := node.Content[i].Value, node.Content[i+1]; key == "env" || key == "environment" || key == "variables" {
+			if err := value.Decode(&environ); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
-	parseYAML(t, text, &workflow)
-	var steps recipe
-	done := map[string]bool{}
-	for len(done) < len(workflow.Jobs) { // a job after the one it needs
-		before := len(done)
-		for name, job := range workflow.Jobs {
-			if done[name] || job.Needs != "" && !done[job.Needs] {
-				continue
+	for i := 0; i < len(node.Content); i += 2 {
+		key, value := node.Content[i].Value, node.Content[i+1]
+		switch {
+		case !slices.Contains([]string{"run", "script", "bash", "command"}, key) || value.Kind == yaml.MappingNode:
+			steps = append(steps, yamlSteps(t, value, environ)...)
+		case value.Kind == yaml.ScalarNode:
+			steps = append(steps, step{value.Value, environ})
+		default:
+			for _, line := range value.Content {
+				steps = append(steps, step{line.Value, environ})
 			}
-			done[name] = true
-			for _, s := range job.Steps {
-				steps = append(steps, step{s.Run, s.Env})
-			}
-		}
-		if len(done) == before {
-			t.Fatal("a job needs one that does not exist")
-		}
-	}
-	return steps
-}
-
-func gitlabRecipe(t *testing.T, text string) recipe {
-	var jobs map[string]struct {
-		Variables map[string]string
-		Script    []string
-	}
-	parseYAML(t, text, &jobs)
-	var steps recipe
-	for _, job := range jobs {
-		for _, line := range job.Script {
-			steps = append(steps, step{line, job.Variables})
-		}
-	}
-	return steps
-}
-
-func azureRecipe(t *testing.T, text string) recipe {
-	var pipeline struct {
-		Steps []struct {
-			Bash string
-			Env  map[string]string
-		}
-	}
-	parseYAML(t, text, &pipeline)
-	var steps recipe
-	for _, s := range pipeline.Steps {
-		steps = append(steps, step{s.Bash, s.Env})
-	}
-	return steps
-}
-
-func circleRecipe(t *testing.T, text string) recipe {
-	var config struct {
-		Jobs map[string]struct {
-			Environment map[string]string
-			Steps       []struct{ Run yaml.Node }
-		}
-	}
-	parseYAML(t, text, &config)
-	var steps recipe
-	for _, job := range config.Jobs {
-		for _, s := range job.Steps {
-			script := s.Run.Value
-			if s.Run.Kind == yaml.MappingNode {
-				var run struct{ Command string }
-				if err := s.Run.Decode(&run); err != nil {
-					t.Fatal(err)
-				}
-				script = run.Command
-			}
-			steps = append(steps, step{script, job.Environment})
 		}
 	}
 	return steps
@@ -380,7 +337,9 @@ func kubernetesRecipe(t *testing.T, text string) recipe {
 			}
 		}
 	}
-	parseYAML(t, text, &job)
+	if err := yaml.Unmarshal([]byte(text), &job); err != nil {
+		t.Fatal(err)
+	}
 	if limit := job.Spec.BackoffLimit; limit == nil || *limit != 0 {
 		t.Error("a job that fails would be started again")
 	}
@@ -418,6 +377,13 @@ func systemdRecipe(t *testing.T, text string) recipe {
 			}
 		case "ExecStart":
 			steps = append(steps, step{value, environ})
+		}
+	}
+	if _, err := exec.LookPath("systemd-analyze"); err == nil { // which looks for the program
+		unit := filepath.Join(t.TempDir(), "reconcile.service")
+		writeFile(t, unit, strings.Replace(text, "/usr/bin/tokenfetch", filepath.Join(builtProgram(t), "tokenfetch"), 1), 0o600)
+		if out, err := exec.Command("systemd-analyze", "--man=no", "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("systemd-analyze: %v\n%s", err, out)
 		}
 	}
 	return steps

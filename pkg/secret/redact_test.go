@@ -77,14 +77,13 @@ func TestSecurityListsEveryEncoding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list, _ := strings.Cut(string(text), "are known in these encodings")
-	list, _, _ = strings.Cut(list, "In any other form")
+	prose := strings.Join(strings.Fields(string(text)), " ")
+	_, list, _ := strings.Cut(prose, "are known in these encodings, in upper and lower case: ")
+	list, _, _ = strings.Cut(list, ". In any other form")
 	listed := map[string]bool{}
-	for line := range strings.Lines(list) {
-		if item, ok := strings.CutPrefix(line, "  - "); ok {
-			item, _, _ = strings.Cut(strings.TrimSpace(item), " (")
-			listed[item] = true
-		}
+	for item := range strings.SplitSeq(list, "; ") {
+		item, _, _ = strings.Cut(item, " (")
+		listed[item] = true
 	}
 	tested := map[string]bool{}
 	for _, table := range []map[string]string{echoes, otherEchoes} {
