@@ -36,6 +36,7 @@ func FuzzWhatAsked(f *testing.F) {
 		r := newRun(Env{Args: args, Stderr: os.Stderr})
 		r.catalog = provider.NewCatalog("", nil)
 		root := r.newRoot()
+		r.addCommands(root)
 		command, behind, err := r.resolve(root)
 		if err != nil {
 			t.Fatal(err)

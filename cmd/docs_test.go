@@ -610,6 +610,7 @@ func parseCommandLines(t *testing.T, bin string) {
 	r := builtinRun()
 	r.catalog = provider.NewCatalog(filepath.Join(home, ".config", "tokenfetch", "providers"), os.ReadFile)
 	root := r.newRoot()
+	r.addCommands(root)
 	commands := r.catalog.Names()
 	for _, c := range root.Commands() {
 		commands = append(commands, c.Name())

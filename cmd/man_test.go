@@ -162,6 +162,7 @@ func wholeTree(t *testing.T) *cobra.Command {
 	t.Helper()
 	r := builtinRun()
 	root := r.newRoot()
+	r.addCommands(root)
 	for _, d := range builtins(t) {
 		root.AddCommand(r.newProvider(d))
 	}

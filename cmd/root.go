@@ -156,7 +156,7 @@ func (r *run) execute() error {
 	if errorsDefault == "" && !setUID() && slices.Equal(r.env.Args, []string{"version"}) {
 		return r.printVersion() // what scripts ask first needs no command tree
 	}
-	root := r.newBareRoot()
+	root := r.newRoot()
 	r.openCatalog(root)
 	if !r.beginsWithProvider() { // which needs no other command
 		r.addCommands(root)
@@ -191,15 +191,8 @@ func (r *run) execute() error {
 	return cmp.Or(root.Execute(), r.unprinted)
 }
 
-// newRoot returns the command tree without the commands of providers.
+// newRoot returns the root of the commands, with the flags of all of them.
 func (r *run) newRoot() *cobra.Command {
-	root := r.newBareRoot()
-	r.addCommands(root)
-	return root
-}
-
-// newBareRoot returns the root with the flags of every command.
-func (r *run) newBareRoot() *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:           "tokenfetch",
