@@ -20,8 +20,8 @@ import (
 const maxLine = 900
 
 // console writes lines for a person to standard error. Whatever goes through
-// it comes out as one line of printable ASCII that begins with the program's
-// name and holds no secret of the run.
+// it comes out as one line of printable ASCII, folded on a terminal, that begins
+// with the program's name and holds no secret of the run.
 type console struct {
 	file     *os.File
 	terminal bool
@@ -63,9 +63,11 @@ func (c *console) safe(text string, limit int) string {
 	return output.Harmless(secret.Redact(text, c.secrets...), limit)
 }
 
-// line writes one line: "tokenfetch: LABEL: TEXT".
+// line writes one line: "tokenfetch: LABEL: TEXT". On a terminal it is folded; what
+// goes on stands below the label.
 func (c *console) line(label string, attribute color.Attribute, text string) {
-	text = c.safe(text, maxLine)
+	const begin = len("tokenfetch: ")
+	text = fold(c.safe(text, maxLine), begin+len(label)+len(": "), begin, columns(c.file))
 	if c.colour {
 		painted := color.New(attribute, color.Bold)
 		painted.EnableColor()
@@ -150,7 +152,9 @@ func (c *console) waiting(what string) (done func()) {
 		defer mu.Unlock()
 		if !ended {
 			shown = true
-			c.write("tokenfetch: waiting for " + c.safe(what, 60) + " ...")
+			const begin, end = "tokenfetch: waiting for ", " ..."
+			// Of a line that the terminal breaks only the last part could be erased.
+			c.write(begin + c.safe(what, columns(c.file)-1-len(begin+end)) + end)
 		}
 	})
 	return func() {

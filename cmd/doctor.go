@@ -26,9 +26,9 @@ func (r *run) newDoctor() *cobra.Command {
 		Short: "check the set-up, and say what to do about what is wrong",
 		Long: `Check everything that commonly goes wrong: the profiles file and each profile,
 the keychain, the directories for cached tokens and holds, variables, the proxy,
-certificates, and the system around. Each finding is "ok", a "warning" (something
-is missing, or may not be meant) or an "error" (a run would fail); behind a hint
-stands the next thing to do.
+certificates, and the system around. A "warning" is something that is missing or
+may not be meant, an "error" something a run would fail with; the hint below it
+is the next step. What is fine is listed on one line; -v shows each finding.
 
 Nothing is sent, no helper is run, no dialog opens, no daemon is started, no
 value is shown, and nothing is left behind. With --network the host of each
@@ -43,7 +43,7 @@ if there are only errors of the network.
 and hint, which is null where there is none.`,
 		Example: `  tokenfetch doctor
   tokenfetch doctor --network --timeout 10s
-  tokenfetch doctor -o json | jq -r '.findings[] | select(.level != "ok") | .message'`,
+  tokenfetch doctor -o json | jq '.findings[] | select(.level != "ok")'`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(*cobra.Command, []string) error { return r.doctor(r.context(), network, format) },

@@ -51,11 +51,11 @@ func (r *run) newExec() *cobra.Command {
 		Long: `Run COMMAND with one token for each PROVIDER/PROFILE in its environment.
 
 The variable is NAME, or PROVIDER_ACCESS_TOKEN in upper case. --with FIELD adds
-PROVIDER_FIELD, for calls that need more than the token. The command takes
-the place of tokenfetch: it has the terminal, gets the signals, and its exit code
-is the one you see. Variables that hold your credentials are taken out of its
-environment. It starts only when all tokens are there: otherwise the exit code is
-125, and 126 or 127 if the command cannot be run or does not exist.`,
+PROVIDER_FIELD, for calls that need more than the token. The command takes the
+place of tokenfetch: it has the terminal, gets the signals, and its exit code is
+the one you see. Variables that hold your credentials are taken out of its
+environment. It starts only when all tokens are there: otherwise the exit code
+is 125, and 126 or 127 if the command cannot be run or does not exist.`,
 		Example: `  tokenfetch exec zeepay -- ./reconcile.sh
   tokenfetch exec zeepay/ci REPORT_TOKEN=abbeycross -- make report
   tokenfetch exec enkash --with client_secret -- make payout

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +20,10 @@ import (
 func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	o := fetchOptions{format: output.Formats()[0], variable: provider.TokenVariable(d.Name)}
 	c := &cobra.Command{
-		Use:   d.Name,
-		Short: fetchFrom + d.Title,
-		Args:  noArguments,
+		Use:     d.Name,
+		Short:   fetchFrom + d.Title,
+		Example: examplesOf(d),
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.provider = d.Name
 			o.fields = givenFields(cmd.Flags(), d)
@@ -47,6 +49,23 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	addFetchFlags(flags, &o)
 	r.completeFlags(c, d)
 	return c
+}
+
+// examplesOf shows how the provider's token is used.
+func examplesOf(d *provider.Definition) string {
+	lines := []string{"tokenfetch login " + d.Name}
+	if d.Use.Header != "" && !d.Policy.SingleUse {
+		lines = append(lines, "tokenfetch "+d.Name, fmt.Sprintf(`eval "$(tokenfetch %s -o export || echo false)"`, d.Name))
+	} else {
+		lines = append(lines, fmt.Sprintf("TOKEN=$(tokenfetch %s)", d.Name))
+	}
+	if d.Use.Header == "" {
+		lines = append(lines, fmt.Sprintf(`printf %%s "$TOKEN" | jq -R '{%q: .}' | curl -sSf --json @- URL`, d.Use.Member))
+	} else {
+		lines = append(lines, fmt.Sprintf("tokenfetch %s -o curl | curl -sSf -K - URL", d.Name))
+	}
+	lines = append(lines, fmt.Sprintf("tokenfetch exec %s -- ./reconcile.sh", d.Name))
+	return "  " + strings.Join(lines, "\n  ")
 }
 
 // chooseProfile settles which profile is used: the one of the flag, of the word

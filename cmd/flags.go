@@ -188,7 +188,7 @@ func conflict(a, b string) error {
 func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
 	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
 	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
-	flags.BoolVar(&o.refresh, "refresh", false, "use only a token that is fetched from now on")
+	flags.BoolVar(&o.refresh, "refresh", false, "ignore the cache and fetch a new token")
 	flags.Var(&duration{value: &o.minTTL, most: maxMinTTL}, "min-ttl", "use only a token that lives at least this long, such as 10m")
 	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "send credentials that an earlier refusal holds back")
 	flags.StringVar(&o.caFile, "ca-file", "", "trust the certificates in `FILE`, and only these")
@@ -213,17 +213,32 @@ func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
 		if f.Secret {
 			flags.String(f.Flag(), "", f.Help+", read from `FILE` (- is standard input)")
 		} else {
-			flags.String(f.Flag(), "", f.Help+", a `VALUE`"+inParentheses(ifMissing(f)))
+			flags.Var(new(fieldValue), f.Flag(), f.Help+inParentheses(ifMissing(f)))
 		}
 	}
 }
+
+// fieldValue is the value of a field's flag.
+type fieldValue string
+
+// Set takes any text: what is wrong with it, the field's own check says.
+func (v *fieldValue) Set(text string) error {
+	*v = fieldValue(text)
+	return nil
+}
+
+// String returns the value.
+func (v *fieldValue) String() string { return string(*v) }
+
+// Type is the word for the value in a help text.
+func (v *fieldValue) Type() string { return "VALUE" }
 
 // givenFields returns the fields' flags that are on the command line.
 func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string {
 	given := map[string]string{}
 	for _, f := range d.Fields {
-		if flags.Changed(f.Flag()) {
-			given[f.Flag()], _ = flags.GetString(f.Flag()) // defined as a string above
+		if flag := flags.Lookup(f.Flag()); flag != nil && flag.Changed {
+			given[f.Flag()] = flag.Value.String()
 		}
 	}
 	return given

@@ -94,11 +94,21 @@ func (r *run) helpOf(cmd *cobra.Command) string {
 	if cmd.Example != "" {
 		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
 	}
+	width := r.helpColumns(cmd)
 	if cmd.HasAvailableLocalFlags() {
-		fmt.Fprintf(&b, "\nFlags:\n%s", cmd.LocalFlags().FlagUsages())
+		fmt.Fprintf(&b, "\nFlags:\n%s", cmd.LocalFlags().FlagUsagesWrapped(width))
 	}
-	fmt.Fprintf(&b, "\nFlags of every command:\n%s", cmd.InheritedFlags().FlagUsages())
+	fmt.Fprintf(&b, "\nFlags of every command:\n%s", cmd.InheritedFlags().FlagUsagesWrapped(width))
 	return b.String()
+}
+
+// helpColumns returns how wide a command's help may be, on a terminal or not.
+func (r *run) helpColumns(cmd *cobra.Command) int {
+	f := r.env.Stdout
+	if cmd.OutOrStdout() == io.Writer(r.console) {
+		f = r.env.Stderr
+	}
+	return cmp.Or(columns(f), maxColumns)
 }
 
 func (r *run) rootHelp(root *cobra.Command) string {
@@ -130,7 +140,7 @@ Providers:
 	for _, t := range topics() {
 		fmt.Fprintf(&b, "  %-12s %s\n", t.name, t.short)
 	}
-	fmt.Fprintf(&b, "\nFlags:\n%s", root.LocalFlags().FlagUsages())
+	fmt.Fprintf(&b, "\nFlags:\n%s", root.LocalFlags().FlagUsagesWrapped(r.helpColumns(root)))
 	return b.String()
 }
 
@@ -155,15 +165,14 @@ func providerText(d *provider.Definition) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Fetch a token from %s and print it.\n", d.Title)
 	for _, note := range d.Notes {
-		fmt.Fprintf(&b, "\n%s\n", wrap(note, 78))
+		fmt.Fprintf(&b, "\n%s\n", fold(note, 0, 0, 78))
 	}
 	b.WriteString("\nEnvironments (-e NAME):\n")
 	for _, e := range d.Environments {
-		note := ""
+		fmt.Fprintf(&b, "  %-12s %s\n", e.Name, e.BaseURL)
 		if e.AllowListed {
-			note = "  (only from listed source addresses)"
+			fmt.Fprintf(&b, "  %-12s (only from listed source addresses)\n", "")
 		}
-		fmt.Fprintf(&b, "  %-12s %s%s\n", e.Name, e.BaseURL, note)
 	}
 	if len(d.Environments) == 0 {
 		b.WriteString("  none is public: use --base-url https://HOST\n")
@@ -174,21 +183,24 @@ func providerText(d *provider.Definition) string {
 		if f.Secret {
 			note = " (secret)" + note
 		}
-		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s%s\n", f.Name, d.Variable(f.Name), "", f.Help, note)
+		const begin = 2 + 14 + 1
+		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s\n", f.Name, d.Variable(f.Name), "", fold(f.Help+note, begin, begin, maxColumns))
 	}
 	fmt.Fprintf(&b, `
-tokenfetch login %s asks for them, and stores the secrets in the keychain.
+%s
 
 Each field comes from the first of: its flag, its variable (or the file that
 %s names), the profile, for a secret the keychain.
 A named profile is read alone, without the variables. A profile looks like:
 
 %s
-For a host that asks for a client certificate (mutual TLS) it also has client_cert
-and client_key, the paths of PEM files, or %s
-and %s name them.
+For a host that asks for a client certificate (mutual TLS) it also has
+client_cert and client_key, the paths of PEM files, or
+%s and
+%s name them.
 
-Documentation: %s`, d.Name, d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Variable("client_cert"), d.Variable("client_key"), d.Docs)
+Documentation:
+  %s`, fold("tokenfetch login "+d.Name+" asks for them, and stores the secrets in the keychain.", 0, 0, maxColumns), d.Variable("FIELD_FILE"), indent(ExampleProfile(d, "default")), d.Variable("client_cert"), d.Variable("client_key"), d.Docs)
 	return b.String()
 }
 
@@ -225,24 +237,4 @@ func ExampleProfile(d *provider.Definition, name string) string {
 
 func indent(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
-}
-
-// wrap breaks text into lines of at most width characters.
-func wrap(text string, width int) string {
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case column+1+len(word) > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String()
 }

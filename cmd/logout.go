@@ -55,7 +55,7 @@ count of refusals that may lock an account stays in any case.`,
 	if d != nil {
 		for _, f := range d.Fields {
 			if d.InHost(f.Name) {
-				flags.String(f.Flag(), "", f.Help+", a `VALUE`")
+				flags.Var(new(fieldValue), f.Flag(), f.Help)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ A provider is a file NAME.toml. Those of your own are in the directory providers
 beside the profiles file; everything that works with a built-in provider works
 with them.`,
 		Example: `  tokenfetch provider list
-  tokenfetch provider add acme --token-url https://auth.acme.example/oauth2/token`,
+  tokenfetch provider add acme --token-url https://auth.acme.example/token`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var verbs []string
 			for _, c := range cmd.Commands() {
@@ -58,7 +58,7 @@ yours), and what its definition rests on, if it says so.
 -o json prints one line of JSON. Every key is always there, and null where
 nothing is known.`,
 		Example: `  tokenfetch provider list
-  tokenfetch provider list -o json | jq -r '.providers[] | select(.source == "user") | .file'`,
+  tokenfetch provider list -o json | jq '.providers[] | select(.file != null)'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if format == "json" {
@@ -127,7 +127,8 @@ func (r *run) newProviderShow() *cobra.Command {
 		Use:   "show NAME",
 		Short: "print the definition of a provider",
 		Long: `Print the definition of a provider, ready to be copied to a definition of your
-own. On a terminal, characters that are not printable ASCII are shown as escapes.`,
+own. On a terminal, characters that are not printable ASCII are shown as
+escapes.`,
 		Example:           "  tokenfetch provider show zeepay\n  tokenfetch provider show zeepay >my-zeepay.toml",
 		ValidArgsFunction: r.completeNames(func(string) bool { return true }),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -172,8 +173,8 @@ func (r *run) newProviderRemove() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove NAME",
 		Short: "remove a definition of yours",
-		Long: `Remove the file of a provider that you have defined. Its profiles stay, and so do
-their secrets in the keychain. To remove these too, log out of each profile
+		Long: `Remove the file of a provider that you have defined. Its profiles stay, and so
+do their secrets in the keychain. To remove these too, log out of each profile
 before the definition is gone: logging out needs it.`,
 		Example:           "  tokenfetch logout acme --purge\n  tokenfetch provider remove acme",
 		ValidArgsFunction: r.completeNames(r.isOwn),

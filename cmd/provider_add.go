@@ -28,15 +28,16 @@ func (r *run) newProviderAdd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "add NAME",
 		Short: "define a provider of your own",
-		Long: `Define a provider that issues tokens by OAuth 2.0 (RFC 6749): write its definition
-to NAME.toml in the directory providers beside the profiles file.
+		Long: `Define a provider that issues tokens by OAuth 2.0 (RFC 6749): write its
+definition to NAME.toml in the directory providers beside the profiles file.
 
 Give the address of its token endpoint, or of its issuer, which is asked for it
-(RFC 8414 or OpenID Connect Discovery). Nothing else is asked, and no credentials
-are sent. For any other provider write the file yourself, beginning with a copy of
-another (tokenfetch provider show), and run tokenfetch provider check.`,
-		Example: `  tokenfetch provider add acme --token-url https://auth.acme.example/oauth2/token
-  tokenfetch provider add acme --issuer https://auth.acme.example --scope payments:write`,
+(RFC 8414 or OpenID Connect Discovery). Nothing else is asked, and no
+credentials are sent. For any other provider write the file yourself, beginning
+with a copy of another (tokenfetch provider show), and run tokenfetch provider
+check.`,
+		Example: `  tokenfetch provider add acme --token-url https://auth.acme.example/token
+  tokenfetch provider add acme --issuer https://auth.acme.example --scope pay`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := r.oneName(cmd, args)

@@ -19,14 +19,14 @@ func (r *run) newProviderCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "check a definition, and show the request it makes",
-		Long: `Check the definition of a provider in a file NAME.toml, wherever that is: its keys
-and values, its name, whether others could change the file, and whether its
+		Long: `Check the definition of a provider in a file NAME.toml, wherever that is: its
+keys and values, its name, whether others could change the file, and whether its
 examples are judged to be what they claim. All that is wrong is told, with line
 and column, and the exit code is 3.
 
-If nothing is wrong, the request is shown that the provider would get, with <FIELD>
-for each value and [hidden] for secrets, and where the secrets would go. Nothing is
-sent.`,
+If nothing is wrong, the request is shown that the provider would get, with
+<FIELD> for each value and [hidden] for secrets, and where the secrets would go.
+Nothing is sent.`,
 		Example: "  tokenfetch provider check ./acme.toml",
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {

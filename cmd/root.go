@@ -222,11 +222,11 @@ func (r *run) newRoot() *cobra.Command {
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
-	flags.StringVar(&r.config, "config", "", "profiles file to read `FILE`")
+	flags.StringVar(&r.config, "config", "", "read profiles from `FILE`")
 	flags.Var(&duration{value: &r.timeout}, "timeout", "limit for the whole run, such as 10s")
 	// The value is read by whatAsked, which also works where parsing fails.
 	flags.Var(&choice{value: new(string), from: []string{"text", "json"}}, "errors", "how errors are printed (default $TOKENFETCH_ERRORS, else text)")
-	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "tell on standard error what happens")
+	flags.BoolVarP(&r.console.verbose, "verbose", "v", false, "log progress to stderr")
 	root.InitDefaultHelpFlag()
 	return root
 }

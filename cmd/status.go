@@ -22,7 +22,7 @@ func (r *run) newStatus() *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:   "status [PROVIDER[/PROFILE]...]",
-		Short: "show each profile, where its fields come from, and what holds it up",
+		Short: "show each profile: ready or not, cached token, host",
 		Long: `Show profiles: the host, where every field comes from and whether it is there,
 the cached token and its time left, and whether an earlier refusal holds the
 credentials back. Without a name: every profile of the profiles file, and the
@@ -31,8 +31,8 @@ default profile of each provider whose variables are set.
 Nothing is sent, no helper is run, no dialog opens, nothing is written, and no
 value is shown. Of a file that holds a secret only owner, mode and size are
 looked at, except that the key of a client certificate is read to see whether
-the two belong together. What cannot be known that way is "unknown", or "not run" for a helper
-whose program is there.
+the two belong together. What cannot be known that way is "unknown", or "not
+run" for a helper whose program is there.
 
 With names, the exit code says whether each of them could fetch a token as
 things stand: all fields are found ("not run" counts as found) and nothing holds

@@ -320,3 +320,104 @@ func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
 		t.Errorf("screen %q", tt.shown())
 	}
 }
+
+// resize tells the terminal that it is so wide.
+func (tt *terminal) resize(t *testing.T, width uint16) {
+	t.Helper()
+	if err := unix.IoctlSetWinsize(int(tt.slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: width}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shows waits until the screen shows exactly text.
+func (tt *terminal) shows(t *testing.T, text string) {
+	t.Helper()
+	text = strings.ReplaceAll(text, "\n", "\r\n")
+	tt.until(t, fmt.Sprintf("%q", text), func() bool { return tt.shown() == text })
+}
+
+// TestErrorsFitTheTerminal: what a terminal shows is folded at its width, at 80
+// columns at most; elsewhere an error is one line.
+func TestErrorsFitTheTerminal(t *testing.T) {
+	const first, second = "tokenfetch: error: there is no flag --password: no flag takes a secret's value (unknown_flag)\n",
+		"tokenfetch: hint: use --password-file FILE (- is standard input), an environment variable or the keychain: run tokenfetch mpay --help\n"
+	const at80 = `tokenfetch: error: there is no flag --password: no flag takes a secret's value
+            (unknown_flag)
+tokenfetch: hint: use --password-file FILE (- is standard input), an environment
+            variable or the keychain: run tokenfetch mpay --help
+`
+	for width, want := range map[uint16]string{
+		0:   at80,
+		200: at80,
+		60: `tokenfetch: error: there is no flag --password: no flag
+            takes a secret's value (unknown_flag)
+tokenfetch: hint: use --password-file FILE (- is standard
+            input), an environment variable or the keychain:
+            run tokenfetch mpay --help
+`,
+		// Narrower than is of use: the terminal breaks the lines again.
+		10: `tokenfetch: error: there is no flag
+            --password: no flag takes a
+            secret's value
+            (unknown_flag)
+tokenfetch: hint: use --password-file
+            FILE (- is standard input),
+            an environment variable or
+            the keychain: run tokenfetch
+            mpay --help
+`,
+	} {
+		t.Run(fmt.Sprint(width), func(t *testing.T) {
+			tt := startNarrow(t, width, "mpay", "--password", "x")
+			_ = tt.cmd.Wait()
+			tt.shows(t, want)
+		})
+	}
+	t.Run("not a terminal", func(t *testing.T) {
+		var stderr bytes.Buffer
+		tt := newTerminal(t, []string{"NO_COLOR=1"}, "mpay", "--password", "x")
+		tt.cmd.Stderr = &stderr
+		tt.start(t)
+		_ = tt.cmd.Wait()
+		if got := stderr.String(); got != first+second {
+			t.Errorf("standard error %q", got)
+		}
+	})
+}
+
+// startNarrow starts a run on a terminal without colour that is so wide.
+func startNarrow(t *testing.T, width uint16, args ...string) *terminal {
+	t.Helper()
+	tt := newTerminal(t, []string{"NO_COLOR=1"}, args...)
+	if width > 0 {
+		tt.resize(t, width)
+	}
+	tt.start(t)
+	return tt
+}
+
+// TestHelpFitsTheTerminal: the table of flags is as wide as the terminal, and as one
+// of 80 columns elsewhere.
+func TestHelpFitsTheTerminal(t *testing.T) {
+	tt := startNarrow(t, 60, "version", "--help")
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	tt.shows(t, `Print the version.
+
+Usage:
+  tokenfetch version [flags]
+
+Flags:
+  -h, --help   help for version
+
+Flags of every command:
+      --config FILE        read profiles from FILE
+      --errors text|json   how errors are printed
+                           (default
+                           $TOKENFETCH_ERRORS, else text)
+      --timeout duration   limit for the whole run,
+                           such as 10s
+  -v, --verbose            log progress to stderr
+`)
+}
