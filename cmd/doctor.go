@@ -81,12 +81,13 @@ func (r *run) doctor(ctx context.Context, network bool, format string) error {
 	if err := r.print(text); err != nil {
 		return err
 	}
-	return verdict(findings)
+	return verdict(findings, r.seen(format))
 }
 
 // verdict is the failure of a run with these findings, nil if none is an error.
-// What is wrong with the set-up comes before what is wrong with the network.
-func verdict(findings []inspect.Finding) error {
+// What is wrong with the set-up comes before what is wrong with the network. Where
+// the findings are seen they are not repeated.
+func verdict(findings []inspect.Finding, seen bool) error {
 	var worst *inspect.Finding
 	errors := 0
 	for i := range findings {
@@ -102,6 +103,9 @@ func verdict(findings []inspect.Finding) error {
 	if worst == nil {
 		return nil
 	}
+	if seen {
+		return failure.New(worst.Code, "%s found", failure.Amount(errors, "error"))
+	}
 	more := ""
 	if errors > 1 {
 		more = fmt.Sprintf(" (and %d more)", errors-1)
@@ -110,11 +114,21 @@ func verdict(findings []inspect.Finding) error {
 	return failure.New(worst.Code, "%s%s", worst.Message, more).WithHint("%s", hint)
 }
 
+// findingsText is the report for a person. What is fine is one line, unless the
+// report is verbose.
 func (r *run) findingsText(findings []inspect.Finding) string {
 	p := r.newReport()
 	count := map[inspect.Level]int{}
 	for _, f := range findings {
 		count[f.Level]++
+	}
+	if fine := fineChecks(findings); len(fine) > 0 && !r.console.verbose {
+		p.lead(levelWord(inspect.LevelOK), strings.ReplaceAll(strings.Join(fine, ", "), "_", " "))
+	}
+	for _, f := range findings {
+		if f.Level == inspect.LevelOK && !r.console.verbose {
+			continue
+		}
 		p.line(strings.ReplaceAll(f.Check, "_", " "), levelWord(f.Level), f.Message)
 		if f.Hint != "" {
 			p.line("", word{}, "hint: "+f.Hint)
@@ -123,6 +137,18 @@ func (r *run) findingsText(findings []inspect.Finding) string {
 	p.text("")
 	p.text(fmt.Sprintf("%d ok, %s, %s", count[inspect.LevelOK], failure.Amount(count[inspect.LevelWarning], "warning"), failure.Amount(count[inspect.LevelError], "error")))
 	return p.String()
+}
+
+// fineChecks returns the checks that found nothing wrong.
+func fineChecks(findings []inspect.Finding) []string {
+	var fine []string
+	for _, f := range findings {
+		wrong := slices.ContainsFunc(findings, func(other inspect.Finding) bool { return other.Check == f.Check && other.Level != inspect.LevelOK })
+		if !wrong && !slices.Contains(fine, f.Check) {
+			fine = append(fine, f.Check)
+		}
+	}
+	return fine
 }
 
 func (r *run) findingsJSON(findings []inspect.Finding) []byte {

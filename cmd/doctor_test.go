@@ -23,7 +23,7 @@ func TestVerdict(t *testing.T) {
 		{[]inspect.Finding{doubt, network, fine}, 6, "network", "look", "dns_not_found"},
 		{[]inspect.Finding{network, setup, network}, 3, "set-up (and 2 more)", "mend that, then run tokenfetch doctor again", "profile_invalid"},
 	} {
-		err := verdict(test.findings)
+		err := verdict(test.findings, false)
 		e, failed := errors.AsType[*failure.Error](err)
 		if failed != (test.exit > 0) {
 			t.Errorf("%v: %v", test.findings, err)

@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
@@ -23,6 +25,7 @@ type reportLine struct {
 	heading bool // the label is not part of the columns
 	word    word
 	text    string
+	cells   []word // of a row, instead of all that
 }
 
 // word is a short text with the colour of what it means.
@@ -52,9 +55,20 @@ func (p *report) text(text string) {
 	p.lines = append(p.lines, reportLine{label: text, heading: true})
 }
 
-// String returns the report.
+// lead adds a line with a word and text that are not part of the columns.
+func (p *report) lead(w word, text string) {
+	p.lines = append(p.lines, reportLine{heading: true, word: w, text: text})
+}
+
+// row adds a line of a table whose columns are not those of other lines.
+func (p *report) row(cells ...word) {
+	p.lines = append(p.lines, reportLine{cells: cells})
+}
+
+// String returns the report. On a terminal its lines are folded.
 func (p *report) String() string {
 	labels, words := 0, 0
+	var cells []int
 	for i := range p.lines {
 		l := &p.lines[i]
 		safe := p.run.console.safe
@@ -62,29 +76,63 @@ func (p *report) String() string {
 		if !l.heading {
 			labels, words = max(labels, len(l.label)), max(words, len(l.word.text))
 		}
+		for n := range l.cells {
+			if n == len(cells) {
+				cells = append(cells, 0)
+			}
+			l.cells[n].text = safe(l.cells[n].text, maxLine)
+			cells[n] = max(cells[n], len(l.cells[n].text))
+		}
 	}
+	width := columns(p.run.env.Stdout)
 	var b strings.Builder
 	for _, l := range p.lines {
 		var line string
 		switch {
+		case l.cells != nil:
+			line = p.table(l.cells, cells, width)
 		case l.heading && l.word.text == "":
-			line = l.label
+			blanks := len(l.label) - len(strings.TrimLeft(l.label, " "))
+			line = fold(l.label, 0, blanks+4, width)
+		case l.heading && l.label == "":
+			at := 2 + len(l.word.text) + 2
+			line = "  " + p.paint(l.word, 0) + "  " + fold(l.text, at, at, width)
 		case l.heading:
 			line = p.paint(word{l.label, color.Bold}, 0) + "  " + p.paint(l.word, 0)
-		case l.word.text == "":
-			line = "  " + pad(l.label, labels) + "  " + l.text
 		default:
-			line = "  " + pad(l.label, labels) + "  " + p.paint(l.word, words) + "  " + l.text
+			line = "  " + pad(l.label, labels) + "  "
+			at := len(line)
+			if l.word.text != "" {
+				line += p.paint(l.word, words) + "  "
+				at += words + 2
+			}
+			line += fold(l.text, at, min(at, maxColumns/2), width)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
 }
 
+// table returns a line of cells below each other. Where they need more room than
+// there is, the last one stands on a line of its own.
+func (p *report) table(cells []word, widths []int, width int) string {
+	var b strings.Builder
+	at := 0
+	for n, cell := range cells[:len(cells)-1] {
+		b.WriteString(p.paint(cell, widths[n]) + "  ")
+		at += widths[n] + 2
+	}
+	last := cells[len(cells)-1]
+	if broken := fold(last.text, at, 4, width); broken != last.text {
+		return strings.TrimRight(b.String(), " ") + broken
+	}
+	return b.String() + p.paint(last, 0)
+}
+
 // paint returns the word in its colour, filled up with blanks to a width.
 func (p *report) paint(w word, width int) string {
 	text := w.text
-	if p.colour {
+	if p.colour && w.attribute != 0 {
 		painted := color.New(w.attribute)
 		painted.EnableColor()
 		text = painted.Sprint(text)
@@ -93,6 +141,40 @@ func (p *report) paint(w word, width int) string {
 }
 
 func pad(text string, width int) string { return text + strings.Repeat(" ", max(0, width-len(text))) }
+
+// brief is a duration in a few characters, such as "11 h 58 min". What it leaves out
+// is cut off: nothing ends sooner than it says.
+func brief(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch hours, minutes := d/time.Hour, d%time.Hour/time.Minute; {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d >= 2*day:
+		return fmt.Sprintf("%d days", d/day)
+	case hours == 0:
+		return fmt.Sprintf("%d min", minutes)
+	case minutes == 0:
+		return fmt.Sprintf("%d h", hours)
+	default:
+		return fmt.Sprintf("%d h %d min", hours, minutes)
+	}
+}
+
+// rough is brief in one unit.
+func rough(d time.Duration) string {
+	if d >= time.Hour && d < 2*time.Hour {
+		return fmt.Sprintf("%d min", d/time.Minute)
+	} else if d >= time.Hour {
+		d = d.Truncate(time.Hour)
+	}
+	return brief(d)
+}
+
+// seen reports whether whoever reads an error has the report above it: both streams
+// are a terminal.
+func (r *run) seen(format string) bool {
+	return format == "text" && !r.asked.errorsJSON && isTerminal(r.env.Stdout) && isTerminal(r.env.Stderr)
+}
 
 // reportFormats are the forms in which a command reports.
 func reportFormats() []string { return []string{"text", "json"} }

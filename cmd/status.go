@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -23,10 +24,13 @@ func (r *run) newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [PROVIDER[/PROFILE]...]",
 		Short: "show each profile: ready or not, cached token, host",
-		Long: `Show profiles: the host, where every field comes from and whether it is there,
-the cached token and its time left, and whether an earlier refusal holds the
-credentials back. Without a name: every profile of the profiles file, and the
-default profile of each provider whose variables are set.
+		Long: `Show a line for each profile of the profiles file, and for the default profile
+of each provider whose variables are set: whether it is ready, the cached token
+and its time left, and the host; below that, what is wrong. "not tried yet" is
+ready, but these credentials have neither given a token nor been refused so far.
+
+With names, or with -v, also show where every field comes from and whether it is
+there, and whether an earlier refusal holds the credentials back.
 
 Nothing is sent, no helper is run, no dialog opens, nothing is written, and no
 value is shown. Of a file that holds a secret only owner, mode and size are
@@ -74,7 +78,10 @@ func (r *run) status(ctx context.Context, named []ref, format string) error {
 	if err != nil {
 		return err
 	}
-	s := statusReport{run: r, file: file, unknown: i.UnknownTables(file), profiles: profiles}
+	s := statusReport{
+		run: r, file: file, unknown: i.UnknownTables(file), profiles: profiles,
+		details: len(named) > 0 || r.console.verbose,
+	}
 	text := s.text
 	if format == "json" {
 		text = s.json
@@ -89,19 +96,23 @@ func (r *run) status(ctx context.Context, named []ref, format string) error {
 	}
 	for _, p := range profiles {
 		if len(named) > 0 && !p.Ready() {
-			return r.notReady(p)
+			return r.notReady(p, r.seen(format))
 		}
 	}
 	return nil
 }
 
-// notReady is the failure of a report on a profile that cannot fetch.
-func (r *run) notReady(p *inspect.Profile) error {
+// notReady is the failure of a report on a profile that cannot fetch. It does not say
+// why where that is seen in the report.
+func (r *run) notReady(p *inspect.Profile, seen bool) error {
 	r.about(p.Ref)
 	r.origin = p.Origin
 	problem := p.Problems[0]
 	if r.knownProfile() == "" {
 		return problem
+	}
+	if seen {
+		return failure.New(problem.Code, "%s cannot fetch a token", p.Ref)
 	}
 	hint := cmp.Or(problem.Hint, "mend that, then run tokenfetch status "+p.Ref.String())
 	return failure.New(problem.Code, "%s cannot fetch a token: %s", p.Ref, problem.Message).WithHint("%s", hint)
@@ -113,6 +124,7 @@ type statusReport struct {
 	file     *profile.File
 	unknown  []inspect.Table
 	profiles []*inspect.Profile
+	details  bool
 }
 
 // text is the report for a person.
@@ -121,11 +133,10 @@ func (s *statusReport) text() string {
 	if len(s.profiles) == 0 {
 		s.nothing(r)
 	}
-	for n, p := range s.profiles {
-		if n > 0 {
-			r.text("")
-		}
-		describe(r, p)
+	if s.details {
+		s.describeAll(r)
+	} else {
+		s.list(r)
 	}
 	for n, t := range s.unknown {
 		if n == 0 {
@@ -134,6 +145,51 @@ func (s *statusReport) text() string {
 		r.text("warning: " + t.Message(s.file.Path))
 	}
 	return r.String()
+}
+
+// list adds a line for each profile, and below them what is wrong.
+func (s *statusReport) list(r *report) {
+	for _, p := range s.profiles {
+		r.row(word{p.Ref.String(), color.Bold}, summary(p), word{text: tokenCell(p)}, word{text: cmp.Or(p.Host, "-")})
+	}
+	for n, problem := range inspect.DistinctProblems(s.profiles) {
+		if n == 0 {
+			r.text("")
+		}
+		var refs []string
+		for _, f := range problem.Refs {
+			refs = append(refs, f.String())
+		}
+		r.text(strings.Join(refs, ", ") + ": " + problem.Failure.Message)
+		if problem.Failure.Hint != "" {
+			r.text("  hint: " + problem.Failure.Hint)
+		}
+	}
+}
+
+// tokenCell says of a cached token what fits into a table.
+func tokenCell(p *inspect.Profile) string {
+	switch c := p.Cached; {
+	case c == nil:
+		return "-"
+	case c.Found:
+		return "token " + rough(c.Left) + " left"
+	case c.Doubt != "":
+		return "token unknown"
+	case p.Ref.Definition.Policy.SingleUse:
+		return "single use"
+	}
+	return "no token"
+}
+
+// describeAll adds all that is known of each profile.
+func (s *statusReport) describeAll(r *report) {
+	for n, p := range s.profiles {
+		if n > 0 {
+			r.text("")
+		}
+		describe(r, p)
+	}
 }
 
 // nothing says how to begin.
@@ -183,10 +239,12 @@ func describe(r *report, p *inspect.Profile) {
 // summary is the profile's state in a word.
 func summary(p *inspect.Profile) word {
 	switch {
+	case len(p.Problems) == 0 && p.Tried != nil && !*p.Tried:
+		return doubtful("not tried yet")
 	case len(p.Problems) == 0:
 		return good("ready")
 	case p.Ready():
-		return good("ready while the cached token lasts")
+		return doubtful("ready for now") // while the cached token lasts
 	case p.Hold != nil && p.Hold.Held && len(p.Problems) == 1:
 		return bad("held back")
 	}
@@ -196,10 +254,7 @@ func summary(p *inspect.Profile) word {
 func describeCached(c *inspect.Cached) string {
 	switch {
 	case c.Found:
-		if days := c.Left / (24 * time.Hour); days > 1 {
-			return fmt.Sprintf("expires in %d days", days)
-		}
-		return fmt.Sprintf("expires in %v", c.Left)
+		return "expires in " + brief(c.Left)
 	case c.Doubt != "":
 		return "unknown: " + c.Doubt
 	case c.None != "":
@@ -278,6 +333,7 @@ type jsonProfile struct {
 	HeldUntil   *string       `json:"held_until"`
 	HeldCode    *string       `json:"held_code"`
 	Left        *int          `json:"refusals_left"`
+	Tried       *bool         `json:"tried"`
 	Problems    []jsonProblem `json:"problems"`
 }
 
@@ -307,6 +363,7 @@ func (r *run) jsonProfile(p *inspect.Profile) jsonProfile {
 		Origin:      r.orNull(p.Origin),
 		Fields:      []jsonField{},
 		Left:        p.RefusalsLeft,
+		Tried:       p.Tried,
 		Problems:    []jsonProblem{},
 	}
 	for _, f := range p.Fields {

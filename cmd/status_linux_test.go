@@ -75,7 +75,7 @@ func TestReportsLeaveNothing(t *testing.T) {
 				exit int
 				want string
 			}{
-				{[]string{"status"}, 0, c.status},
+				{[]string{"status", "-v"}, 0, c.status},
 				{[]string{"status", "mpay"}, 3, c.status},
 				{[]string{"doctor"}, 0, c.doctor},
 			} {
@@ -125,7 +125,7 @@ func TestReportsInAContainer(t *testing.T) {
 
 // TestReportColour: colour on a terminal only, and never alone.
 func TestReportColour(t *testing.T) {
-	want := "\x1b[1mmpay/default\x1b[22m  \x1b[32mready\x1b[0m\r\n" +
+	want := "\x1b[1mmpay/default\x1b[22m  \x1b[33mnot tried yet\x1b[0m\r\n" +
 		"  environment   production\r\n" +
 		"  origin        https://api.mpayafrica.co.tz:443\r\n" +
 		"  username      \x1b[32mfound\x1b[0m    TOKENFETCH_MPAY_USERNAME\r\n" +
@@ -146,6 +146,88 @@ func TestReportColour(t *testing.T) {
 			}
 			tt.until(t, fmt.Sprintf("%q", want), func() bool { return tt.shown() == want })
 		})
+	}
+}
+
+// TestReportsFitTheTerminal: the columns stand where they stood, and what is wrong is
+// not told again below a report on the same terminal.
+func TestReportsFitTheTerminal(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "profiles.toml")
+	if err := os.WriteFile(config, []byte(`[enkash.a-name-as-long-as-a-table-can-take-beside-it]
+environment = "production"
+client_id = "CEK1"
+username = "ops"
+client_secret = { command = ["true"] }
+password = { env = "NOT_SET" }
+cache = false
+
+[mpay.default]
+password = { command = ["true"] }
+username = "ops"
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(exit int, want string, args ...string) {
+		t.Helper()
+		tt := newTerminal(t, []string{"NO_COLOR=1"}, append(args, "--config", config)...)
+		tt.resize(t, 80)
+		tt.start(t)
+		if _ = tt.cmd.Wait(); tt.cmd.ProcessState.ExitCode() != exit {
+			t.Errorf("%v: exit code %d, want %d", args, tt.cmd.ProcessState.ExitCode(), exit)
+		}
+		tt.shows(t, strings.ReplaceAll(want, "CONFIG", config))
+	}
+	const ref = "enkash/a-name-as-long-as-a-table-can-take-beside-it"
+	run(0, ref+`  not ready      no token
+    api.enkash.in
+mpay/default                                         not tried yet  single use
+    api.mpayafrica.co.tz
+
+`+ref+`: password of
+    [enkash.a-name-as-long-as-a-table-can-take-beside-it] comes from the
+    variable NOT_SET, which is not set
+  hint: set NOT_SET, or change the profile
+`, "status")
+	run(3, ref+`  not ready
+  environment    production
+  origin         https://api.enkash.in:443
+  client_id      found    [enkash.a-name-as-long-as-a-table-can-take-beside-it]
+                          in
+                          CONFIG
+  client_secret  not run  the helper true, named by
+                          [enkash.a-name-as-long-as-a-table-can-take-beside-it]
+  username       found    [enkash.a-name-as-long-as-a-table-can-take-beside-it]
+                          in
+                          CONFIG
+  password       missing  NOT_SET, named by
+                          [enkash.a-name-as-long-as-a-table-can-take-beside-it]
+  company_id     found    its default, the client id
+  cached token   none: the profile says cache = false
+  hold           none
+  refusals left  3, then EnKash locks the account
+  problem        password of
+                 [enkash.a-name-as-long-as-a-table-can-take-beside-it] comes
+                 from the variable NOT_SET, which is not set
+  hint           set NOT_SET, or change the profile
+tokenfetch: error: enkash/a-name-as-long-as-a-table-can-take-beside-it cannot
+            fetch a token (field_missing)
+`, "status", ref)
+
+	broken := filepath.Join(t.TempDir(), "profiles.toml")
+	if err := os.WriteFile(broken, []byte("[zeepay.default\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config = broken
+	tt := newTerminal(t, []string{"NO_COLOR=1"}, "doctor", "--config", config)
+	tt.start(t)
+	_ = tt.cmd.Wait()
+	tt.until(t, "the end", func() bool {
+		return strings.HasSuffix(tt.shown(), ", 1 error\r\ntokenfetch: error: 1 error found (profiles_invalid)\r\n")
+	})
+	for line := range strings.Lines(tt.shown()) {
+		if line = strings.TrimRight(line, "\r\n"); len(line) > 80 && len(strings.Fields(line)) > 1 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
 	}
 }
 
@@ -184,7 +266,7 @@ func TestRealKeychainStatus(t *testing.T) {
 		exit  int
 		lines string
 	}{
-		"status.example": {0, "mpay/default  ready\n" +
+		"status.example": {0, "mpay/default  not tried yet\n" +
 			"  origin        https://status.example:443\n" +
 			"  username      found  TOKENFETCH_MPAY_USERNAME\n" +
 			"  password      found  the keychain item mpay/default/password@status.example\n" +
@@ -208,7 +290,7 @@ func TestRealKeychainStatus(t *testing.T) {
 		if diff := cmp.Diff(want.lines, r.stdout); r.exit != want.exit || diff != "" {
 			t.Errorf("%s: exit %d, want %d (-want +got):\n%s%s", host, r.exit, want.exit, diff, r.stderr)
 		}
-		if r := runBuilt(t, environ, "doctor"); r.exit != 0 || !strings.Contains(squeeze(r.stdout), "keychain ok it answers and is unlocked") {
+		if r := runBuilt(t, environ, "doctor", "-v"); r.exit != 0 || !strings.Contains(squeeze(r.stdout), "keychain ok it answers and is unlocked") {
 			t.Errorf("doctor: exit %d\n%s%s", r.exit, r.stdout, r.stderr)
 		}
 		if left, err := os.ReadDir(home); err != nil || len(left) > 0 {

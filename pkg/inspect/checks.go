@@ -139,9 +139,11 @@ func (i *Inspector) whyThisFile() string {
 // slow is how long the keychain may take before that is worth telling.
 const slow = time.Second
 
+const withoutKeychain = "give secrets by files, variables or helpers: tokenfetch help environment"
+
 // checkKeychain asks whether the keychain answers; err is why it does not.
 func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) {
-	const check, without = "keychain", "give secrets by files, variables or helpers: tokenfetch help environment"
+	const check, without = "keychain", withoutKeychain
 	start := time.Now()
 	err = i.pingKeychain(ctx)
 	took := time.Since(start)

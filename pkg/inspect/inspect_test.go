@@ -136,6 +136,31 @@ func TestDistinctProblems(t *testing.T) {
 	}
 }
 
+// TestDistinctProblemsOfProfiles: what several profiles share is told once.
+func TestDistinctProblemsOfProfiles(t *testing.T) {
+	ref := func(name string) tokenfetch.Ref { return tokenfetch.Ref{Profile: name} }
+	unset := failure.New(failure.FieldMissing, "not set").WithHint("set it")
+	locked := failure.New(failure.KeychainLocked, "locked, and password is in it")
+	got := DistinctProblems([]*Profile{
+		{Ref: ref("a"), Problems: []*failure.Error{locked, unset}},
+		{Ref: ref("b"), Problems: []*failure.Error{failure.New(failure.FieldMissing, "not set")}},
+		{Ref: ref("c"), Problems: []*failure.Error{failure.New(failure.KeychainLocked, "locked too"), failure.New(failure.FieldMissing, "not set").WithHint("set it")}},
+		{Ref: ref("d")},
+	})
+	both := failure.New(failure.KeychainLocked, "the keychain is locked").WithHint("unlock it in your desktop session; or %s", withoutKeychain)
+	want := []Problem{
+		{[]tokenfetch.Ref{ref("a"), ref("c")}, both},
+		{[]tokenfetch.Ref{ref("a"), ref("c")}, unset},
+		{[]tokenfetch.Ref{ref("b")}, failure.New(failure.FieldMissing, "not set")},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := DistinctProblems([]*Profile{{Ref: ref("a"), Problems: []*failure.Error{locked}}}); len(got) != 1 || got[0].Failure != locked {
+		t.Errorf("of one profile: %+v", got)
+	}
+}
+
 // storeFunc is a keychain without items.
 type storeFunc func() error
 

@@ -20,6 +20,7 @@ type Profile struct {
 	Ref         tokenfetch.Ref
 	Environment string  // of the provider, empty if a base address is given or no host is known
 	Origin      string  // SCHEME://HOST:PORT of the token endpoint, empty if it is not known
+	Host        string  // HOST of Origin, with the port only if the address has one
 	Fields      []Field // those that are needed, in the definition's order; then client_cert and client_key if either is given
 	// Renew is how long the client certificate is still valid, nil unless that is so
 	// short that it should be renewed.
@@ -32,6 +33,10 @@ type Profile struct {
 	// RefusalsLeft is how many refusals are left before the provider locks the
 	// account, nil if that is not known.
 	RefusalsLeft *int
+
+	// Tried is whether it is on record what became of these credentials before: a token,
+	// a refusal, or no answer. It is nil if that is not known.
+	Tried *bool
 
 	// Problems are why a request could not be made, the first one first.
 	Problems []*failure.Error
@@ -93,12 +98,55 @@ func (p *Profile) Ready() bool {
 func (p *Profile) DistinctProblems() []*failure.Error {
 	var distinct []*failure.Error
 	for _, e := range p.Problems {
-		whole := slices.Contains([]failure.Code{failure.KeychainLocked, failure.KeychainUnavailable, failure.KeychainTimeout}, e.Code)
-		if !whole || !slices.ContainsFunc(distinct, func(other *failure.Error) bool { return other.Code == e.Code }) {
+		if ofKeychain(e.Code) == nil || !slices.ContainsFunc(distinct, func(other *failure.Error) bool { return other.Code == e.Code }) {
 			distinct = append(distinct, e)
 		}
 	}
 	return distinct
+}
+
+// ofKeychain returns the error of the keychain as a whole that a code stands for, nil
+// for any other code.
+func ofKeychain(code failure.Code) error {
+	switch code {
+	case failure.KeychainLocked:
+		return secret.ErrLocked
+	case failure.KeychainUnavailable:
+		return secret.ErrUnavailable
+	case failure.KeychainTimeout:
+		return secret.ErrTimeout
+	}
+	return nil
+}
+
+// Problem is what is wrong with one or more profiles.
+type Problem struct {
+	Refs    []tokenfetch.Ref
+	Failure *failure.Error // why a request could not be made
+}
+
+// DistinctProblems returns what is wrong with profiles, each thing once: in the order
+// of the profiles, what several of them share where the first one has it.
+func DistinctProblems(profiles []*Profile) []Problem {
+	var all []Problem
+	for _, p := range profiles {
+		for _, e := range p.DistinctProblems() {
+			keychainError := ofKeychain(e.Code)
+			n := slices.IndexFunc(all, func(other Problem) bool {
+				return other.Failure.Code == e.Code &&
+					(keychainError != nil || other.Failure.Message == e.Message && other.Failure.Hint == e.Hint)
+			})
+			if n < 0 {
+				all = append(all, Problem{[]tokenfetch.Ref{p.Ref}, e})
+				continue
+			}
+			if all[n].Refs = append(all[n].Refs, p.Ref); keychainError != nil {
+				// Not what it means for the first one alone.
+				all[n].Failure = credential.KeychainFailure(keychainError).AppendHint("; or %s", withoutKeychain)
+			}
+		}
+	}
+	return all
 }
 
 // look looks at one profile.
@@ -110,7 +158,7 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	access := l.client.Access(ctx, l.limit)
 	access.Keychain = l.store
 	values := plan.Inspect(ctx, access)
-	p := &Profile{Ref: f, Environment: plan.Environment, Origin: plan.Base.Origin(), Fields: fields(plan), Renew: renew(plan, time.Now()), plan: plan}
+	p := &Profile{Ref: f, Environment: plan.Environment, Origin: plan.Base.Origin(), Host: plan.Base.Authority(), Fields: fields(plan), Renew: renew(plan, time.Now()), plan: plan}
 	cacheAllowed, cacheErr := l.cacheAllowed(plan)
 	_, rootsErr := l.client.Roots(ctx, l.limit, plan, "")
 	for _, err := range slices.Concat([]error{plan.Unfinished()}, plan.Problems(), []error{rootsErr, cacheErr}) {
@@ -229,7 +277,8 @@ func (l *looker) cached(ctx context.Context, plan *credential.Plan, values provi
 	return &Cached{Found: true, Left: expires.Sub(now).Truncate(time.Second), Expires: expires}
 }
 
-// findHold looks whether an earlier refusal holds the credentials back.
+// findHold looks whether an earlier refusal holds the credentials back, and whether
+// anything is known of them at all.
 func (l *looker) findHold(ctx context.Context, p *Profile, values provider.Values, now time.Time) {
 	p.Hold = &Hold{}
 	known := p.plan.Knows(values)
@@ -244,6 +293,13 @@ func (l *looker) findHold(ctx context.Context, p *Profile, values provider.Value
 	if err := guard.Err(); err != nil {
 		p.Hold.Doubt = "no refusals are kept here: " + tokenfetch.CacheProblem(err)
 		return
+	}
+	tried := p.Cached.Found || guard.OthersTried(ctx)
+	if known.All {
+		tried = p.Cached.Found || guard.Tried(ctx)
+	}
+	if known.All || !tried || p.Cached.Found {
+		p.Tried = &tried
 	}
 	state := guard.State(ctx, now, time.Time{})
 	p.RefusalsLeft = state.Left

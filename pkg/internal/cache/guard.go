@@ -147,6 +147,12 @@ func (g *Guard) Proven(ctx context.Context, now time.Time) bool {
 	return g != nil && g.err == nil && g.read(ctx, g.values).proven(now)
 }
 
+// Tried reports whether it is on record what became of these credentials before: a
+// token, a refusal, or no answer.
+func (g *Guard) Tried(ctx context.Context) bool {
+	return g != nil && g.err == nil && g.read(ctx, g.values) != (record{})
+}
+
 // State is what holds credentials back at one time.
 type State struct {
 	// Hold is why they are not sent, nil if they may be.
@@ -279,6 +285,17 @@ func (r record) accountHold(lockoutAfter int, now time.Time) *Hold {
 // OthersHeld reports whether any values of the account are held back at now. It
 // needs only the Account of a Credential.
 func (g *Guard) OthersHeld(ctx context.Context, now time.Time) bool {
+	return g.anyRecord(ctx, func(r record) bool { return r.hold(now) != nil })
+}
+
+// OthersTried is Tried for any values of the account. It needs only the Account of a
+// Credential.
+func (g *Guard) OthersTried(ctx context.Context) bool {
+	return g.anyRecord(ctx, func(r record) bool { return r != record{} })
+}
+
+// anyRecord reports whether one of the records of the account's values is so.
+func (g *Guard) anyRecord(ctx context.Context, is func(record) bool) bool {
 	if g == nil || g.err != nil {
 		return false
 	}
@@ -287,7 +304,7 @@ func (g *Guard) OthersHeld(ctx context.Context, now time.Time) bool {
 		if !strings.HasPrefix(entry.Name(), g.account+"-") || !strings.HasSuffix(entry.Name(), recordSuffix) {
 			return false
 		}
-		return g.read(ctx, entry.Name()).hold(now) != nil
+		return is(g.read(ctx, entry.Name()))
 	})
 }
 

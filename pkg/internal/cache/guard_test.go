@@ -350,3 +350,26 @@ func TestNoDirectory(t *testing.T) {
 		unlock()
 	}
 }
+
+// TestTried: whatever became of credentials, they are no longer untried; others of
+// the account are not known by that.
+func TestTried(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, string, string, int, time.Time){"worked": work, "refused": refuse, "no answer": hang} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "s")
+			if g := guardIn(t, dir, "one", 3); g.Tried(t.Context()) || g.OthersTried(t.Context()) {
+				t.Error("tried before")
+			}
+			end(t, dir, "one", 3, start)
+			if g := guardIn(t, dir, "one", 3); !g.Tried(t.Context()) || !g.OthersTried(t.Context()) {
+				t.Error("not tried afterwards")
+			}
+			if g := guardIn(t, dir, "other", 3); g.Tried(t.Context()) || !g.OthersTried(t.Context()) {
+				t.Error("another password is tried, or the account is not")
+			}
+		})
+	}
+	if g := (*Guard)(nil); g.Tried(t.Context()) || g.OthersTried(t.Context()) {
+		t.Error("no guard, and tried")
+	}
+}
