@@ -63,17 +63,23 @@ func (c *console) safe(text string, limit int) string {
 	return output.Harmless(secret.Redact(text, c.secrets...), limit)
 }
 
+const programPrefix = "tokenfetch: "
+
 // line writes one line: "tokenfetch: LABEL: TEXT". On a terminal it is folded; what
 // goes on stands below the label.
 func (c *console) line(label string, attribute color.Attribute, text string) {
-	const begin = len("tokenfetch: ")
-	text = fold(c.safe(text, maxLine), begin+len(label)+len(": "), begin, columns(c.file))
+	text = fold(c.safe(text, maxLine), len(programPrefix)+len(label)+len(": "), len(programPrefix), columns(c.file))
 	if c.colour {
 		painted := color.New(attribute, color.Bold)
 		painted.EnableColor()
 		label = painted.Sprint(label)
 	}
-	c.write("tokenfetch: " + label + ": " + text + "\n")
+	c.write(programPrefix + label + ": " + text + "\n")
+}
+
+// say writes a line without a label.
+func (c *console) say(text string) {
+	c.write(programPrefix + fold(c.safe(text, maxLine), len(programPrefix), len(programPrefix), columns(c.file)) + "\n")
 }
 
 // write writes what is safe already. There is nowhere to report a standard error
@@ -152,7 +158,7 @@ func (c *console) waiting(what string) (done func()) {
 		defer mu.Unlock()
 		if !ended {
 			shown = true
-			const begin, end = "tokenfetch: waiting for ", " ..."
+			const begin, end = programPrefix + "waiting for ", " ..."
 			// Of a line that the terminal breaks only the last part could be erased.
 			c.write(begin + c.safe(what, columns(c.file)-1-len(begin+end)) + end)
 		}

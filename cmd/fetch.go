@@ -154,7 +154,30 @@ func (r *run) fetch(ctx context.Context, f ref, o fetchOptions) error {
 	if err != nil {
 		return undelivered(err.Error()).WithHint("choose another format")
 	}
-	return deliver(data)
+	shown := output.RunnerFile(o.format) == "" && isTerminal(r.env.Stdout) // which is closed then
+	if err := deliver(data); err != nil {
+		return err
+	}
+	if shown {
+		r.console.say(validity(result, time.Now()))
+	}
+	return nil
+}
+
+// validity says for how long a token can be used from now on; of a fresh one, the
+// lifetime that the provider stated.
+func validity(t *tokenfetch.Token, now time.Time) string {
+	switch {
+	case t.SingleUse:
+		return "good for one call"
+	case t.Lifetime == 0:
+		return "lifetime unknown"
+	}
+	left := t.Lifetime
+	if t.Cached {
+		left = max(0, t.Obtained.Add(left).Sub(now))
+	}
+	return "valid for " + brief(left)
 }
 
 // resultOf is a token of a profile for a person or script.

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -236,12 +238,12 @@ func TestHelperAsks(t *testing.T) {
 	}
 }
 
-// TestTokenOnATerminal is OUT-01 for a terminal: the same bytes as elsewhere,
-// and nothing else on the screen.
+// TestTokenOnATerminal is OUT-01 for a terminal: the same bytes as elsewhere, and
+// below them only for how long the token can be used.
 func TestTokenOnATerminal(t *testing.T) {
 	for _, c := range []struct{ row, format, want string }{
-		{"OUT-01 text", "text", canaries["TOKEN"] + "\n"},
-		{"OUT-13 a token is never coloured", "export", "export MPAY_ACCESS_TOKEN='" + canaries["TOKEN"] + "'\n"},
+		{"OUT-01 text", "text", canaries["TOKEN"] + "\ntokenfetch: good for one call\n"},
+		{"OUT-13 a token is never coloured", "export", "export MPAY_ACCESS_TOKEN='" + canaries["TOKEN"] + "'\ntokenfetch: good for one call\n"},
 	} {
 		t.Run(c.row, func(t *testing.T) {
 			environ, _ := mpayServer(t, 0)
@@ -261,6 +263,87 @@ func TestTokenOnATerminal(t *testing.T) {
 			tt.until(t, "the token", func() bool { return tt.shown() == c.want })
 		})
 	}
+}
+
+// TestLifetimeOnATerminal: where the token goes to a terminal a line on standard
+// error says how long it lives, wherever that goes; elsewhere nothing does.
+func TestLifetimeOnATerminal(t *testing.T) {
+	token := canaries["TOKEN"]
+	var lifetime atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer"%s}`, token, lifetime.Load())
+	}))
+	t.Cleanup(server.Close)
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "profiles.toml")
+	profiles := fmt.Sprintf("[tokenfetch]\ncache_key = { file = %q }\n[zeepay.default]\nbase_url = %q\nclient_id = \"42\"\nusername = \"ops\"\nclient_secret = %q\npassword = %q\n",
+		key, server.URL, canaries["CLIENT_SECRET"], canaries["PASSWORD"])
+	if err := os.WriteFile(config, []byte(profiles), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	home := "HOME=" + t.TempDir() // one for all: the second run takes the cached token
+	for _, c := range []struct{ row, lifetime, want string }{
+		{"fresh", `,"expires_in":43200`, token + "\ntokenfetch: valid for 12 h\n"},
+		{"cached", "", token + "\ntokenfetch: valid for 11 h 59 min\n"},
+		{"lifetime unknown", "", token + "\ntokenfetch: lifetime unknown\n"},
+		{"short", `,"expires_in":90`, token + "\ntokenfetch: valid for 90 s\n"},
+		{"days", `,"expires_in":2592000`, token + "\ntokenfetch: valid for 30 days\n"},
+		{"JSON", `,"expires_in":3600`, `\{.*"expires_in":3600,.*\}` + "\ntokenfetch: valid for 1 h\n"},
+	} {
+		t.Run(c.row, func(t *testing.T) {
+			lifetime.Store(c.lifetime)
+			args := []string{"zeepay", "--config", config}
+			if c.row != "fresh" && c.row != "cached" {
+				args = append(args, "--no-cache")
+			}
+			if c.row == "JSON" {
+				args = append(args, "-o", "json")
+			}
+			tt := newTerminal(t, []string{home}, args...)
+			tt.start(t)
+			if err := tt.cmd.Wait(); err != nil {
+				t.Fatalf("%v\n%s", err, tt.shown())
+			}
+			want := regexp.MustCompile("^" + strings.ReplaceAll(c.want, "\n", "\r\n") + "$")
+			tt.until(t, fmt.Sprintf("%q", want), func() bool { return want.MatchString(tt.shown()) })
+		})
+	}
+	t.Run("standard error elsewhere", func(t *testing.T) {
+		var stderr bytes.Buffer
+		tt := newTerminal(t, []string{home}, "zeepay", "--config", config)
+		tt.cmd.Stderr = &stderr
+		tt.start(t)
+		if err := tt.cmd.Wait(); err != nil || !strings.HasPrefix(stderr.String(), "tokenfetch: valid for 1") {
+			t.Errorf("%v: %q", err, stderr.String())
+		}
+		tt.shows(t, token+"\n")
+	})
+	t.Run("standard output elsewhere", func(t *testing.T) {
+		tt := startOnTerminal(t, []string{home}, "zeepay", "--config", config)
+		if err := tt.cmd.Wait(); err != nil || tt.stdout.String() != token+"\n" {
+			t.Errorf("%v: standard output %q", err, tt.stdout.String())
+		}
+		if shown := tt.shown(); shown != "" {
+			t.Errorf("the screen shows %q", shown)
+		}
+	})
+	t.Run("to the file of a runner", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "env")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tt := newTerminal(t, []string{home, "GITHUB_ENV=" + file}, "zeepay", "--config", config, "-o", "github-env")
+		tt.start(t)
+		if err := tt.cmd.Wait(); err != nil {
+			t.Fatalf("%v\n%s", err, tt.shown())
+		}
+		if shown := tt.shown(); strings.Contains(shown, "valid for") {
+			t.Errorf("the screen shows %q", shown)
+		}
+	})
 }
 
 func TestColourOnATerminalOnly(t *testing.T) {
@@ -319,6 +402,18 @@ func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
 	if strings.Contains(tt.shown(), "\x1b") {
 		t.Errorf("screen %q", tt.shown())
 	}
+}
+
+// TestWaitingFitsTheTerminal: a line that the terminal broke could not be erased.
+func TestWaitingFitsTheTerminal(t *testing.T) {
+	environ, _ := mpayServer(t, 1500*time.Millisecond)
+	tt := newTerminal(t, append(environ, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
+	tt.resize(t, 40)
+	tt.start(t)
+	if err := tt.cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, tt.shown())
+	}
+	tt.shows(t, "tokenfetch: waiting for 127.0.0.... ...\r\x1b[K"+canaries["TOKEN"]+"\ntokenfetch: good for one call\n")
 }
 
 // resize tells the terminal that it is so wide.
