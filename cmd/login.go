@@ -73,8 +73,13 @@ and an empty answer keeps one; --replace changes the rest too.`,
 }
 
 // checkLoginFlags refuses what the flags cannot mean together, before anything
-// is read.
+// is read, and takes off the blanks around what is not secret.
 func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
+	for _, host := range []*string{&o.environment, &o.baseURL} {
+		if text := strings.TrimSpace(*host); text != "" {
+			*host = text
+		}
+	}
 	if err := oneHost(o.environment, o.baseURL); err != nil {
 		return err
 	}
@@ -86,6 +91,8 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		if !given || f.Secret {
 			continue
 		}
+		text = strings.TrimSpace(text)
+		o.fields[f.Flag()] = text
 		if rule := typedText(text); rule != "" {
 			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", f.Flag(), rule).
 				WithHint("run tokenfetch login %s --help", d.Name)
@@ -114,6 +121,8 @@ type loginCommand struct {
 
 	person      *prompter             // nil where nobody can be asked
 	asked       bool                  // a question was
+	settled     []string              // fields of the host's name, which come before the others
+	wanted      []provider.Field      // to ask for, in the definition's order
 	missing     []string              // what could not be asked
 	environment *provider.Environment // nil if a base address is used
 }
@@ -128,7 +137,7 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 		defer l.person.close()
 	}
 	for _, step := range []func(context.Context) error{
-		l.begin, l.proveStore, l.chooseHost, l.chooseFields, l.prepare, l.readSecrets, l.verify, l.store,
+		l.begin, l.proveStore, l.chooseHost, l.prepare, l.lookUp, l.tellHost, l.readFlags, l.askFields, l.prepare, l.verify, l.store,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -207,17 +216,13 @@ func (l *loginCommand) complete() bool {
 	})
 }
 
-// prepare finds the host. Where the user's own definition says which it is, the
-// secrets are asked for only after it has been told.
+// prepare finds the host, as far as the settings are known.
 func (l *loginCommand) prepare(ctx context.Context) error {
 	if len(l.missing) > 0 {
-		return nil // of no use: readSecrets ends the run
+		return nil // lookUp ends the run
 	}
 	err := l.setup.Prepare(ctx)
 	l.run.origin = l.setup.Base.Origin()
-	if err == nil && l.definition().File != "" {
-		l.run.console.note("the secrets go to %s", l.setup.Base.Authority())
-	}
 	return err
 }
 

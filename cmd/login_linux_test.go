@@ -127,16 +127,15 @@ func TestLoginAsks(t *testing.T) {
 	tt.answer(t, environment, address)
 	const clientID = "client_id (client id issued at onboarding, often a number): "
 	tt.answer(t, clientID, "")
-	tt.answer(t, clientID, "42 ")
-	tt.answer(t, clientID, "42")
-	const username = "username (e-mail address the account was created with): "
-	time.Sleep(2200 * time.Millisecond) // which is longer than the limit, and a person's
-	tt.answer(t, username, "a\x1b[Db")
-	tt.answer(t, username, "ops@example.com")
+	tt.answer(t, clientID, " 42\t ")
 	const secretQuestion = "client_secret (client secret issued at onboarding; not shown): "
 	tt.answer(t, secretQuestion, "")
 	tt.answer(t, secretQuestion, canaries["CLIENT_SECRET"]+"\x1b[D")
 	tt.answer(t, secretQuestion, canaries["CLIENT_SECRET"])
+	const username = "username (e-mail address the account was created with): "
+	time.Sleep(2200 * time.Millisecond) // which is longer than the limit, and a person's
+	tt.answer(t, username, "a\x1b[Db")
+	tt.answer(t, username, "ops@example.com")
 	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
 	const verify = "fetch a token now, to see whether they work? [Y/n]: "
 	tt.answer(t, verify, "maybe")
@@ -152,19 +151,18 @@ func TestLoginAsks(t *testing.T) {
 ` + environment + `http://example.com
   the answer cannot be used: https required: the base address uses http, which is only for loopback addresses
 ` + environment + address + `
+zeepay/ci at ` + host + `
 ` + clientID + `
   the answer is empty
-` + clientID + `42 
-  the answer begins or ends with a blank
-` + clientID + `42
+` + clientID + ` 42	 
+` + secretQuestion + `
+  the answer is empty
+` + secretQuestion + `
+  the answer contains a control character, such as an arrow key makes
+` + secretQuestion + `
 ` + username + `a^[[Db
   the answer contains a control character, such as an arrow key makes
 ` + username + `ops@example.com
-` + secretQuestion + `
-  the answer is empty
-` + secretQuestion + `
-  the answer contains a control character, such as an arrow key makes
-` + secretQuestion + `
 password (password of the account; not shown): 
 ` + verify + `maybe
   the answer must be y or n
@@ -226,10 +224,11 @@ func TestLoginAsksAgain(t *testing.T) {
 	tt, stderr = d.login(t, nil, "fincode", "--replace", "--verify=false")
 	tt.start(t)
 	tt.answer(t, "environment, by number or name, or https://HOST of another [tenant-v6]: ", "3")
-	tt.answer(t, `client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
+	// A part of the host's name comes before the secrets that go to it.
 	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "a.b")
 	tt.until(t, "the rule", func() bool { return strings.Contains(tt.shown(), "tenant is not one host name label") })
 	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "")
+	tt.answer(t, "\r\nfincode/default at acme.fincode.software\r\n"+`client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
 	tt.answer(t, "password (password of the API account; not shown; empty keeps the one that is stored): ", "")
 	tt.ended(t, stderr)
@@ -253,6 +252,29 @@ func TestLoginDefault(t *testing.T) {
 		"environment = \"uat\"\nclient_id   = \"c\"\nusername    = \"u\"\n"
 	if got := readFile(t, d.profiles()); got != want {
 		t.Errorf("the file holds %q\nwant %q", got, want)
+	}
+}
+
+// TestLoginTellsTheHostOnce: before the secret, and of a definition of the user's own
+// in the words that say what follows from it.
+func TestLoginTellsTheHostOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	providers := filepath.Join(filepath.Dir(d.profiles()), "providers")
+	if err := os.MkdirAll(providers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(providers, "acme.toml"), "[oauth2]\ntoken_url = \"https://auth.acme.example/token\"\n", 0o600)
+	tt, stderr := d.login(t, nil, "acme", "--verify=false", "--client-id", "42")
+	tt.start(t)
+	tt.answer(t, "acme/default: the secrets go to auth.acme.example\r\nclient_secret (client secret; not shown): ", " "+canaries["CLIENT_SECRET"])
+	tt.ended(t, stderr)
+	want := "tokenfetch: warning: client_secret begins or ends with a blank, which belongs to it\n"
+	if !strings.HasPrefix(stderr.String(), want) || strings.Contains(stderr.String(), "the secrets go to") {
+		t.Errorf("standard error %q", stderr)
+	}
+	if got := d.item(t, "acme/default/client_secret@auth.acme.example"); got != " "+canaries["CLIENT_SECRET"] {
+		t.Errorf("stored %q", got)
 	}
 }
 

@@ -52,7 +52,8 @@ func (o *Options) secretFile(file *profile.File, field string) (path, relative s
 // Setup is a profile that is going to be written: its settings, and a place and
 // maybe a new value for each of its secrets. The methods are called in this order:
 // Place, ProveStore, SetHost and Set, Prepare, LookUp, Secret.Give, CheckSizes,
-// Trial and Verify, Store. Before Store nothing is changed.
+// Trial and Verify, Store. Before Store nothing is changed. Prepare may be called as
+// soon as the host can be found, and again when there are more settings.
 type Setup struct {
 	Options
 	File    *profile.File    // as it was read
@@ -82,6 +83,12 @@ type Secret struct {
 
 // Give sets a new value, to be stored.
 func (s *Secret) Give(value secret.Value) { s.value, s.given = value, true }
+
+// HasBlanks reports whether the new value begins or ends with a blank.
+func (s *Secret) HasBlanks() bool {
+	value := s.value.Reveal()
+	return strings.TrimSpace(value) != value
+}
 
 // Begin reads the profiles file, which others must not have been able to change
 // even in CI: it is going to be written. Where the file can be read, but not the
@@ -173,9 +180,16 @@ func (s *Setup) SetHost(environment, baseURL string) {
 	}
 }
 
-// Set gives a field of the profile that is not secret its text.
-func (s *Setup) Set(field, text string) {
-	s.settings = append(s.settings, profile.Setting{Key: field, Text: text})
+// Set gives a field of the profile that is not secret its text. The fields are
+// written in the definition's order.
+func (s *Setup) Set(field, text string) { s.set(profile.Setting{Key: field, Text: text}) }
+
+func (s *Setup) set(setting profile.Setting) {
+	rank := func(s2 profile.Setting) int {
+		return slices.IndexFunc(s.Ref.Definition.Fields, func(f provider.Field) bool { return f.Name == s2.Key }) // the host's is -1
+	}
+	s.settings = append(s.settings, setting)
+	slices.SortStableFunc(s.settings, func(a, b profile.Setting) int { return rank(a) - rank(b) })
 }
 
 // Prepare makes the file as it is going to be, and finds in it what a fetch would
