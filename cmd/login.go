@@ -41,7 +41,11 @@ profile, without secrets, to the profiles file.
 
 What a flag gives is not asked; tokenfetch login PROVIDER --help shows the flags
 for the provider's fields. For a profile that exists only the secrets are asked,
-and an empty answer keeps one; --replace changes the rest too.`,
+and an empty answer keeps one; --replace changes the rest too.
+
+Before anything is stored the credentials are tried: a token is fetched, and not
+shown. A provider whose tokens are good for one call is tried only with --verify;
+--verify=false tries none.`,
 		Example: `  tokenfetch login zeepay
   tokenfetch login zeepay/ci --replace
   tokenfetch login mpay --username ops --password-file - <password.txt`,
@@ -66,7 +70,7 @@ and an empty answer keeps one; --replace changes the rest too.`,
 		addFieldFlags(flags, d)
 	}
 	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
-	flags.BoolVar(&o.verify, "verify", false, "fetch a token first, and store nothing if that fails (=false: do not ask)")
+	flags.BoolVar(&o.verify, "verify", true, "fetch a token first, and store nothing if that fails")
 	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "verify credentials that an earlier refusal holds back")
 	flags.BoolVar(&o.replace, "replace", false, "change the host and the other fields of a profile that exists too")
 	return c
@@ -124,6 +128,7 @@ type loginCommand struct {
 	settled     []string              // fields of the host's name, which come before the others
 	wanted      []provider.Field      // to ask for, in the definition's order
 	missing     []string              // what could not be asked
+	untried     string                // why the credentials were not tried, empty if they were
 	environment *provider.Environment // nil if a base address is used
 }
 
@@ -226,35 +231,52 @@ func (l *loginCommand) prepare(ctx context.Context) error {
 	return err
 }
 
-// verify fetches a token with the new credentials, if that is asked for. Where
-// questions are asked it is one of them, except for a provider whose tokens are
-// good for one call.
+// verify fetches a token with the new credentials before they are stored. Without
+// --verify it does not where a token is good for one call, where nothing is new, and
+// where the profile takes a value from a place that does not have it here.
 func (l *loginCommand) verify(ctx context.Context) error {
 	d := l.definition()
-	wanted := l.o.verify
-	if !l.o.verifyGiven && l.asked && !d.Policy.SingleUse {
-		answer, err := l.ask(ctx, "fetch a token now, to see whether they work? [Y/n]", false, func(answer string) string {
-			if _, ok := yes(answer); !ok {
-				return "must be y or n"
-			}
-			return ""
-		})
-		if err != nil {
-			return err
-		}
-		wanted, _ = yes(answer)
+	switch {
+	case !l.o.verify:
+		l.untried = "--verify=false"
+	case !l.o.verifyGiven && d.Policy.SingleUse:
+		l.untried = "a token of " + d.Title + " is good for one call"
+	case !l.o.verifyGiven && !l.setup.Changes():
+		l.untried = "there is nothing new"
 	}
-	if !wanted {
+	if l.untried != "" {
 		return nil
 	}
 	err := l.try(ctx)
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		err = e.Append("; nothing is stored")
-	}
-	if err == nil {
+	e, failed := errors.AsType[*failure.Error](err)
+	switch {
+	case err == nil:
 		l.run.console.note("%s gave a token for these credentials", d.Title)
+		return nil
+	case failed && !l.o.verifyGiven && elsewhere(e):
+		l.untried = e.Message
+		return nil
+	case failed:
+		return withoutATry(e.Append("; nothing is stored"))
 	}
 	return err
+}
+
+// elsewhere reports whether a value is not to be had here that login does not store.
+func elsewhere(e *failure.Error) bool {
+	return slices.Contains([]failure.Code{failure.FieldMissing, failure.FileNotFound, failure.HelperNotFound, failure.KeychainNotFound}, e.Code)
+}
+
+// withoutATry returns e with a hint how to do without a try, except where the provider
+// has answered that the credentials are wrong.
+func withoutATry(e *failure.Error) *failure.Error {
+	if c := e.Class(); c == failure.Refused || c == failure.Signal {
+		return e
+	}
+	if e.Hint != "" {
+		e = e.AppendHint("; ")
+	}
+	return e.AppendHint("to store them without a try add --verify=false")
 }
 
 // try gets a token with the new credentials.
@@ -297,6 +319,9 @@ func (l *loginCommand) store(ctx context.Context) error {
 	}
 	if !report.Written && report.Keychain == nil && report.Files == nil {
 		console.note("nothing is changed")
+	}
+	if l.untried != "" {
+		console.note("not tried: %s", l.untried)
 	}
 	if old := report.OldHost; old.Host != "" {
 		console.note("secrets for %s stay in the keychain if there are any: tokenfetch logout %s --base-url %s removes them", old.Authority(), l.setup.Name, old)

@@ -417,14 +417,3 @@ func (l *loginCommand) noTerminal() error {
 		WithHint("run: %s\n(a FILE may be - for standard input; or write a profile that takes its secrets from variables, files or a command: see tokenfetch %s --help)",
 			command, l.definition().Name)
 }
-
-// yes reads an answer; an empty one means yes.
-func yes(answer string) (is, ok bool) {
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "", "y", "yes":
-		return true, true
-	case "n", "no":
-		return false, true
-	}
-	return false, false
-}

@@ -137,9 +137,6 @@ func TestLoginAsks(t *testing.T) {
 	tt.answer(t, username, "a\x1b[Db")
 	tt.answer(t, username, "ops@example.com")
 	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
-	const verify = "fetch a token now, to see whether they work? [Y/n]: "
-	tt.answer(t, verify, "maybe")
-	tt.answer(t, verify, "")
 	tt.ended(t, stderr)
 
 	want := `Zeepay, profile ci
@@ -164,9 +161,7 @@ zeepay/ci at ` + host + `
   the answer contains a control character, such as an arrow key makes
 ` + username + `ops@example.com
 password (password of the account; not shown): 
-` + verify + `maybe
-  the answer must be y or n
-` + verify + "\n"
+`
 	if got := strings.ReplaceAll(tt.shown(), "\r\n", "\n"); got != want {
 		t.Errorf("the screen shows %q\nwant %q", got, want)
 	}
@@ -204,11 +199,10 @@ func TestLoginAsksAgain(t *testing.T) {
 	const account = "fincode/default/client_secret@acme.fincode.software"
 	writeFile(t, filepath.Join(d.keychain, url.PathEscape(account)), "stored", 0o600)
 
-	tt, stderr := d.login(t, nil, "fincode")
+	tt, stderr := d.login(t, nil, "fincode", "--verify=false")
 	tt.start(t)
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
-	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "n")
 	tt.ended(t, stderr)
 	if got := readFile(t, d.profiles()); got != file {
 		t.Errorf("the file holds %q", got)
@@ -243,10 +237,9 @@ func TestLoginDefault(t *testing.T) {
 	d := newDesk(t)
 	secretFile := filepath.Join(d.home, "secret")
 	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
-	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile)
+	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile, "--verify=false")
 	tt.start(t)
 	tt.answer(t, "company_id (company id of the partner, sent as clientId; default: the client id): ", "")
-	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "no")
 	tt.ended(t, stderr)
 	want := "[enkash.default]\n# client_secret and password: from the keychain, as nothing else is said\n" +
 		"environment = \"uat\"\nclient_id   = \"c\"\nusername    = \"u\"\n"
@@ -287,7 +280,6 @@ func TestLoginRefused(t *testing.T) {
 	tt.start(t)
 	tt.answer(t, "client_secret (client secret issued at onboarding; not shown): ", canaries["CLIENT_SECRET"])
 	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
-	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "y")
 	err := tt.cmd.Wait()
 	if tt.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(stderr.String(), "; nothing is stored") || requests.Load() != 1 {
 		t.Errorf("%v, %d requests\n%s", err, requests.Load(), stderr)

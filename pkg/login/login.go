@@ -252,6 +252,11 @@ func (s *Setup) names(which func(*Secret) bool) []string {
 	return names
 }
 
+// Changes reports whether Store would change anything.
+func (s *Setup) Changes() bool {
+	return s.next != s.File || slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.given })
+}
+
 // Trial plans a fetch with the new secrets, which are not stored yet. With tryAnyway
 // it sends credentials that an earlier refusal holds back.
 func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, error) {
