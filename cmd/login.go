@@ -247,19 +247,43 @@ func (l *loginCommand) verify(ctx context.Context) error {
 	if l.untried != "" {
 		return nil
 	}
-	err := l.try(ctx)
-	e, failed := errors.AsType[*failure.Error](err)
-	switch {
-	case err == nil:
-		l.run.console.note("%s gave a token for these credentials", d.Title)
-		return nil
-	case failed && !l.o.verifyGiven && elsewhere(e):
-		l.untried = e.Message
-		return nil
-	case failed:
-		return withoutATry(e.Append("; nothing is stored"))
+	var trials []*tokenfetch.Plan
+	for {
+		trial, err := l.try(ctx)
+		trials = append(trials, trial)
+		e, failed := errors.AsType[*failure.Error](err)
+		switch {
+		case err == nil:
+			l.run.console.note("%s gave a token for these credentials", d.Title)
+			return nil
+		case !failed:
+			return err
+		case !l.o.verifyGiven && elsewhere(e):
+			l.untried = e.Message
+			return nil
+		case !l.mayAskAgain(trial, e, len(trials)):
+			return withoutATry(e.Append("; nothing is stored"))
+		}
+		if err := l.askAgain(ctx, trials, e); err != nil {
+			return err
+		}
 	}
-	return err
+}
+
+// maxTries is how often a person may type the secrets of a provider that is not known
+// to lock accounts.
+const maxTries = 3
+
+// mayAskAgain reports whether the person may correct a secret after the n-th try has
+// failed: it must be the provider that refused it, and another failure must not lock
+// the account, whatever the records say.
+func (l *loginCommand) mayAskAgain(trial *tokenfetch.Plan, e *failure.Error, n int) bool {
+	refused := e.Code == failure.CredentialsRejected || e.Code == failure.ProviderRefused || e.Code == failure.HeldBack && trial.HeldBack()
+	most := maxTries
+	if lockout := l.definition().Policy.LockoutAfter; lockout > 0 {
+		most = lockout - 1
+	}
+	return len(l.typed()) > 0 && refused && !trial.AccountHeld() && n < most
 }
 
 // elsewhere reports whether a value is not to be had here that login does not store.
@@ -280,13 +304,13 @@ func withoutATry(e *failure.Error) *failure.Error {
 }
 
 // try gets a token with the new credentials.
-func (l *loginCommand) try(ctx context.Context) error {
+func (l *loginCommand) try(ctx context.Context) (*tokenfetch.Plan, error) {
 	trial, err := l.setup.Trial(ctx, l.o.tryAnyway)
 	if err != nil {
-		return err
+		return trial, err
 	}
 	l.run.watch(trial.Limit())
-	return l.setup.Verify(ctx, trial)
+	return trial, l.setup.Verify(ctx, trial)
 }
 
 // store stores everything, and tells what was done and what to do next.

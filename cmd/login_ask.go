@@ -14,6 +14,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // cannotAsk notes that something must be asked and cannot be.
@@ -353,14 +354,18 @@ func (l *loginCommand) askFields(ctx context.Context) error {
 	return l.setup.CheckSizes()
 }
 
-// askSecret asks for a secret; an empty answer keeps one that is stored.
+// askSecret asks for a secret. An empty answer keeps the one that is stored, or after a
+// refusal the last answer, if another secret may be the one that is wrong.
 func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
-	question := s.Name + " (" + s.Help + "; not shown"
-	if s.Stored {
-		question += "; empty keeps the one that is stored"
+	keeps := ""
+	switch {
+	case s.IsGiven() && len(l.typed()) > 1:
+		keeps = "; empty keeps the last one"
+	case s.Stored && !s.IsGiven():
+		keeps = "; empty keeps the one that is stored"
 	}
-	text, err := l.ask(ctx, question+")", true, func(answer string) string {
-		if answer == "" && s.Stored {
+	text, err := l.ask(ctx, s.Name+" ("+s.Help+"; not shown"+keeps+")", true, func(answer string) string {
+		if answer == "" && keeps != "" {
 			return ""
 		}
 		return typedText(answer)
@@ -369,6 +374,38 @@ func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 		l.take(s, secret.New(text))
 	}
 	return err
+}
+
+// askAgain tells why the provider has refused the secrets of the last of trials, and
+// asks for them until they are none that were refused.
+func (l *loginCommand) askAgain(ctx context.Context, trials []*tokenfetch.Plan, e *failure.Error) error {
+	d := l.definition()
+	l.person.say("  "+e.Message+l.run.providerSays(e.Provider), "  nothing is stored yet: try again, or end with Ctrl-C")
+	if n := d.Policy.LockoutAfter; n > 0 {
+		l.person.say(fmt.Sprintf("  %s locks the account after %d refusals in a row", d.Title, n))
+	}
+	for {
+		for _, s := range l.typed() {
+			if err := l.askSecret(ctx, s); err != nil {
+				return err
+			}
+		}
+		if !slices.ContainsFunc(trials, l.setup.Repeats) {
+			return l.setup.CheckSizes()
+		}
+		l.person.say("  these were refused")
+	}
+}
+
+// typed returns the secrets that the person is asked for.
+func (l *loginCommand) typed() []*login.Secret {
+	var typed []*login.Secret
+	for _, f := range l.wanted {
+		if s := l.secret(f); s != nil {
+			typed = append(typed, s)
+		}
+	}
+	return typed
 }
 
 func (l *loginCommand) take(s *login.Secret, value secret.Value) {

@@ -84,6 +84,9 @@ type Secret struct {
 // Give sets a new value, to be stored.
 func (s *Secret) Give(value secret.Value) { s.value, s.given = value, true }
 
+// IsGiven reports whether there is a new value.
+func (s *Secret) IsGiven() bool { return s.given }
+
 // HasBlanks reports whether the new value begins or ends with a blank.
 func (s *Secret) HasBlanks() bool {
 	value := s.value.Reveal()
@@ -268,6 +271,14 @@ func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, er
 	}
 	return s.Client.Plan(ctx, tokenfetch.Query{
 		Ref: s.Ref, File: s.next, Alone: s.query.Alone, Given: given, NoCache: true, TryAnyway: tryAnyway,
+	})
+}
+
+// Repeats reports whether another trial would send the secrets of this one again.
+func (s *Setup) Repeats(trial *tokenfetch.Plan) bool {
+	return !slices.ContainsFunc(s.Secrets, func(one *Secret) bool {
+		sent, _ := trial.Value(one.Name)
+		return one.given && sent.Reveal() != one.value.Reveal()
 	})
 }
 
