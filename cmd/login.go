@@ -336,6 +336,12 @@ func (l *loginCommand) store(ctx context.Context) error {
 	if report.Files != nil {
 		console.note("stored in files in %s: %s", report.Dir, strings.Join(report.Files, " and "))
 	}
+	if report.CacheKey != "" {
+		console.note("cached tokens are sealed with a key in the file %s", report.CacheKey)
+	}
+	if report.KeyError != nil {
+		console.info("no key for cached tokens is made: %s", tokenfetch.CacheProblem(report.KeyError))
+	}
 	for _, s := range l.setup.Secrets {
 		if s.Place == "" {
 			console.note("%s comes from %s, and is not stored", s.Name, s.From)

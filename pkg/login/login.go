@@ -49,6 +49,13 @@ func (o *Options) secretFile(file *profile.File, field string) (path, relative s
 	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
 }
 
+// cacheKeyFile is secretFile for the key that seals cached tokens. No provider is
+// called tokenfetch.
+func cacheKeyFile(file *profile.File) (path, relative string) {
+	relative = "secrets/tokenfetch.cache_key"
+	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
+}
+
 // Setup is a profile that is going to be written: its settings, and a place and
 // maybe a new value for each of its secrets. The methods are called in this order:
 // Place, ProveStore, SetHost and Set, Prepare, LookUp, Secret.Give, CheckSizes,
