@@ -19,6 +19,7 @@ import (
 type loginOptions struct {
 	environment string
 	baseURL     string
+	from        string
 	store       string
 	storeGiven  bool
 	replace     bool
@@ -37,16 +38,20 @@ func (r *run) newLogin(d *provider.Definition) *cobra.Command {
 		Short: "set up a profile and store its secrets",
 		Long: `Set up a profile: ask for what the provider needs, store the secrets in the
 keychain of the operating system, each bound to the provider's host, and add the
-profile, without secrets, to the profiles file.
+profile, without secrets, to the profiles file. --store files keeps each secret
+in a file for you alone beside it.
 
 What a flag gives is not asked; tokenfetch login PROVIDER --help shows the flags
 for the provider's fields. For a profile that exists only the secrets are asked,
-and an empty answer keeps one; --replace changes the rest too.
+and an empty answer keeps one; --replace changes the rest too. With --from the
+fields that are not secret are those of another profile of the provider.
 
 Before anything is stored the credentials are tried: a token is fetched, and not
-shown. A provider whose tokens are good for one call is tried only with --verify;
---verify=false tries none.`,
+shown. Where a token is good for one call that takes --verify; --verify=false
+stores them without a try. After a refusal the secrets are asked for again, but
+never so often that the provider would lock the account.`,
 		Example: `  tokenfetch login zeepay
+  tokenfetch login zeepay/sandbox --from default
   tokenfetch login zeepay/ci --replace
   tokenfetch login mpay --username ops --password-file - <password.txt`,
 		ValidArgsFunction: r.completeOneProfile,
@@ -68,11 +73,15 @@ shown. A provider whose tokens are good for one call is tried only with --verify
 	r.addRefFlags(c, d, r.newLogin, &o.environment, &o.baseURL)
 	if d != nil {
 		addFieldFlags(flags, d)
+		defer register(c, "from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return profileNames(r.completionFile(), d.Name), cobra.ShellCompDirectiveNoFileComp
+		})
 	}
-	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
-	flags.BoolVar(&o.verify, "verify", true, "fetch a token first, and store nothing if that fails")
-	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "verify credentials that an earlier refusal holds back")
-	flags.BoolVar(&o.replace, "replace", false, "change the host and the other fields of a profile that exists too")
+	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go")
+	flags.BoolVar(&o.verify, "verify", true, "try the credentials before storing")
+	flags.StringVar(&o.from, "from", "", "copy what is not secret from the profile `NAME`")
+	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "try credentials that a refusal holds back")
+	flags.BoolVar(&o.replace, "replace", false, "change the other fields of the profile too")
 	return c
 }
 
@@ -100,6 +109,11 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		if rule := typedText(text); rule != "" {
 			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", f.Flag(), rule).
 				WithHint("run tokenfetch login %s --help", d.Name)
+		}
+	}
+	if o.from != "" {
+		if err := tokenfetch.CheckProfileName(d, o.from); err != nil {
+			return err
 		}
 	}
 	if o.environment != "" {
@@ -166,6 +180,11 @@ func (l *loginCommand) begin(ctx context.Context) (err error) {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.setup.Table(), l.setup.File.Path, flag).
 			WithHint("add --replace to change it, or leave --%s out to store other secrets only", flag)
 	}
+	if l.o.from != "" {
+		if err := l.setup.From(l.o.from); err != nil {
+			return err
+		}
+	}
 	places := login.Places{Store: l.o.store, Given: l.o.storeGiven, Replace: l.o.replace}
 	for _, f := range l.definition().Fields {
 		if l.given(f) {
@@ -188,6 +207,8 @@ func (l *loginCommand) changingFlag() string {
 		return "environment"
 	case l.o.baseURL != "":
 		return "base-url"
+	case l.o.from != "":
+		return "from"
 	}
 	for _, f := range l.definition().Fields {
 		if l.given(f) && !f.Secret {
@@ -217,7 +238,7 @@ func (l *loginCommand) complete() bool {
 	d, old := l.definition(), l.setup.Old
 	host := old != nil || l.o.environment != "" || l.o.baseURL != "" || len(d.Environments) == 1
 	return host && !slices.ContainsFunc(d.Fields, func(f provider.Field) bool {
-		return !l.given(f) && !f.Optional && f.Default == "" && d.Needs(f.Name, l.environment) && (f.Secret || old == nil)
+		return !l.given(f) && !l.setup.CanCopy(f.Name) && !f.Optional && f.Default == "" && d.Needs(f.Name, l.environment) && (f.Secret || old == nil)
 	})
 }
 

@@ -164,11 +164,13 @@ func (l *loginCommand) askHost(ctx context.Context, environment, baseURL string)
 	return environment, baseURL, nil
 }
 
-// chooseField settles a field that is not secret: by flag, or as the person says,
-// where empty leaves what the profile has, or a default.
+// chooseField settles a field that is not secret: by flag, from another profile, or as
+// the person says, where empty leaves what the profile has, or a default.
 func (l *loginCommand) chooseField(ctx context.Context, f provider.Field) error {
 	text, given := l.o.fields[f.Flag()]
-	if !given && l.toAsk(f) {
+	if !given && l.copies(f) {
+		l.setup.Copy(f.Name)
+	} else if !given && l.toAsk(f) {
 		if l.cannotAsk(f.Flag()) {
 			return nil
 		}
@@ -183,10 +185,15 @@ func (l *loginCommand) chooseField(ctx context.Context, f provider.Field) error 
 	return nil
 }
 
+// copies reports whether a field that no flag gives is that of another profile.
+func (l *loginCommand) copies(f provider.Field) bool {
+	return l.setup.CanCopy(f.Name) && l.definition().Needs(f.Name, l.environment)
+}
+
 // toAsk reports whether a field that is not secret, and that no flag gives, is to
 // be asked for: where nobody can be asked, only if it cannot be left as it is.
 func (l *loginCommand) toAsk(f provider.Field) bool {
-	if !l.definition().Needs(f.Name, l.environment) {
+	if !l.definition().Needs(f.Name, l.environment) || l.copies(f) {
 		return false
 	}
 	if now, ok := l.now(f); ok && now.Text == nil {
@@ -344,7 +351,7 @@ func (l *loginCommand) askFields(ctx context.Context) error {
 		switch s := l.secret(f); {
 		case s != nil && asked:
 			err = l.askSecret(ctx, s)
-		case s == nil && (asked || l.given(f)) && !slices.Contains(l.settled, f.Name):
+		case s == nil && (asked || l.given(f) || l.copies(f)) && !slices.Contains(l.settled, f.Name):
 			err = l.chooseField(ctx, f)
 		}
 		if err != nil {
@@ -438,6 +445,9 @@ func (l *loginCommand) noTerminal() error {
 		why = " (this is CI)"
 	}
 	command := "tokenfetch login " + l.setup.Name
+	if l.o.from != "" {
+		command += " --from " + l.o.from
+	}
 	for _, flag := range l.missing {
 		switch {
 		case strings.HasSuffix(flag, "-file"):

@@ -257,6 +257,30 @@ func TestLoginTellsTheHostOnce(t *testing.T) {
 	}
 }
 
+// TestLoginFrom: what another profile has is not asked for, except the host and the
+// secrets.
+func TestLoginFrom(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const file = "[zeepay.default]\nenvironment = \"test\"\nclient_id = 42\n"
+	writeFile(t, d.profiles(), file, 0o600)
+	tt, stderr := d.login(t, nil, "zeepay/sandbox", "--from", "default", "--verify=false")
+	tt.start(t)
+	tt.answer(t, "environment, by number or name, or https://HOST of another: ", "sandbox")
+	tt.answer(t, "zeepay/sandbox at business-sandbox.instntmny.com\r\n"+zeepaySecret, canaries["CLIENT_SECRET"])
+	tt.answer(t, "username (e-mail address the account was created with): ", "ops@example.com")
+	tt.answer(t, zeepayPassword, canaries["PASSWORD"])
+	tt.ended(t, stderr)
+	want := file + "\n[zeepay.sandbox]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+		"environment = \"sandbox\"\nclient_id   = \"42\"\nusername    = \"ops@example.com\"\n"
+	if got := readFile(t, d.profiles()); got != want {
+		t.Errorf("the file holds %q\nwant %q", got, want)
+	}
+}
+
 // pickyServer is a token endpoint that refuses every request without right in its
 // body, and counts.
 func pickyServer(t *testing.T, right string) (address string, requests *atomic.Int32) {

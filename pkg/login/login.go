@@ -58,7 +58,7 @@ func cacheKeyFile(file *profile.File) (path, relative string) {
 
 // Setup is a profile that is going to be written: its settings, and a place and
 // maybe a new value for each of its secrets. The methods are called in this order:
-// Place, ProveStore, SetHost and Set, Prepare, LookUp, Secret.Give, CheckSizes,
+// From, Place, ProveStore, SetHost, Set and Copy, Prepare, LookUp, Secret.Give, CheckSizes,
 // Trial and Verify, Store. Before Store nothing is changed. Prepare may be called as
 // soon as the host can be found, and again when there are more settings.
 type Setup struct {
@@ -68,6 +68,7 @@ type Setup struct {
 	Secrets []*Secret        // of the provider, after Place
 	Base    provider.Address // the host they are bound to, after Prepare; empty if it is not known
 
+	from     *profile.Profile  // that fields are copied from, nil for none
 	settings []profile.Setting // to write, none if the profile stays as it is
 	next     *profile.File     // the file with the settings
 	query    credential.Query  // what a fetch would ask for
@@ -119,6 +120,41 @@ func Begin(ctx context.Context, o Options) (*Setup, error) {
 	s := &Setup{Options: o, File: file, next: file}
 	s.Old, err = o.old(file)
 	return s, err
+}
+
+// From names another profile of the provider to copy fields from, which must exist.
+// Nothing is copied by itself: see Copy.
+func (s *Setup) From(name string) error {
+	d := s.Ref.Definition
+	q := credential.Query{Definition: d, Profile: name, File: s.File}
+	if err := q.CheckExists(); err != nil {
+		return err
+	}
+	var err error
+	s.from, err = s.File.Profile(d.Name, name, credential.ProfileFields(d))
+	return err
+}
+
+// CanCopy reports whether the profile that From names has a field which another may
+// have too: no secret, and nothing of the keychain, because both are for its host alone.
+func (s *Setup) CanCopy(field string) bool {
+	if s.from == nil {
+		return false
+	}
+	f, _ := s.Ref.Definition.Field(field)
+	is, ok := s.from.Fields[field]
+	return ok && !f.Secret && is.Keychain == ""
+}
+
+// Copy sets a field of the profile as the one that From names has it: its text, or
+// where that comes from.
+func (s *Setup) Copy(field string) {
+	is := s.from.Fields[field]
+	setting := profile.Setting{Key: field, File: is.File, Env: is.Env, Command: is.Command}
+	if is.Text != nil {
+		setting.Text = is.Text.Reveal()
+	}
+	s.set(setting)
 }
 
 // Places say where the secrets of a profile go.

@@ -17,8 +17,12 @@ import (
 )
 
 // Setting is one key of a profile as it is written: with the text itself, or with
-// the path of the file that holds it. One without either is taken out.
-type Setting struct{ Key, Text, File string }
+// the file, variable or command that gives it. One without any is taken out.
+type Setting struct {
+	Key, Text string
+	File, Env string
+	Command   []string
+}
 
 // With returns the file with the settings in the table of the profile name of
 // provider: keys that stand there are replaced, others added behind them, and a
@@ -231,6 +235,14 @@ func (s Setting) line(width int) string {
 		return key + quote(s.Text)
 	case s.File != "":
 		return key + "{ file = " + quote(s.File) + " }"
+	case s.Env != "":
+		return key + "{ env = " + quote(s.Env) + " }"
+	case s.Command != nil:
+		words := make([]string, len(s.Command))
+		for i, word := range s.Command {
+			words[i] = quote(word)
+		}
+		return key + "{ command = [" + strings.Join(words, ", ") + "] }"
 	}
 	return ""
 }

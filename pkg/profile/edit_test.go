@@ -72,6 +72,24 @@ func TestWith(t *testing.T) {
 	}
 }
 
+// TestWithSources writes where a value is instead of the value.
+func TestWithSources(t *testing.T) {
+	file, err := open(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := file.With("mpay", "ci", []profile.Setting{
+		{Key: "username", Env: "A\"B"}, {Key: "password", Command: []string{"op", "read", `a\b "c"`}},
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "[mpay.ci]\nusername = { env = \"A\\\"B\" }\npassword = { command = [\"op\", \"read\", \"a\\\\b \\\"c\\\"\"] }\n"
+	if diff := cmp.Diff(want, saved(t, next)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestWithCacheKey(t *testing.T) {
 	const table, line = "[tokenfetch]\n", "cache_key = { file = \"secrets/k\" }\n"
 	for name, test := range map[string]struct{ before, after string }{
