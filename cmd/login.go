@@ -73,15 +73,17 @@ never so often that the provider would lock the account.`,
 	r.addRefFlags(c, d, r.newLogin, &o.environment, &o.baseURL)
 	if d != nil {
 		addFieldFlags(flags, d)
-		defer register(c, "from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return profileNames(r.completionFile(), d.Name), cobra.ShellCompDirectiveNoFileComp
-		})
 	}
 	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go")
 	flags.BoolVar(&o.verify, "verify", true, "try the credentials before storing")
 	flags.StringVar(&o.from, "from", "", "copy what is not secret from the profile `NAME`")
 	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "try credentials that a refusal holds back")
 	flags.BoolVar(&o.replace, "replace", false, "change the other fields of the profile too")
+	if d != nil {
+		register(c, "from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return profileNames(r.completionFile(), d.Name), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
 	return c
 }
 

@@ -71,7 +71,7 @@ func (l *loginCommand) chooseHost(ctx context.Context) error {
 	l.environment = environmentOf(d, environment)
 	l.setup.SetHost(environment, baseURL)
 	for _, f := range d.Fields {
-		if l.namesHost(f.Name) {
+		if !f.Secret && l.namesHost(f.Name) {
 			if err := l.chooseField(ctx, f); err != nil {
 				return err
 			}
