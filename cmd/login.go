@@ -19,6 +19,7 @@ import (
 type loginOptions struct {
 	environment string
 	baseURL     string
+	from        string
 	store       string
 	storeGiven  bool
 	replace     bool
@@ -37,12 +38,20 @@ func (r *run) newLogin(d *provider.Definition) *cobra.Command {
 		Short: "set up a profile and store its secrets",
 		Long: `Set up a profile: ask for what the provider needs, store the secrets in the
 keychain of the operating system, each bound to the provider's host, and add the
-profile, without secrets, to the profiles file.
+profile, without secrets, to the profiles file. --store files keeps each secret
+in a file for you alone beside it.
 
 What a flag gives is not asked; tokenfetch login PROVIDER --help shows the flags
 for the provider's fields. For a profile that exists only the secrets are asked,
-and an empty answer keeps one; --replace changes the rest too.`,
+and an empty answer keeps one; --replace changes the rest too. With --from the
+fields that are not secret are those of another profile of the provider.
+
+Before anything is stored the credentials are tried: a token is fetched, and not
+shown. Where a token is good for one call that takes --verify; --verify=false
+stores them without a try. After a refusal the secrets are asked for again, but
+never so often that the provider would lock the account.`,
 		Example: `  tokenfetch login zeepay
+  tokenfetch login zeepay/sandbox --from default
   tokenfetch login zeepay/ci --replace
   tokenfetch login mpay --username ops --password-file - <password.txt`,
 		ValidArgsFunction: r.completeOneProfile,
@@ -65,16 +74,27 @@ and an empty answer keeps one; --replace changes the rest too.`,
 	if d != nil {
 		addFieldFlags(flags, d)
 	}
-	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go; files are for you alone, beside the profiles file")
-	flags.BoolVar(&o.verify, "verify", false, "fetch a token first, and store nothing if that fails (=false: do not ask)")
-	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "verify credentials that an earlier refusal holds back")
-	flags.BoolVar(&o.replace, "replace", false, "change the host and the other fields of a profile that exists too")
+	flags.Var(&choice{&o.store, []string{login.Keychain, login.Files}}, "store", "where the secrets go")
+	flags.BoolVar(&o.verify, "verify", true, "try the credentials before storing")
+	flags.StringVar(&o.from, "from", "", "copy what is not secret from the profile `NAME`")
+	flags.BoolVar(&o.tryAnyway, "try-anyway", false, "try credentials that a refusal holds back")
+	flags.BoolVar(&o.replace, "replace", false, "change the other fields of the profile too")
+	if d != nil {
+		register(c, "from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return profileNames(r.completionFile(), d.Name), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
 	return c
 }
 
 // checkLoginFlags refuses what the flags cannot mean together, before anything
-// is read.
+// is read, and takes off the blanks around what is not secret.
 func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
+	for _, host := range []*string{&o.environment, &o.baseURL} {
+		if text := strings.TrimSpace(*host); text != "" {
+			*host = text
+		}
+	}
 	if err := oneHost(o.environment, o.baseURL); err != nil {
 		return err
 	}
@@ -86,9 +106,16 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		if !given || f.Secret {
 			continue
 		}
+		text = strings.TrimSpace(text)
+		o.fields[f.Flag()] = text
 		if rule := typedText(text); rule != "" {
 			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", f.Flag(), rule).
 				WithHint("run tokenfetch login %s --help", d.Name)
+		}
+	}
+	if o.from != "" {
+		if err := tokenfetch.CheckProfileName(d, o.from); err != nil {
+			return err
 		}
 	}
 	if o.environment != "" {
@@ -114,7 +141,10 @@ type loginCommand struct {
 
 	person      *prompter             // nil where nobody can be asked
 	asked       bool                  // a question was
+	settled     []string              // fields of the host's name, which come before the others
+	wanted      []provider.Field      // to ask for, in the definition's order
 	missing     []string              // what could not be asked
+	untried     string                // why the credentials were not tried, empty if they were
 	environment *provider.Environment // nil if a base address is used
 }
 
@@ -128,7 +158,7 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 		defer l.person.close()
 	}
 	for _, step := range []func(context.Context) error{
-		l.begin, l.proveStore, l.chooseHost, l.chooseFields, l.prepare, l.readSecrets, l.verify, l.store,
+		l.begin, l.proveStore, l.chooseHost, l.prepare, l.lookUp, l.tellHost, l.readFlags, l.askFields, l.prepare, l.verify, l.store,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -152,6 +182,11 @@ func (l *loginCommand) begin(ctx context.Context) (err error) {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.setup.Table(), l.setup.File.Path, flag).
 			WithHint("add --replace to change it, or leave --%s out to store other secrets only", flag)
 	}
+	if l.o.from != "" {
+		if err := l.setup.From(l.o.from); err != nil {
+			return err
+		}
+	}
 	places := login.Places{Store: l.o.store, Given: l.o.storeGiven, Replace: l.o.replace}
 	for _, f := range l.definition().Fields {
 		if l.given(f) {
@@ -174,6 +209,8 @@ func (l *loginCommand) changingFlag() string {
 		return "environment"
 	case l.o.baseURL != "":
 		return "base-url"
+	case l.o.from != "":
+		return "from"
 	}
 	for _, f := range l.definition().Fields {
 		if l.given(f) && !f.Secret {
@@ -203,63 +240,100 @@ func (l *loginCommand) complete() bool {
 	d, old := l.definition(), l.setup.Old
 	host := old != nil || l.o.environment != "" || l.o.baseURL != "" || len(d.Environments) == 1
 	return host && !slices.ContainsFunc(d.Fields, func(f provider.Field) bool {
-		return !l.given(f) && !f.Optional && f.Default == "" && d.Needs(f.Name, l.environment) && (f.Secret || old == nil)
+		return !l.given(f) && !l.setup.CanCopy(f.Name) && !f.Optional && f.Default == "" && d.Needs(f.Name, l.environment) && (f.Secret || old == nil)
 	})
 }
 
-// prepare finds the host. Where the user's own definition says which it is, the
-// secrets are asked for only after it has been told.
+// prepare finds the host, as far as the settings are known.
 func (l *loginCommand) prepare(ctx context.Context) error {
 	if len(l.missing) > 0 {
-		return nil // of no use: readSecrets ends the run
+		return nil // lookUp ends the run
 	}
 	err := l.setup.Prepare(ctx)
 	l.run.origin = l.setup.Base.Origin()
-	if err == nil && l.definition().File != "" {
-		l.run.console.note("the secrets go to %s", l.setup.Base.Authority())
-	}
 	return err
 }
 
-// verify fetches a token with the new credentials, if that is asked for. Where
-// questions are asked it is one of them, except for a provider whose tokens are
-// good for one call.
+// verify fetches a token with the new credentials before they are stored. Without
+// --verify it does not where a token is good for one call, where nothing is new, and
+// where the profile takes a value from a place that does not have it here.
 func (l *loginCommand) verify(ctx context.Context) error {
 	d := l.definition()
-	wanted := l.o.verify
-	if !l.o.verifyGiven && l.asked && !d.Policy.SingleUse {
-		answer, err := l.ask(ctx, "fetch a token now, to see whether they work? [Y/n]", false, func(answer string) string {
-			if _, ok := yes(answer); !ok {
-				return "must be y or n"
-			}
-			return ""
-		})
-		if err != nil {
-			return err
-		}
-		wanted, _ = yes(answer)
+	switch {
+	case !l.o.verify:
+		l.untried = "--verify=false"
+	case !l.o.verifyGiven && d.Policy.SingleUse:
+		l.untried = "a token of " + d.Title + " is good for one call"
+	case !l.o.verifyGiven && !l.setup.Changes():
+		l.untried = "there is nothing new"
 	}
-	if !wanted {
+	if l.untried != "" {
 		return nil
 	}
-	err := l.try(ctx)
-	if e, ok := errors.AsType[*failure.Error](err); ok {
-		err = e.Append("; nothing is stored")
+	var trials []*tokenfetch.Plan
+	for {
+		trial, err := l.try(ctx)
+		trials = append(trials, trial)
+		e, failed := errors.AsType[*failure.Error](err)
+		switch {
+		case err == nil:
+			l.run.console.note("%s gave a token for these credentials", d.Title)
+			return nil
+		case !failed:
+			return err
+		case !l.o.verifyGiven && elsewhere(e):
+			l.untried = e.Message
+			return nil
+		case !l.mayAskAgain(trial, e, len(trials)):
+			return withoutATry(e.Append("; nothing is stored"))
+		}
+		if err := l.askAgain(ctx, trials, e); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		l.run.console.note("%s gave a token for these credentials", d.Title)
+}
+
+// maxTries is how often a person may type the secrets of a provider that is not known
+// to lock accounts.
+const maxTries = 3
+
+// mayAskAgain reports whether the person may correct a secret after the n-th try has
+// failed: it must be the provider that refused it, and another failure must not lock
+// the account, whatever the records say.
+func (l *loginCommand) mayAskAgain(trial *tokenfetch.Plan, e *failure.Error, n int) bool {
+	refused := e.Code == failure.CredentialsRejected || e.Code == failure.ProviderRefused || e.Code == failure.HeldBack && trial.HeldBack()
+	most := maxTries
+	if lockout := l.definition().Policy.LockoutAfter; lockout > 0 {
+		most = lockout - 1
 	}
-	return err
+	return len(l.typed()) > 0 && refused && !trial.AccountHeld() && n < most
+}
+
+// elsewhere reports whether a value is not to be had here that login does not store.
+func elsewhere(e *failure.Error) bool {
+	return slices.Contains([]failure.Code{failure.FieldMissing, failure.FileNotFound, failure.HelperNotFound, failure.KeychainNotFound}, e.Code)
+}
+
+// withoutATry returns e with a hint how to do without a try, except where the provider
+// has answered that the credentials are wrong.
+func withoutATry(e *failure.Error) *failure.Error {
+	if c := e.Class(); c == failure.Refused || c == failure.Signal {
+		return e
+	}
+	if e.Hint != "" {
+		e = e.AppendHint("; ")
+	}
+	return e.AppendHint("to store them without a try add --verify=false")
 }
 
 // try gets a token with the new credentials.
-func (l *loginCommand) try(ctx context.Context) error {
+func (l *loginCommand) try(ctx context.Context) (*tokenfetch.Plan, error) {
 	trial, err := l.setup.Trial(ctx, l.o.tryAnyway)
 	if err != nil {
-		return err
+		return trial, err
 	}
 	l.run.watch(trial.Limit())
-	return l.setup.Verify(ctx, trial)
+	return trial, l.setup.Verify(ctx, trial)
 }
 
 // store stores everything, and tells what was done and what to do next.
@@ -285,6 +359,12 @@ func (l *loginCommand) store(ctx context.Context) error {
 	if report.Files != nil {
 		console.note("stored in files in %s: %s", report.Dir, strings.Join(report.Files, " and "))
 	}
+	if report.CacheKey != "" {
+		console.note("cached tokens are sealed with a key in the file %s", report.CacheKey)
+	}
+	if report.KeyError != nil {
+		console.info("no key for cached tokens is made: %s", tokenfetch.CacheProblem(report.KeyError))
+	}
 	for _, s := range l.setup.Secrets {
 		if s.Place == "" {
 			console.note("%s comes from %s, and is not stored", s.Name, s.From)
@@ -292,6 +372,9 @@ func (l *loginCommand) store(ctx context.Context) error {
 	}
 	if !report.Written && report.Keychain == nil && report.Files == nil {
 		console.note("nothing is changed")
+	}
+	if l.untried != "" {
+		console.note("not tried: %s", l.untried)
 	}
 	if old := report.OldHost; old.Host != "" {
 		console.note("secrets for %s stay in the keychain if there are any: tokenfetch logout %s --base-url %s removes them", old.Authority(), l.setup.Name, old)

@@ -10,9 +10,11 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/login"
+	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
 // cannotAsk notes that something must be asked and cannot be.
@@ -30,7 +32,6 @@ func (l *loginCommand) firstQuestion() error {
 		return nil
 	}
 	l.asked = true
-	l.person.say(l.definition().Title + ", profile " + l.ref.Profile)
 	return l.setup.File.CheckSave()
 }
 
@@ -69,7 +70,29 @@ func (l *loginCommand) chooseHost(ctx context.Context) error {
 	}
 	l.environment = environmentOf(d, environment)
 	l.setup.SetHost(environment, baseURL)
+	for _, f := range d.Fields {
+		if !f.Secret && l.namesHost(f.Name) {
+			if err := l.chooseField(ctx, f); err != nil {
+				return err
+			}
+			l.settled = append(l.settled, f.Name)
+		}
+	}
 	return nil
+}
+
+// namesHost reports whether the name of the host cannot be told without the field.
+func (l *loginCommand) namesHost(field string) bool {
+	if l.environment == nil {
+		return false
+	}
+	d, named := l.definition(), false
+	_, _ = d.Address(*l.environment, func(part string) string {
+		f, _ := d.Field(part)
+		named = named || part == field || f.Default == "{"+field+"}"
+		return "a"
+	})
+	return named
 }
 
 // hostFlag is the flag that names the host of a provider.
@@ -129,7 +152,7 @@ func (l *loginCommand) askHost(ctx context.Context, environment, baseURL string)
 	if err := l.firstQuestion(); err != nil {
 		return "", "", err
 	}
-	l.person.say(choices...)
+	l.person.say(append([]string{d.Title + ", profile " + l.ref.Profile}, choices...)...)
 	answer, err := l.ask(ctx, question, false, func(answer string) string {
 		_, _, rule := choose(answer)
 		return rule
@@ -141,44 +164,66 @@ func (l *loginCommand) askHost(ctx context.Context, environment, baseURL string)
 	return environment, baseURL, nil
 }
 
-// chooseFields settles the fields that are not secret: by flag, or as the person
-// says, where empty leaves what the profile has, or a default.
-func (l *loginCommand) chooseFields(ctx context.Context) error {
-	for _, f := range l.definition().Fields {
-		if f.Secret || l.setup.Old != nil && !l.o.replace {
-			continue
+// chooseField settles a field that is not secret: by flag, from another profile, or as
+// the person says, where empty leaves what the profile has, or a default.
+func (l *loginCommand) chooseField(ctx context.Context, f provider.Field) error {
+	text, given := l.o.fields[f.Flag()]
+	if !given && l.copies(f) {
+		l.setup.Copy(f.Name)
+	} else if !given && l.toAsk(f) {
+		if l.cannotAsk(f.Flag()) {
+			return nil
 		}
-		text, given := l.o.fields[f.Flag()]
-		if !given {
-			var err error
-			if text, err = l.askField(ctx, f); err != nil {
-				return err
-			}
+		var err error
+		if text, err = l.askField(ctx, f); err != nil {
+			return err
 		}
-		if text != "" {
-			l.setup.Set(f.Name, text)
-		}
+	}
+	if text != "" {
+		l.setup.Set(f.Name, text)
 	}
 	return nil
 }
 
-// askField asks for a field that is not secret. It returns "" to leave it as it is.
-func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, error) {
-	d := l.definition()
-	needed, question := d.Needs(f.Name, l.environment), f.Name+" ("+f.Help
-	stays := f.Optional || f.Default != ""
-	if l.setup.Old != nil {
-		if now, ok := l.setup.Old.Fields[f.Name]; ok && now.Text != nil {
-			stays = true
-			question += ") [" + now.Text.Reveal() + "]"
-		} else if ok {
-			return "", nil // it comes from elsewhere
-		}
+// copies reports whether a field that no flag gives is that of another profile.
+func (l *loginCommand) copies(f provider.Field) bool {
+	return l.setup.CanCopy(f.Name) && l.definition().Needs(f.Name, l.environment)
+}
+
+// toAsk reports whether a field that is not secret, and that no flag gives, is to
+// be asked for: where nobody can be asked, only if it cannot be left as it is.
+func (l *loginCommand) toAsk(f provider.Field) bool {
+	if !l.definition().Needs(f.Name, l.environment) || l.copies(f) {
+		return false
 	}
-	switch {
-	case !needed, stays && l.person == nil, !stays && l.cannotAsk(f.Flag()):
-		return "", nil
-	case strings.HasSuffix(question, "]"):
+	if now, ok := l.now(f); ok && now.Text == nil {
+		return false // it comes from elsewhere
+	}
+	return l.person != nil || !l.stays(f)
+}
+
+// now returns what the profile has of a field.
+func (l *loginCommand) now(f provider.Field) (profile.Source, bool) {
+	if l.setup.Old == nil {
+		return profile.Source{}, false
+	}
+	now, ok := l.setup.Old.Fields[f.Name]
+	return now, ok
+}
+
+// stays reports whether an empty answer for a field leaves it as it is.
+func (l *loginCommand) stays(f provider.Field) bool {
+	_, has := l.now(f)
+	return has || f.Optional || f.Default != ""
+}
+
+// askField asks for a field that is not secret. It returns "" to leave it as it is.
+// Blanks around an answer do not belong to it.
+func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, error) {
+	question := f.Name + " (" + f.Help
+	switch now, ok := l.now(f); {
+	case ok:
+		question += ") [" + now.Text.Reveal() + "]"
 	case f.Default != "":
 		question += "; default: " + f.DefaultText() + ")"
 	case f.Optional:
@@ -186,18 +231,17 @@ func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, 
 	default:
 		question += ")"
 	}
-	return l.ask(ctx, question, false, func(answer string) string {
-		if answer == "" && stays {
+	answer, err := l.ask(ctx, question, false, func(answer string) string {
+		answer = strings.TrimSpace(answer)
+		if answer == "" && l.stays(f) {
 			return ""
 		}
 		if rule := typedText(answer); rule != "" {
 			return rule
 		}
-		if strings.TrimSpace(answer) != answer {
-			return "begins or ends with a blank"
-		}
 		return l.labelRule(f, answer)
 	})
+	return strings.TrimSpace(answer), err
 }
 
 // labelRule is the rule that a part of the host's name breaks, or "".
@@ -217,27 +261,73 @@ func (l *loginCommand) labelRule(f provider.Field, text string) string {
 	return ""
 }
 
-// readSecrets reads the secrets that flags give, and asks for the others. One
-// that is stored at its place already is kept by an empty answer, and without a
-// question where flags give others of a profile that exists.
-func (l *loginCommand) readSecrets(ctx context.Context) error {
+// lookUp finds out what is to be asked for, and fails where nobody can be asked. A
+// secret that is stored at its place already is kept by an empty answer, and without
+// a question where flags give others of a profile that exists.
+func (l *loginCommand) lookUp(ctx context.Context) error {
 	d := l.definition()
 	rotation := l.setup.Old != nil && !l.o.replace
 	flags := slices.ContainsFunc(d.Fields, func(f provider.Field) bool { return l.given(f) && f.Secret })
-	var wanted []*login.Secret
-	for _, s := range l.setup.Secrets {
-		if err := l.setup.LookUp(ctx, s); err != nil {
-			return l.nobodyToAsk(err)
+	for _, f := range d.Fields {
+		wanted := !l.given(f) && !slices.Contains(l.settled, f.Name)
+		if s := l.secret(f); s != nil {
+			if err := l.setup.LookUp(ctx, s); err != nil {
+				return l.nobodyToAsk(err)
+			}
+			kept := s.Stored && (rotation && flags || !rotation && l.person == nil)
+			wanted = wanted && s.Place != "" && !kept
+		} else {
+			wanted = wanted && !rotation && l.toAsk(f)
 		}
-		kept := s.Stored && (rotation && flags || !rotation && l.person == nil)
-		if s.Place == "" || l.given(s.Field) || kept || l.cannotAsk(s.Flag()) {
-			continue
+		if wanted && !l.cannotAsk(f.Flag()) {
+			l.wanted = append(l.wanted, f)
 		}
-		wanted = append(wanted, s)
 	}
 	if len(l.missing) > 0 {
 		return l.noTerminal()
 	}
+	return nil
+}
+
+// secret returns what becomes of a secret field, nil for another one.
+func (l *loginCommand) secret(f provider.Field) *login.Secret {
+	i := slices.IndexFunc(l.setup.Secrets, func(s *login.Secret) bool { return s.Name == f.Name })
+	if i < 0 {
+		return nil
+	}
+	return l.setup.Secrets[i]
+}
+
+// tellHost says once where the secrets go, before anybody gives one. Of a definition
+// of the user's own, which somebody else may have written, it says so in any case.
+func (l *loginCommand) tellHost(context.Context) error {
+	host, own := l.setup.Base.Authority(), l.definition().File != ""
+	if !l.asks() {
+		if own {
+			l.run.console.note("the secrets go to %s", host)
+		}
+		return nil
+	}
+	if err := l.firstQuestion(); err != nil {
+		return err
+	}
+	if own {
+		l.person.say(l.ref.String() + ": the secrets go to " + host)
+	} else {
+		l.person.say(l.ref.String() + " at " + host)
+	}
+	return nil
+}
+
+// asks reports whether there is anything more for the person to type.
+func (l *loginCommand) asks() bool {
+	return l.person != nil && (len(l.wanted) > 0 || isTerminal(l.run.env.Stdin) && slices.ContainsFunc(l.setup.Secrets, func(s *login.Secret) bool {
+		return l.o.fields[s.Flag()] == "-"
+	}))
+}
+
+// readFlags reads the secrets that flags give.
+func (l *loginCommand) readFlags(ctx context.Context) error {
 	for _, s := range l.setup.Secrets {
 		path, given := l.o.fields[s.Flag()]
 		if !given {
@@ -249,22 +339,40 @@ func (l *loginCommand) readSecrets(ctx context.Context) error {
 		}
 		l.take(s, value)
 	}
-	for _, s := range wanted {
-		if err := l.askSecret(ctx, s); err != nil {
+	return nil
+}
+
+// askFields settles the fields in the definition's order, in which providers list
+// them: who pastes one after the other never meets a question that shows a secret.
+func (l *loginCommand) askFields(ctx context.Context) error {
+	for _, f := range l.definition().Fields {
+		asked := slices.ContainsFunc(l.wanted, func(w provider.Field) bool { return w.Name == f.Name })
+		var err error
+		switch s := l.secret(f); {
+		case s != nil && asked:
+			err = l.askSecret(ctx, s)
+		case s == nil && (asked || l.given(f) || l.copies(f)) && !slices.Contains(l.settled, f.Name):
+			err = l.chooseField(ctx, f)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return l.setup.CheckSizes()
 }
 
-// askSecret asks for a secret; an empty answer keeps one that is stored.
+// askSecret asks for a secret. An empty answer keeps the one that is stored, or after a
+// refusal the last answer, if another secret may be the one that is wrong.
 func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
-	question := s.Name + " (" + s.Help + "; not shown"
-	if s.Stored {
-		question += "; empty keeps the one that is stored"
+	keeps := ""
+	switch {
+	case s.IsGiven() && len(l.typed()) > 1:
+		keeps = "; empty keeps the last one"
+	case s.Stored && !s.IsGiven():
+		keeps = "; empty keeps the one that is stored"
 	}
-	text, err := l.ask(ctx, question+")", true, func(answer string) string {
-		if answer == "" && s.Stored {
+	text, err := l.ask(ctx, s.Name+" ("+s.Help+"; not shown"+keeps+")", true, func(answer string) string {
+		if answer == "" && keeps != "" {
 			return ""
 		}
 		return typedText(answer)
@@ -275,9 +383,44 @@ func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	return err
 }
 
+// askAgain tells why the provider has refused the secrets of the last of trials, and
+// asks for them until they are none that were refused.
+func (l *loginCommand) askAgain(ctx context.Context, trials []*tokenfetch.Plan, e *failure.Error) error {
+	d := l.definition()
+	l.person.say("  "+e.Message+l.run.providerSays(e.Provider), "  nothing is stored yet: try again, or end with Ctrl-C")
+	if n := d.Policy.LockoutAfter; n > 0 {
+		l.person.say(fmt.Sprintf("  %s locks the account after %d refusals in a row", d.Title, n))
+	}
+	for {
+		for _, s := range l.typed() {
+			if err := l.askSecret(ctx, s); err != nil {
+				return err
+			}
+		}
+		if !slices.ContainsFunc(trials, l.setup.Repeats) {
+			return l.setup.CheckSizes()
+		}
+		l.person.say("  these were refused")
+	}
+}
+
+// typed returns the secrets that the person is asked for.
+func (l *loginCommand) typed() []*login.Secret {
+	var typed []*login.Secret
+	for _, f := range l.wanted {
+		if s := l.secret(f); s != nil {
+			typed = append(typed, s)
+		}
+	}
+	return typed
+}
+
 func (l *loginCommand) take(s *login.Secret, value secret.Value) {
 	s.Give(value)
 	l.run.console.hide(value)
+	if s.HasBlanks() {
+		l.run.console.warning("%s begins or ends with a blank, which belongs to it", s.Name)
+	}
 }
 
 // readFlag reads a secret from the file that a flag names.
@@ -302,6 +445,9 @@ func (l *loginCommand) noTerminal() error {
 		why = " (this is CI)"
 	}
 	command := "tokenfetch login " + l.setup.Name
+	if l.o.from != "" {
+		command += " --from " + l.o.from
+	}
 	for _, flag := range l.missing {
 		switch {
 		case strings.HasSuffix(flag, "-file"):
@@ -317,15 +463,4 @@ func (l *loginCommand) noTerminal() error {
 	return failure.New(failure.NoTerminal, "there is no terminal to ask on%s, and no flag gives %s", why, "--"+strings.Join(l.missing, ", --")).
 		WithHint("run: %s\n(a FILE may be - for standard input; or write a profile that takes its secrets from variables, files or a command: see tokenfetch %s --help)",
 			command, l.definition().Name)
-}
-
-// yes reads an answer; an empty one means yes.
-func yes(answer string) (is, ok bool) {
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "", "y", "yes":
-		return true, true
-	case "n", "no":
-		return false, true
-	}
-	return false, false
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -97,27 +98,12 @@ func (tt *terminal) ended(t *testing.T, stderr *bytes.Buffer) {
 	}
 }
 
-// zeepayServer answers like Zeepay, or refuses, and counts.
-func zeepayServer(t *testing.T, refuse bool) (address string, requests *atomic.Int32) {
-	t.Helper()
-	requests = new(atomic.Int32)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		requests.Add(1)
-		if refuse {
-			w.WriteHeader(http.StatusBadRequest)
-		}
-		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":600}`, canaries["TOKEN"])
-	}))
-	t.Cleanup(server.Close)
-	return server.URL, requests
-}
-
 // TestLoginAsks is CRD-12: every question is on the terminal and nowhere else,
 // an answer that breaks a rule is asked for again, and no secret is shown.
 func TestLoginAsks(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	address, requests := zeepayServer(t, false)
+	address, requests := pickyServer(t, "")
 	host := strings.TrimPrefix(address, "http://")
 	tt, stderr := d.login(t, nil, "zeepay/ci", "--timeout", "2s")
 	tt.start(t)
@@ -127,20 +113,16 @@ func TestLoginAsks(t *testing.T) {
 	tt.answer(t, environment, address)
 	const clientID = "client_id (client id issued at onboarding, often a number): "
 	tt.answer(t, clientID, "")
-	tt.answer(t, clientID, "42 ")
-	tt.answer(t, clientID, "42")
-	const username = "username (e-mail address the account was created with): "
-	time.Sleep(2200 * time.Millisecond) // which is longer than the limit, and a person's
-	tt.answer(t, username, "a\x1b[Db")
-	tt.answer(t, username, "ops@example.com")
+	tt.answer(t, clientID, " 42\t ")
 	const secretQuestion = "client_secret (client secret issued at onboarding; not shown): "
 	tt.answer(t, secretQuestion, "")
 	tt.answer(t, secretQuestion, canaries["CLIENT_SECRET"]+"\x1b[D")
 	tt.answer(t, secretQuestion, canaries["CLIENT_SECRET"])
+	const username = "username (e-mail address the account was created with): "
+	time.Sleep(2200 * time.Millisecond) // which is longer than the limit, and a person's
+	tt.answer(t, username, "a\x1b[Db")
+	tt.answer(t, username, "ops@example.com")
 	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
-	const verify = "fetch a token now, to see whether they work? [Y/n]: "
-	tt.answer(t, verify, "maybe")
-	tt.answer(t, verify, "")
 	tt.ended(t, stderr)
 
 	want := `Zeepay, profile ci
@@ -152,23 +134,20 @@ func TestLoginAsks(t *testing.T) {
 ` + environment + `http://example.com
   the answer cannot be used: https required: the base address uses http, which is only for loopback addresses
 ` + environment + address + `
+zeepay/ci at ` + host + `
 ` + clientID + `
   the answer is empty
-` + clientID + `42 
-  the answer begins or ends with a blank
-` + clientID + `42
+` + clientID + ` 42	 
+` + secretQuestion + `
+  the answer is empty
+` + secretQuestion + `
+  the answer contains a control character, such as an arrow key makes
+` + secretQuestion + `
 ` + username + `a^[[Db
   the answer contains a control character, such as an arrow key makes
 ` + username + `ops@example.com
-` + secretQuestion + `
-  the answer is empty
-` + secretQuestion + `
-  the answer contains a control character, such as an arrow key makes
-` + secretQuestion + `
 password (password of the account; not shown): 
-` + verify + `maybe
-  the answer must be y or n
-` + verify + "\n"
+`
 	if got := strings.ReplaceAll(tt.shown(), "\r\n", "\n"); got != want {
 		t.Errorf("the screen shows %q\nwant %q", got, want)
 	}
@@ -206,11 +185,10 @@ func TestLoginAsksAgain(t *testing.T) {
 	const account = "fincode/default/client_secret@acme.fincode.software"
 	writeFile(t, filepath.Join(d.keychain, url.PathEscape(account)), "stored", 0o600)
 
-	tt, stderr := d.login(t, nil, "fincode")
+	tt, stderr := d.login(t, nil, "fincode", "--verify=false")
 	tt.start(t)
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
-	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "n")
 	tt.ended(t, stderr)
 	if got := readFile(t, d.profiles()); got != file {
 		t.Errorf("the file holds %q", got)
@@ -226,10 +204,11 @@ func TestLoginAsksAgain(t *testing.T) {
 	tt, stderr = d.login(t, nil, "fincode", "--replace", "--verify=false")
 	tt.start(t)
 	tt.answer(t, "environment, by number or name, or https://HOST of another [tenant-v6]: ", "3")
-	tt.answer(t, `client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
+	// A part of the host's name comes before the secrets that go to it.
 	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "a.b")
 	tt.until(t, "the rule", func() bool { return strings.Contains(tt.shown(), "tenant is not one host name label") })
 	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "")
+	tt.answer(t, "\r\nfincode/default at acme.fincode.software\r\n"+`client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
 	tt.answer(t, "password (password of the API account; not shown; empty keeps the one that is stored): ", "")
 	tt.ended(t, stderr)
@@ -244,10 +223,9 @@ func TestLoginDefault(t *testing.T) {
 	d := newDesk(t)
 	secretFile := filepath.Join(d.home, "secret")
 	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
-	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile)
+	tt, stderr := d.login(t, nil, "enkash", "-e", "uat", "--client-id", "c", "--username", "u", "--client-secret-file", secretFile, "--password-file", secretFile, "--verify=false")
 	tt.start(t)
 	tt.answer(t, "company_id (company id of the partner, sent as clientId; default: the client id): ", "")
-	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "no")
 	tt.ended(t, stderr)
 	want := "[enkash.default]\n# client_secret and password: from the keychain, as nothing else is said\n" +
 		"environment = \"uat\"\nclient_id   = \"c\"\nusername    = \"u\"\n"
@@ -256,25 +234,216 @@ func TestLoginDefault(t *testing.T) {
 	}
 }
 
-// TestLoginRefused: a provider that says no leaves nothing behind.
+// TestLoginTellsTheHostOnce: before the secret, and of a definition of the user's own
+// in the words that say what follows from it.
+func TestLoginTellsTheHostOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	providers := filepath.Join(filepath.Dir(d.profiles()), "providers")
+	if err := os.MkdirAll(providers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(providers, "acme.toml"), "[oauth2]\ntoken_url = \"https://auth.acme.example/token\"\n", 0o600)
+	tt, stderr := d.login(t, nil, "acme", "--verify=false", "--client-id", "42")
+	tt.start(t)
+	tt.answer(t, "acme/default: the secrets go to auth.acme.example\r\nclient_secret (client secret; not shown): ", " "+canaries["CLIENT_SECRET"])
+	tt.ended(t, stderr)
+	want := "tokenfetch: warning: client_secret begins or ends with a blank, which belongs to it\n"
+	if !strings.HasPrefix(stderr.String(), want) || strings.Contains(stderr.String(), "the secrets go to") {
+		t.Errorf("standard error %q", stderr)
+	}
+	if got := d.item(t, "acme/default/client_secret@auth.acme.example"); got != " "+canaries["CLIENT_SECRET"] {
+		t.Errorf("stored %q", got)
+	}
+}
+
+// TestLoginFrom: what another profile has is not asked for, except the host and the
+// secrets.
+func TestLoginFrom(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const file = "[zeepay.default]\nenvironment = \"test\"\nclient_id = 42\n"
+	writeFile(t, d.profiles(), file, 0o600)
+	tt, stderr := d.login(t, nil, "zeepay/sandbox", "--from", "default", "--verify=false")
+	tt.start(t)
+	tt.answer(t, "environment, by number or name, or https://HOST of another: ", "sandbox")
+	tt.answer(t, "zeepay/sandbox at business-sandbox.instntmny.com\r\n"+zeepaySecret, canaries["CLIENT_SECRET"])
+	tt.answer(t, "username (e-mail address the account was created with): ", "ops@example.com")
+	tt.answer(t, zeepayPassword, canaries["PASSWORD"])
+	tt.ended(t, stderr)
+	want := file + "\n[zeepay.sandbox]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+		"environment = \"sandbox\"\nclient_id   = \"42\"\nusername    = \"ops@example.com\"\n"
+	if got := readFile(t, d.profiles()); got != want {
+		t.Errorf("the file holds %q\nwant %q", got, want)
+	}
+}
+
+// pickyServer is a token endpoint that refuses every request without right in its
+// body, and counts.
+func pickyServer(t *testing.T, right string) (address string, requests *atomic.Int32) {
+	t.Helper()
+	requests = new(atomic.Int32)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(string(body), right) {
+			answering(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"Bad\u001b credentials"}`)(w, r)
+			return
+		}
+		answering(http.StatusOK, `{"access_token":"`+canaries["TOKEN"]+`","token_type":"Bearer","expires_in":600}`)(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, requests
+}
+
+const (
+	zeepaySecret   = "client_secret (client secret issued at onboarding; not shown): "
+	zeepayPassword = "password (password of the account; not shown): "
+	zeepayAgain    = "password (password of the account; not shown; empty keeps the last one): "
+)
+
+// secretAgain is the question for the first secret after a refusal.
+const secretAgain = "  nothing is stored yet: try again, or end with Ctrl-C\r\n" +
+	"client_secret (client secret issued at onboarding; not shown; empty keeps the last one): "
+
+// TestLoginCorrected: after a refusal only the secrets are asked for again, and what
+// was refused is not sent a second time.
+func TestLoginCorrected(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	address, requests := pickyServer(t, "password="+canaries["PASSWORD"])
+	host := strings.TrimPrefix(address, "http://")
+	tt, stderr := d.login(t, nil, "zeepay", "--base-url", address, "--client-id", "1")
+	tt.start(t)
+	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
+	tt.answer(t, "username (e-mail address the account was created with): ", "u")
+	tt.answer(t, zeepayPassword, "a wrong one")
+	tt.answer(t, `  the provider refused the credentials or the request (status 400); provider says "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+secretAgain, "")
+	tt.answer(t, zeepayAgain, "a wrong one")
+	tt.answer(t, "  these were refused\r\nclient_secret (client secret issued at onboarding; not shown; empty keeps the last one): ", "")
+	if n := requests.Load(); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+	tt.answer(t, zeepayAgain, canaries["PASSWORD"])
+	tt.ended(t, stderr)
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+	if a, b := d.item(t, "zeepay/default/client_secret@"+host), d.item(t, "zeepay/default/password@"+host); a != canaries["CLIENT_SECRET"] || b != canaries["PASSWORD"] {
+		t.Errorf("stored %q and %q", a, b)
+	}
+	if want := "tokenfetch: note: Zeepay gave a token for these credentials\n"; !strings.HasPrefix(stderr.String(), want) {
+		t.Errorf("standard error %q", stderr)
+	}
+}
+
+// TestLoginRefused: a provider that says no three times leaves nothing behind. What
+// another run has sent is held back, and can be corrected.
 func TestLoginRefused(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	address, requests := zeepayServer(t, true)
-	tt, stderr := d.login(t, nil, "zeepay", "--base-url", address, "--client-id", "1", "--username", "u")
+	address, requests := pickyServer(t, "never")
+	args := []string{"zeepay", "--base-url", address, "--client-id", "1", "--username", "u"}
+	tt, stderr := d.login(t, nil, args...)
 	tt.start(t)
-	tt.answer(t, "client_secret (client secret issued at onboarding; not shown): ", canaries["CLIENT_SECRET"])
-	tt.answer(t, "password (password of the account; not shown): ", canaries["PASSWORD"])
-	tt.answer(t, "fetch a token now, to see whether they work? [Y/n]: ", "y")
+	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
+	tt.answer(t, zeepayPassword, canaries["PASSWORD"])
+	tt.answer(t, secretAgain, "another")
+	tt.answer(t, zeepayAgain, "")
+	tt.answer(t, secretAgain, "")
+	tt.answer(t, zeepayAgain, "the third")
+	d.refused(t, tt, stderr, "provider_refused")
+	if n := requests.Load(); n != 3 {
+		t.Errorf("%d requests, want 3", n)
+	}
+
+	tt, stderr = d.login(t, nil, args...)
+	tt.start(t)
+	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
+	tt.answer(t, zeepayPassword, canaries["PASSWORD"])
+	tt.until(t, "that they are held back", func() bool { return strings.Contains(tt.shown(), "they are held back for another 10 minutes") })
+	tt.answer(t, secretAgain, "\x03")
+	_ = tt.cmd.Wait()
+	if n := requests.Load(); n != 3 || !tt.echo(t) || !strings.Contains(stderr.String(), "(interrupted)") {
+		t.Errorf("%d requests, echo %v\n%s", n, tt.echo(t), stderr)
+	}
+
+	// A secret that a flag gives is not asked for.
+	path := filepath.Join(d.home, "secret")
+	writeFile(t, path, "from a flag", 0o600)
+	tt, stderr = d.login(t, nil, append(args, "--client-secret-file", path, "--password-file", path)...)
+	tt.start(t)
+	d.refused(t, tt, stderr, "provider_refused")
+	if strings.Contains(tt.shown(), "not shown") {
+		t.Errorf("asked: %q", tt.shown())
+	}
+}
+
+// refused waits for the end of a run that stores nothing.
+func (d desk) refused(t *testing.T, tt *terminal, stderr *bytes.Buffer, code string) {
+	t.Helper()
 	err := tt.cmd.Wait()
-	if tt.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(stderr.String(), "; nothing is stored") || requests.Load() != 1 {
-		t.Errorf("%v, %d requests\n%s", err, requests.Load(), stderr)
+	if tt.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(stderr.String(), "; nothing is stored") || !strings.Contains(stderr.String(), "("+code+")\n") {
+		t.Errorf("%v, want %s\n%s\n%s", err, code, stderr, tt.shown())
 	}
 	if _, err := os.Stat(d.profiles()); err == nil {
 		t.Error("there is a profiles file")
 	}
 	if items, _ := os.ReadDir(d.keychain); len(items) > 0 {
 		t.Errorf("there are items: %v", items)
+	}
+}
+
+// TestLoginDoesNotLock: a person cannot lock the account of a provider that does so
+// after three refusals, in one run or with those of earlier ones.
+func TestLoginDoesNotLock(t *testing.T) {
+	t.Parallel()
+	const (
+		secret   = "client_secret (client secret, the password part of the Basic pair; not shown): "
+		password = "password (password of the account; not shown): "
+		again    = "  EnKash locks the account after 3 refusals in a row\r\nclient_secret (client secret, the password part of the Basic pair; not shown; empty keeps the last one): "
+	)
+	for _, state := range []string{"", "/dev/null"} { // where nothing can be recorded too
+		d := newDesk(t)
+		address, requests := pickyServer(t, "never")
+		args := []string{"enkash", "--base-url", address, "--client-id", "1", "--username", "u", "--company-id", "2"}
+		environ := []string{"XDG_STATE_HOME=" + state}
+		tt, stderr := d.login(t, environ, args...)
+		tt.start(t)
+		tt.answer(t, secret, canaries["CLIENT_SECRET"])
+		tt.answer(t, password, "wrong-1")
+		tt.answer(t, again, "")
+		tt.answer(t, zeepayAgain, "wrong-2")
+		d.refused(t, tt, stderr, "provider_refused")
+		if n := requests.Load(); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+		if state != "" {
+			continue
+		}
+		for _, try := range []struct {
+			args     []string
+			code     string
+			requests int32
+		}{
+			{args, "held_back", 2},
+			{append(args, "--try-anyway"), "provider_refused", 3},
+		} {
+			tt, stderr = d.login(t, environ, try.args...)
+			tt.start(t)
+			tt.answer(t, secret, canaries["CLIENT_SECRET"])
+			tt.answer(t, password, "wrong-3")
+			d.refused(t, tt, stderr, try.code)
+			if n := requests.Load(); n != try.requests {
+				t.Errorf("%d requests, want %d", n, try.requests)
+			}
+		}
 	}
 }
 

@@ -138,7 +138,7 @@ func TestRealLoginAndLogout(t *testing.T) {
 	long := strings.Repeat("k", 8192)
 	for _, d := range builtins(t) {
 		right := []string{"login", d.Name, "--base-url", emulator.BaseURL(address, d.Name), "--verify"}
-		wrong := []string{"login", d.Name}
+		wrong := []string{"login", d.Name, "--verify=false"}
 		var accounts []string
 		for name, value := range emulator.Demo(d) {
 			f, _ := d.Field(name)

@@ -49,10 +49,18 @@ func (o *Options) secretFile(file *profile.File, field string) (path, relative s
 	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
 }
 
+// cacheKeyFile is secretFile for the key that seals cached tokens. No provider is
+// called tokenfetch.
+func cacheKeyFile(file *profile.File) (path, relative string) {
+	relative = "secrets/tokenfetch.cache_key"
+	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
+}
+
 // Setup is a profile that is going to be written: its settings, and a place and
 // maybe a new value for each of its secrets. The methods are called in this order:
-// Place, ProveStore, SetHost and Set, Prepare, LookUp, Secret.Give, CheckSizes,
-// Trial and Verify, Store. Before Store nothing is changed.
+// From, Place, ProveStore, SetHost, Set and Copy, Prepare, LookUp, Secret.Give, CheckSizes,
+// Trial and Verify, Store. Before Store nothing is changed. Prepare may be called as
+// soon as the host can be found, and again when there are more settings.
 type Setup struct {
 	Options
 	File    *profile.File    // as it was read
@@ -60,6 +68,7 @@ type Setup struct {
 	Secrets []*Secret        // of the provider, after Place
 	Base    provider.Address // the host they are bound to, after Prepare; empty if it is not known
 
+	from     *profile.Profile  // that fields are copied from, nil for none
 	settings []profile.Setting // to write, none if the profile stays as it is
 	next     *profile.File     // the file with the settings
 	query    credential.Query  // what a fetch would ask for
@@ -83,6 +92,15 @@ type Secret struct {
 // Give sets a new value, to be stored.
 func (s *Secret) Give(value secret.Value) { s.value, s.given = value, true }
 
+// IsGiven reports whether there is a new value.
+func (s *Secret) IsGiven() bool { return s.given }
+
+// HasBlanks reports whether the new value begins or ends with a blank.
+func (s *Secret) HasBlanks() bool {
+	value := s.value.Reveal()
+	return strings.TrimSpace(value) != value
+}
+
 // Begin reads the profiles file, which others must not have been able to change
 // even in CI: it is going to be written. Where the file can be read, but not the
 // profile, it returns the Setup and the error; after another error the Setup is nil.
@@ -102,6 +120,41 @@ func Begin(ctx context.Context, o Options) (*Setup, error) {
 	s := &Setup{Options: o, File: file, next: file}
 	s.Old, err = o.old(file)
 	return s, err
+}
+
+// From names another profile of the provider to copy fields from, which must exist.
+// Nothing is copied by itself: see Copy.
+func (s *Setup) From(name string) error {
+	d := s.Ref.Definition
+	q := credential.Query{Definition: d, Profile: name, File: s.File}
+	if err := q.CheckExists(); err != nil {
+		return err
+	}
+	var err error
+	s.from, err = s.File.Profile(d.Name, name, credential.ProfileFields(d))
+	return err
+}
+
+// CanCopy reports whether the profile that From names has a field which another may
+// have too: no secret, and nothing of the keychain, because both are for its host alone.
+func (s *Setup) CanCopy(field string) bool {
+	if s.from == nil {
+		return false
+	}
+	f, _ := s.Ref.Definition.Field(field)
+	is, ok := s.from.Fields[field]
+	return ok && !f.Secret && is.Keychain == ""
+}
+
+// Copy sets a field of the profile as the one that From names has it: its text, or
+// where that comes from.
+func (s *Setup) Copy(field string) {
+	is := s.from.Fields[field]
+	setting := profile.Setting{Key: field, File: is.File, Env: is.Env, Command: is.Command}
+	if is.Text != nil {
+		setting.Text = is.Text.Reveal()
+	}
+	s.set(setting)
 }
 
 // Places say where the secrets of a profile go.
@@ -173,9 +226,16 @@ func (s *Setup) SetHost(environment, baseURL string) {
 	}
 }
 
-// Set gives a field of the profile that is not secret its text.
-func (s *Setup) Set(field, text string) {
-	s.settings = append(s.settings, profile.Setting{Key: field, Text: text})
+// Set gives a field of the profile that is not secret its text. The fields are
+// written in the definition's order.
+func (s *Setup) Set(field, text string) { s.set(profile.Setting{Key: field, Text: text}) }
+
+func (s *Setup) set(setting profile.Setting) {
+	rank := func(s2 profile.Setting) int {
+		return slices.IndexFunc(s.Ref.Definition.Fields, func(f provider.Field) bool { return f.Name == s2.Key }) // the host's is -1
+	}
+	s.settings = append(s.settings, setting)
+	slices.SortStableFunc(s.settings, func(a, b profile.Setting) int { return rank(a) - rank(b) })
 }
 
 // Prepare makes the file as it is going to be, and finds in it what a fetch would
@@ -238,6 +298,11 @@ func (s *Setup) names(which func(*Secret) bool) []string {
 	return names
 }
 
+// Changes reports whether Store would change anything.
+func (s *Setup) Changes() bool {
+	return s.next != s.File || slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.given })
+}
+
 // Trial plans a fetch with the new secrets, which are not stored yet. With tryAnyway
 // it sends credentials that an earlier refusal holds back.
 func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, error) {
@@ -249,6 +314,14 @@ func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, er
 	}
 	return s.Client.Plan(ctx, tokenfetch.Query{
 		Ref: s.Ref, File: s.next, Alone: s.query.Alone, Given: given, NoCache: true, TryAnyway: tryAnyway,
+	})
+}
+
+// Repeats reports whether another trial would send the secrets of this one again.
+func (s *Setup) Repeats(trial *tokenfetch.Plan) bool {
+	return !slices.ContainsFunc(s.Secrets, func(one *Secret) bool {
+		sent, _ := trial.Value(one.Name)
+		return one.given && sent.Reveal() != one.value.Reveal()
 	})
 }
 

@@ -393,6 +393,76 @@ func TestTooLong(t *testing.T) {
 	fails(t, s.CheckSizes(), failure.KeychainTooBig)
 }
 
+// TestCacheKey shows for which keychains a key is made beside secrets in files.
+func TestCacheKey(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		locked bool
+		items  map[string]string
+		made   bool
+	}{
+		{"locked", true, nil, true},
+		{"without a key", false, map[string]string{}, false},
+		{"with a damaged key, which a fetch replaces", false, map[string]string{"tokenfetch/cache_key": "x"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.store.locked, w.store.items = test.locked, test.items
+			ctx := t.Context()
+			s, err := login.Begin(ctx, w.options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Place(login.Places{Store: login.Files}); err != nil {
+				t.Fatal(err)
+			}
+			s.SetHost("test", "")
+			if err := s.Prepare(ctx); err != nil {
+				t.Fatal(err)
+			}
+			s.Secrets[0].Give(secret.New("one"))
+			report, err := s.Store(ctx)
+			if err != nil || report.KeyError != nil || (report.CacheKey != "") != test.made {
+				t.Fatalf("%+v, %v", report, err)
+			}
+			client := w.options().Client
+			file, err := client.Profiles(ctx, nil)
+			if err != nil || (file.CacheKey != nil) != test.made {
+				t.Fatalf("cache_key is %+v, %v", file.CacheKey, err)
+			}
+			if _, err := client.CacheKey(ctx, file); test.made && err != nil {
+				t.Errorf("the key cannot be used: %v", err)
+			}
+		})
+	}
+}
+
+// TestCopy shows what another profile gives.
+func TestCopy(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.setup("http://localhost:1", "one", "two").Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := login.Begin(t.Context(), w.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.CanCopy("client_id") {
+		t.Error("a field can be copied from nowhere")
+	}
+	if e := fails(t, s.From("other"), failure.ProfileNotFound); e.Hint != "its profiles of zeepay are: default" {
+		t.Errorf("the hint is %q", e.Hint)
+	}
+	if err := s.From("default"); err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]bool{"client_id": true, "username": true, "client_secret": false, "password": false, "base_url": false} {
+		if got := s.CanCopy(field); got != want {
+			t.Errorf("%s can be copied: %v", field, got)
+		}
+	}
+}
+
 func TestRemove(t *testing.T) {
 	w := newWorld(t)
 	if _, err := w.setup("http://localhost:1", "one", "two").Store(t.Context()); err != nil {

@@ -2,12 +2,15 @@ package login
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/cache"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
@@ -22,6 +25,8 @@ type Report struct {
 	Dir      string           // empty if there are none
 	Left     []string         // stored where they were before, too: they could not be removed there
 	OldHost  provider.Address // of which secrets may be left in the keychain; empty for none
+	CacheKey string           // the file of a key that was made to seal cached tokens; empty for none
+	KeyError error            // why none could be made
 	Unnoted  bool             // a run that is killed would not have been noticed, see profile.File.Begin
 	Forgotten
 }
@@ -36,6 +41,7 @@ type Report struct {
 func (s *Setup) Store(ctx context.Context) (*Report, error) {
 	r := &Report{}
 	if err := s.commit(ctx, r); err != nil {
+		r.CacheKey = ""
 		return r, err
 	}
 	r.Written = s.next != s.File
@@ -64,7 +70,7 @@ func (s *Setup) commit(ctx context.Context, r *Report) error {
 	takeBack := s.note(r)
 	defer func() { r.Generation = s.advance(ctx, s.File) }() // whatever was stored, if only for a moment
 	var undo undoLog
-	err = s.storeAll(ctx, &undo)
+	err = s.storeAll(ctx, &undo, r)
 	if err == nil {
 		return s.File.End(s.Ref.Definition.Name, s.Ref.Profile)
 	}
@@ -94,7 +100,7 @@ func (s *Setup) note(r *Report) (takeBack func()) {
 
 // storeAll does all steps of the change. What undoes them is in the log, after an
 // error too.
-func (s *Setup) storeAll(ctx context.Context, undo *undoLog) error {
+func (s *Setup) storeAll(ctx context.Context, undo *undoLog, r *Report) error {
 	for _, one := range s.Secrets {
 		if !one.given {
 			continue
@@ -107,7 +113,7 @@ func (s *Setup) storeAll(ctx context.Context, undo *undoLog) error {
 			return err
 		}
 	}
-	return s.writeProfile(ctx)
+	return s.writeProfile(ctx, undo, r)
 }
 
 // undoLog is how the steps that were done are undone, in their order.
@@ -175,8 +181,9 @@ func (s *Setup) storeItem(ctx context.Context, one *Secret, undo *undoLog) error
 
 // writeProfile writes the profiles file, if it is to change: the newest one, which
 // another run may have written since this one began.
-func (s *Setup) writeProfile(ctx context.Context) error {
-	if s.next == s.File {
+func (s *Setup) writeProfile(ctx context.Context, undo *undoLog, r *Report) error {
+	newKey := s.needsCacheKey(ctx)
+	if s.next == s.File && !newKey {
 		return nil
 	}
 	newest, err := s.Client.ReadProfiles(ctx, s.File.Path, false, nil)
@@ -187,15 +194,77 @@ func (s *Setup) writeProfile(ctx context.Context) error {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s: another run has written it meanwhile; nothing is stored", s.Table(), s.File.Path).
 			WithHint("run this again to store other secrets for it")
 	}
-	if newest, err = s.edited(newest); err != nil {
+	next, err := s.edited(newest)
+	if err != nil {
 		return err
 	}
-	return newest.Save()
+	if newKey && next.CacheKey == nil {
+		next = s.addCacheKey(ctx, next, undo, r)
+	}
+	if next == newest {
+		return nil
+	}
+	return next.Save()
 }
+
+// needsCacheKey reports whether tokens of the profile, whose secrets are kept in
+// files, could be cached if there were a key to seal them: where there is no keychain
+// that can be asked without a person, nothing else gives one.
+func (s *Setup) needsCacheKey(ctx context.Context) bool {
+	kept := slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.given && one.Place == Files })
+	if !kept || s.File.CacheKey != nil {
+		return false
+	}
+	plan, _ := s.Client.Find(ctx, s.query) // what is missing in it does not matter
+	if allowed, err := s.Client.CacheAllowed(plan); err != nil || !allowed {
+		return false
+	}
+	_, err := s.Client.CacheKey(ctx, s.File)
+	return err != nil && !errors.Is(err, secret.ErrNotFound) && !errors.Is(err, cache.ErrUnusable)
+}
+
+// addCacheKey makes the key that seals cached tokens, in a file beside the secrets, and
+// returns the profiles file with it. Trouble costs the cache and not the login: file
+// is returned as it is.
+func (s *Setup) addCacheKey(ctx context.Context, file *profile.File, undo *undoLog, r *Report) *profile.File {
+	path, relative := cacheKeyFile(file)
+	next, err := file.WithCacheKey(relative)
+	if err == nil {
+		err = next.CheckSave()
+	}
+	if err == nil {
+		err = makeCacheKey(ctx, path, undo)
+	}
+	if r.KeyError = err; err != nil {
+		return file
+	}
+	r.CacheKey = path
+	return next
+}
+
+// makeCacheKey writes a random key to the file at path, unless there is one already.
+func makeCacheKey(ctx context.Context, path string, undo *undoLog) error {
+	if kept, err := source.ReadBytes(ctx, path); err == nil {
+		if _, err := cache.KeyFrom(kept); err == nil {
+			return nil
+		}
+	}
+	var key [cacheKeySize]byte
+	_, _ = rand.Read(key[:]) // never fails
+	if err := source.Write(path, []byte(hex.EncodeToString(key[:])+"\n")); err != nil {
+		return err
+	}
+	undo.add(func(context.Context) error { return os.Remove(path) })
+	return nil
+}
+
+// cacheKeySize is how many random bytes a key for the cache is made of.
+const cacheKeySize = 32
 
 // removeTemps removes what a login has left that was killed while it wrote a file.
 func (o *Options) removeTemps(file *profile.File) error {
-	paths := []string{file.Path}
+	key, _ := cacheKeyFile(file)
+	paths := []string{file.Path, key}
 	for _, f := range o.Ref.Definition.Fields {
 		if f.Secret {
 			path, _ := o.secretFile(file, f.Name)

@@ -17,8 +17,12 @@ import (
 )
 
 // Setting is one key of a profile as it is written: with the text itself, or with
-// the path of the file that holds it. One without either is taken out.
-type Setting struct{ Key, Text, File string }
+// the file, variable or command that gives it. One without any is taken out.
+type Setting struct {
+	Key, Text string
+	File, Env string
+	Command   []string
+}
 
 // With returns the file with the settings in the table of the profile name of
 // provider: keys that stand there are replaced, others added behind them, and a
@@ -33,7 +37,7 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 		if f.has(provider, name) {
 			return nil, f.notATable(provider, name)
 		}
-		return f.changed(provider, name, slices.Concat(f.raw, f.appended(provider, name, settings, comment, end)))
+		return f.changed(provider, name, slices.Concat(f.raw, f.appended(provider+"."+name, settings, comment, end)))
 	}
 	var inserted []byte
 	replaced := map[int][]byte{} // by the first line
@@ -72,6 +76,22 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 		text = append(closed(text, end), inserted...)
 	}
 	return f.changed(provider, name, text)
+}
+
+// WithCacheKey returns the file, which has no cache_key, with one that is the content
+// of the file at path. Every other byte stays as it is. Nothing is written: see Save.
+func (f *File) WithCacheKey(path string) (*File, error) {
+	lines := bytes.SplitAfter(f.data, []byte("\n"))
+	end, setting := lineEnd(lines[0]), Setting{Key: cacheKey, File: path}
+	for _, e := range f.expressions() {
+		if !e.header || !slices.Equal(e.key, []string{own}) {
+			continue
+		}
+		text := closed(append(f.mark(), bytes.Join(lines[:e.end], nil)...), end)
+		text = append(text, setting.line(0)+end...)
+		return f.changed(own, cacheKey, append(text, bytes.Join(lines[e.end:], nil)...))
+	}
+	return f.changed(own, cacheKey, slices.Concat(f.raw, f.appended(own, []Setting{setting}, "", end)))
 }
 
 // Without returns the file without the table of a profile. Every other byte stays
@@ -160,8 +180,8 @@ func (f *File) others(provider, name string) map[string]any {
 	return all
 }
 
-// appended is the table of a profile as it is put at the end of the file.
-func (f *File) appended(provider, name string, settings []Setting, comment, end string) []byte {
+// appended is a table as it is put at the end of the file.
+func (f *File) appended(name string, settings []Setting, comment, end string) []byte {
 	var text []byte
 	if len(f.data) > 0 {
 		text = closed(f.raw, end)[len(f.raw):]
@@ -169,7 +189,7 @@ func (f *File) appended(provider, name string, settings []Setting, comment, end 
 			text = append(text, end...)
 		}
 	}
-	text = fmt.Appendf(text, "[%s.%s]%s", provider, name, end)
+	text = fmt.Appendf(text, "[%s]%s", name, end)
 	if comment != "" {
 		text = append(text, "# "+comment+end...)
 	}
@@ -215,6 +235,14 @@ func (s Setting) line(width int) string {
 		return key + quote(s.Text)
 	case s.File != "":
 		return key + "{ file = " + quote(s.File) + " }"
+	case s.Env != "":
+		return key + "{ env = " + quote(s.Env) + " }"
+	case s.Command != nil:
+		words := make([]string, len(s.Command))
+		for i, word := range s.Command {
+			words[i] = quote(word)
+		}
+		return key + "{ command = [" + strings.Join(words, ", ") + "] }"
 	}
 	return ""
 }

@@ -72,6 +72,60 @@ func TestWith(t *testing.T) {
 	}
 }
 
+// TestWithSources writes where a value is instead of the value.
+func TestWithSources(t *testing.T) {
+	file, err := open(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := file.With("mpay", "ci", []profile.Setting{
+		{Key: "username", Env: "A\"B"}, {Key: "password", Command: []string{"op", "read", `a\b "c"`}},
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "[mpay.ci]\nusername = { env = \"A\\\"B\" }\npassword = { command = [\"op\", \"read\", \"a\\\\b \\\"c\\\"\"] }\n"
+	if diff := cmp.Diff(want, saved(t, next)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWithCacheKey(t *testing.T) {
+	const table, line = "[tokenfetch]\n", "cache_key = { file = \"secrets/k\" }\n"
+	for name, test := range map[string]struct{ before, after string }{
+		"an empty file":          {"", table + line},
+		"behind a profile":       {"[mpay.x]\n", "[mpay.x]\n\n" + table + line},
+		"behind a line no end":   {"# a", "# a\n\n" + table + line},
+		"line ends of Windows":   {"[mpay.x]\r\n", "[mpay.x]\r\n\r\n" + strings.ReplaceAll(table+line, "\n", "\r\n")},
+		"a table with nothing":   {"[tokenfetch] # ours", "[tokenfetch] # ours\n" + line},
+		"a table before another": {"\xef\xbb\xbf# a\n" + table + "# b\n[mpay.x]\n", "\xef\xbb\xbf# a\n" + table + line + "# b\n[mpay.x]\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := open(t, test.before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := file.WithCacheKey("secrets/k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.after, saved(t, next)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if want := filepath.Join(filepath.Dir(file.Path), "secrets/k"); next.CacheKey == nil || next.CacheKey.File != want {
+				t.Errorf("the key is %+v, want the file %s", next.CacheKey, want)
+			}
+		})
+	}
+	file, err := open(t, "tokenfetch = {}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WithCacheKey("secrets/k"); err == nil {
+		t.Error("an inline table was changed")
+	}
+}
+
 func TestWithout(t *testing.T) {
 	for name, test := range map[string]struct{ before, after string }{
 		"the only one":   {"[mpay.ci]\nusername = \"a\"\n", ""},

@@ -34,6 +34,9 @@ const NamePattern = `[a-z0-9][a-z0-9-]{0,62}`
 // own is the table of the file that belongs to tokenfetch itself.
 const own = "tokenfetch"
 
+// cacheKey is its only key.
+const cacheKey = "cache_key"
+
 // maxSize bounds a profiles file, in bytes.
 const maxSize = 1 << 20
 
@@ -183,7 +186,6 @@ func (f *File) parse() error {
 
 // parseOwn reads the table of tokenfetch itself.
 func (f *File) parseOwn(table map[string]any) error {
-	const cacheKey = "cache_key"
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		if key != cacheKey {
 			return f.invalid(fmt.Sprintf("unknown key %q in [%s]%s", key, own, suggest(key, []string{cacheKey})), own, key)

@@ -54,6 +54,7 @@ type Plan struct {
 	kept        *kept            // nil where no cached token may be used
 	cached      *token.Token     // nil if it must be fetched
 	held        *cache.Hold      // why it was not fetched, nil if it was
+	lastOne     bool             // one more failed login could lock the account
 }
 
 // Plan finds where everything comes from. It reads the profiles file, runs no
@@ -173,6 +174,10 @@ func (p *Plan) Value(field string) (secret.Value, bool) {
 // HeldBack reports whether these very credentials were held back, and not their
 // account whatever the password.
 func (p *Plan) HeldBack() bool { return p.held != nil && p.held.LockoutAfter == 0 }
+
+// AccountHeld reports, after Token has failed, whether the account is held back
+// whatever the password: one more failed login could lock it.
+func (p *Plan) AccountHeld() bool { return p.lastOne }
 
 // Describe returns the request that would be sent, line by line, and where each
 // value comes from. No value of a secret field is known before Load, and none is

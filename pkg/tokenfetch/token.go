@@ -75,6 +75,7 @@ func (p *Plan) Token(ctx context.Context) (*Token, error) {
 		return p.result(t, true), nil
 	}
 	if p.held = guard.State(bounded, time.Now(), p.ignoreBefore()).Hold; p.held != nil {
+		p.lastOne = p.held.LockoutAfter > 0
 		return nil, p.held.Failure().WithHint("%s", HoldHint(p.query.Ref, p.held))
 	}
 	t, err := p.exchange(ctx, guard, request, secrets)
@@ -330,6 +331,7 @@ func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure
 	}
 	state := guard.State(ctx, time.Now(), time.Time{})
 	unrecorded, held := guard.Err(), state.Hold
+	p.lastOne = state.Left != nil && *state.Left <= 1
 	switch {
 	case held == nil:
 	case held.LockoutAfter > 0:

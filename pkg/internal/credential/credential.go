@@ -271,7 +271,15 @@ func (q *Query) fileName() string {
 // CheckNamed returns the failure of naming a profile that the file does not have,
 // nil if there is none: the default need not exist.
 func (q *Query) CheckNamed() error {
-	if !q.named() || slices.Contains(q.File.Names(q.Definition.Name), q.Profile) {
+	if !q.named() {
+		return nil
+	}
+	return q.CheckExists()
+}
+
+// CheckExists is CheckNamed for a profile that must exist, the default too.
+func (q *Query) CheckExists() error {
+	if slices.Contains(q.File.Names(q.Definition.Name), q.Profile) {
 		return nil
 	}
 	return q.noProfile()
