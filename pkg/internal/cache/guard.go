@@ -489,8 +489,11 @@ func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock 
 	if locked, err := lock.TryLock(); locked || err != nil {
 		return release, nil //nolint:nilerr // where there are no locks the run goes on
 	}
-	turn := make(chan error, 1)
-	go func() { turn <- lock.Lock() }() // which nothing can break off
+	turn := make(chan struct{})
+	go func() {
+		defer close(turn)
+		_ = lock.Lock() // which nothing can break off; where there are no locks the run goes on
+	}()
 	for {
 		var ended error
 		select {
