@@ -1,137 +1,334 @@
 package cmd
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// BenchmarkWholeProcess times whole processes in turn, program after program,
-// and reports the medians as ratios: of start-up and a cached hit to an empty Go
-// program, and of a hit to what people do without tokenfetch. With
-// TOKENFETCH_TEST_KEYCHAIN the sealing key also comes from a real keychain.
+const (
+	benchmarksFile = "../.ci/benchmarks.md"
+	benchmarksHead = "# Benchmarks\n\n" +
+		"What whole runs of the program as it is shipped take, as ratios of median times: it and what it is compared with run in turn.\n" +
+		"`cmd/bench_linux_test.go` measures. On Linux, as root and with gnome-keyring, this writes the table anew:\n\n" +
+		"```console\n" + `dbus-run-session -- sh -c 'd=$(mktemp -d)
+printf x | HOME=$d XDG_DATA_HOME=$d XDG_RUNTIME_DIR=$d gnome-keyring-daemon --unlock --components=secrets >/dev/null
+TOKENFETCH_TEST_KEYCHAIN=1 go test ./cmd -run "^$" -bench WholeProcess -benchtime 100x -update'` + "\n```\n\n"
+	// The bundle that both programs read where the system's authorities count.
+	systemBundle = "/etc/ssl/certs/ca-certificates.crt"
+)
+
+// sample measures once, in whatever unit.
+type sample func() float64
+
+// BenchmarkWholeProcess compares whole runs of the program as it is shipped with
+// programs that do less: those in testdata/bench. It shows the table, and with
+// -update it also writes .ci/benchmarks.md, which has the command for all of it: without
+// TOKENFETCH_TEST_KEYCHAIN and without root some rows are not measured.
 //
-//	go test ./cmd -run '^$' -bench WholeProcess -benchtime 60x
+//	go test ./cmd -run '^$' -bench WholeProcess -benchtime 100x
 func BenchmarkWholeProcess(b *testing.B) {
-	dir := b.TempDir()
-	build := func(name, source string, flags ...string) string {
-		b.Helper()
-		path := filepath.Join(dir, name)
-		target := ".."
-		if source != "" {
-			target = filepath.Join(dir, name+".go")
-			if err := os.WriteFile(target, []byte(source), 0o600); err != nil {
-				b.Fatal(err)
+	load, err := strconv.ParseFloat(strings.Fields(readFile(b, "/proc/loadavg"))[0], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bin := b.TempDir()
+	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", bin, "..", "../testdata/bench/...")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	s := serveBench(b)
+	warm, cold := s.user(bin, false), s.user(bin, true)
+	keychain := s.keychain()
+	root := s.trusted()
+
+	const empty, minimal = "an empty Go program", "a minimal net/http program"
+	overHTTP := []string{"tokenfetch", "zeepay/http"}
+	overHTTPS := []string{"tokenfetch", "zeepay/https", "--ca-file", s.authority}
+	byKeychain := []string{"tokenfetch", "zeepay/keychain", "--config", s.inKeychain}
+	minimally := func(origin, authority, shared string) []string {
+		return []string{"minimal", origin + "/oauth/token", authority, shared}
+	}
+	nothing, hit, read, minimalHTTP := warm.time("empty"), warm.time(overHTTP...), warm.time("read"), cold.time(minimally(s.http, "", "")...)
+	rows := []struct {
+		operation string
+		sample    sample
+		against   string
+		reference sample // nil: the sample is no ratio
+		goal      string
+		needs     string // what is missing to measure it
+	}{
+		{"`version`", warm.time("tokenfetch", "version"), empty, nothing, "1.75", ""},
+		{"`--help`", warm.time("tokenfetch", "--help"), empty, nothing, "1.9", ""},
+		{"the floor: the program, if it returned at once", warm.time("linked"), empty, nothing, "", ""},
+		{"cached token, sealing key in a variable", hit, empty, nothing, "1.6", ""},
+		{
+			"cached token, sealing key in the keychain", warm.time(byKeychain...),
+			"the row above, and one bare read", func() float64 { return hit() + read() - nothing() }, "1.1", keychain,
+		},
+		{"fetch, http", cold.time(overHTTP...), minimal, minimalHTTP, "1.15", ""},
+		{"fetch, https with `--ca-file`", cold.time(overHTTPS...), minimal, cold.time(minimally(s.https, s.authority, "")...), "1.15", ""},
+		{"fetch, https trusted by the system", cold.time(overHTTPS[:2]...), minimal, cold.time(minimally(s.https, "", "")...), "0.3", root},
+		{"fetch, http, two secrets in the keychain", cold.time(byKeychain[:2]...), minimal + " without a keychain", minimalHTTP, "3", keychain},
+		{"the same, sealing key in the keychain, too", cold.time(byKeychain...), minimal + " without a keychain", minimalHTTP, "", keychain},
+		{
+			"50 fetches at once", cold.crowd(overHTTP...),
+			"50 minimal programs that lock and look again", cold.crowd(minimally(s.http, "", cold.home+"/.cache/minimal/a.token")...), "", "",
+		},
+		{"requests of 50 fetches at once", s.requestsOf(cold.crowd(overHTTP...)), "", nil, "1", ""},
+		{"peak memory with a cached token, MiB", warm.peak(overHTTP...), "", nil, "6", ""},
+		{"peak memory of a fetch over http, MiB", cold.peak(overHTTP...), "", nil, "8", ""},
+		{"peak memory of a fetch over https, MiB", cold.peak(overHTTPS...), "", nil, "8", ""},
+		{"size of the program, MiB", sizeOf(b, filepath.Join(bin, "tokenfetch")), "", nil, "10", ""},
+	}
+	samples, references := make([][]float64, len(rows)), make([][]float64, len(rows))
+	round := func() {
+		for i, row := range rows {
+			if row.needs != "" {
+				continue
+			}
+			samples[i] = append(samples[i], row.sample())
+			if row.reference != nil {
+				references[i] = append(references[i], row.reference())
 			}
 		}
-		c := exec.Command("go", append(append([]string{"build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", path}, flags...), target)...)
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			b.Fatalf("%v\n%s", err, out)
-		}
-		return path
 	}
-	binary := build("tokenfetch", "")
-	empty := build("empty", "package main\n\nfunc main() {}\n")
-
-	s := &benchMachine{b: b, binary: binary, home: b.TempDir()}
-	s.serve()
-	programs := []struct {
-		name    string
-		command func() *exec.Cmd
-	}{
-		{"empty", func() *exec.Cmd { return exec.Command(empty) }},
-		{"version", func() *exec.Cmd { return s.command("version") }},
-		{"help", func() *exec.Cmd { return s.command("--help") }},
-		{"hit", func() *exec.Cmd { return s.command("zeepay", "--config", s.sealed) }},
-		{"curl-jq", func() *exec.Cmd {
-			c := exec.Command("sh", "-c", `curl -s -d client_id=demo-zeepay-client-id -d client_secret=demo-zeepay-client-secret -d username=demo-zeepay-username -d password=demo-zeepay-password -d grant_type=password "$TOKENFETCH_ZEEPAY_BASE_URL/oauth/token" | jq -r .access_token`)
-			c.Env = s.environ
-			return c
-		}},
-	}
-	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") != "" {
-		read := build("read", `package main
-
-import "github.com/zalando/go-keyring"
-
-func main() {
-	if _, err := keyring.Get("tokenfetch", "tokenfetch/cache_key"); err != nil {
-		panic(err)
-	}
-}
-`)
-		programs = append(programs, []struct {
-			name    string
-			command func() *exec.Cmd
-		}{
-			{"keychain-hit", func() *exec.Cmd { return s.command("zeepay") }}, // first, as it makes the key
-			{"keychain-read", func() *exec.Cmd { return exec.Command(read) }},
-		}...)
-		defer exec.Command("secret-tool", "clear", "service", "tokenfetch", "username", "tokenfetch/cache_key").Run()
-	}
-	times := map[string][]time.Duration{}
-	one := func(name string, c *exec.Cmd) {
-		start := time.Now()
-		if out, err := c.CombinedOutput(); err != nil {
-			b.Fatalf("%s: %v\n%s", name, err, out)
-		}
-		times[name] = append(times[name], time.Since(start))
-	}
-	for _, p := range programs {
-		one(p.name, p.command()) // makes what is cached
-	}
-	clear(times)
+	round() // makes what is cached
+	clear(samples)
+	clear(references)
 	for b.Loop() {
-		for _, p := range programs {
-			one(p.name, p.command())
-		}
+		round()
 	}
-	median := func(name string) float64 {
-		slices.Sort(times[name])
-		return float64(times[name][len(times[name])/2])
+
+	var table strings.Builder
+	fmt.Fprintf(&table, "%d rounds on %s, with %d processors, %s/%s and %s.\n", b.N, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	if load > float64(runtime.NumCPU())/2 {
+		fmt.Fprintf(&table, "The machine was shared and busy (load average %.1f before), so the ratios are rough.\n", load)
+	}
+	table.WriteString("\n| operation | against | measured | goal, at most |\n|---|---|--:|--:|\n")
+	for i, row := range rows {
+		measured := "needs " + row.needs
+		switch {
+		case row.needs != "":
+		case row.reference == nil:
+			measured = fmt.Sprintf("%.3g", median(samples[i]))
+		default:
+			measured = fmt.Sprintf("%.2f", median(samples[i])/median(references[i]))
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", row.operation, row.against, measured, row.goal)
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median("version")/median("empty"), "version/empty")
-	b.ReportMetric(median("help")/median("empty"), "help/empty")
-	b.ReportMetric(median("hit")/median("empty"), "hit/empty")
-	b.ReportMetric(median("hit")/median("curl-jq"), "hit/curl-jq")
-	if len(times["keychain-hit"]) > 0 {
-		b.ReportMetric(median("keychain-hit")/median("empty"), "keychain-hit/empty")
-		b.ReportMetric(median("keychain-hit")/median("keychain-read"), "keychain-hit/keychain-read")
-		b.ReportMetric(median("keychain-hit")/(median("hit")+median("keychain-read")-median("empty")), "keychain-hit/(hit+read)")
-		b.ReportMetric(median("keychain-hit")/median("curl-jq"), "keychain-hit/curl-jq")
+	fmt.Print("\n" + table.String()) // a log of a benchmark is cut off after ten lines
+	if *update {
+		writeFile(b, benchmarksFile, benchmarksHead+table.String(), 0o644)
 	}
 }
 
-// benchMachine is an emulator and an environment for the runs against it.
-type benchMachine struct {
-	b       *testing.B
-	binary  string
-	home    string
-	sealed  string // a profiles file that names the sealing key
-	environ []string
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
-func (s *benchMachine) serve() {
-	s.sealed = filepath.Join(s.home, "sealed.toml")
-	if err := os.WriteFile(s.sealed, []byte("[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"), 0o600); err != nil {
+func sizeOf(b *testing.B, path string) sample {
+	return func() float64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return float64(info.Size()) / (1 << 20)
+	}
+}
+
+// benchServer is a token endpoint, and what programs need to know of it.
+type benchServer struct {
+	b           *testing.B
+	http, https string
+	authority   string // the file of the one that https is of
+	profiles    string
+	inKeychain  string // profiles without a sealing key, which is in the keychain then
+	requests    atomic.Int64
+}
+
+func serveBench(b *testing.B) *benchServer {
+	dir := b.TempDir()
+	s := &benchServer{b: b, authority: filepath.Join(dir, "ca.pem"), profiles: filepath.Join(dir, "profiles.toml"), inKeychain: filepath.Join(dir, "keychain.toml")}
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.requests.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"token_type":"Bearer","expires_in":31536000,"access_token":"`+strings.Repeat("token", 8)+`","refresh_token":"`+strings.Repeat("again", 8)+`"}`)
+	})
+	authority, err := newAuthority()
+	if err != nil {
+		b.Fatal(err)
+	}
+	certificate, err := authority.issue(func(*x509.Certificate) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain, secure := httptest.NewServer(answer), httptest.NewUnstartedServer(answer)
+	b.Cleanup(plain.Close)
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	secure.StartTLS()
+	b.Cleanup(secure.Close)
+	s.http, s.https = plain.URL, secure.URL
+
+	profile := func(name, origin, secrets string) string {
+		return fmt.Sprintf("[zeepay.%s]\nbase_url = %q\nclient_id = \"42\"\nusername = \"ops@example.com\"\n%s", name, origin, secrets)
+	}
+	const secrets = "client_secret = \"demo-client-secret\"\npassword = \"demo-password\"\n"
+	writeFile(b, s.authority, string(authority.pem), 0o600)
+	writeFile(b, s.profiles, "[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"+profile("http", s.http, secrets)+profile("https", s.https, secrets)+profile("keychain", s.http, ""), 0o600)
+	writeFile(b, s.inKeychain, profile("keychain", s.http, ""), 0o600)
+	return s
+}
+
+// keychain puts the secrets into a real keychain, where the session has one for
+// tests, or says what is missing.
+func (s *benchServer) keychain() (needs string) {
+	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") == "" {
+		return "TOKENFETCH_TEST_KEYCHAIN"
+	}
+	tool := func(stdin string, args ...string) {
+		c := exec.Command("secret-tool", args...)
+		c.Stdin = strings.NewReader(stdin)
+		if out, err := c.CombinedOutput(); err != nil {
+			s.b.Errorf("secret-tool: %v\n%s", err, out)
+		}
+	}
+	for account, value := range map[string]string{"client_secret": "demo-client-secret", "password": "demo-password"} {
+		account = "zeepay/keychain/" + account + "@" + strings.TrimPrefix(s.http, "http://")
+		tool(value, "store", "--label=tokenfetch", "service", "tokenfetch", "username", account)
+		s.b.Cleanup(func() { tool("", "clear", "service", "tokenfetch", "username", account) })
+	}
+	// The first run that needs the sealing key makes it.
+	s.b.Cleanup(func() { tool("", "clear", "service", "tokenfetch", "username", "tokenfetch/cache_key") })
+	return ""
+}
+
+// trusted adds the authority to those that the system trusts, for programs that
+// are started by this goroutine, or says what is missing.
+func (s *benchServer) trusted() (needs string) {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	if _, err := os.Stat(systemBundle); err != nil {
+		return systemBundle
+	}
+	if unix.Unshare(unix.CLONE_NEWNS) != nil {
+		return "root"
+	}
+	bundle := filepath.Join(s.b.TempDir(), "bundle.pem")
+	writeFile(s.b, bundle, readFile(s.b, systemBundle)+readFile(s.b, s.authority), 0o644)
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		s.b.Fatal(err)
 	}
-	s.environ = []string{
-		"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "SEAL=" + strings.Repeat("sealing key ", 4),
-		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
+	if err := unix.Mount(bundle, systemBundle, "", unix.MS_BIND, ""); err != nil {
+		s.b.Fatal(err)
 	}
-	_, variables := serveEmulatorWith(s.b, s.binary, s.environ)
-	s.environ = append(s.environ, variables...)
+	return ""
 }
 
-func (s *benchMachine) command(args ...string) *exec.Cmd {
-	c := exec.Command(s.binary, args...)
-	c.Env = s.environ
-	return c
+// requestsOf counts the requests that come while something else is measured, which
+// must be one.
+func (s *benchServer) requestsOf(other sample) sample {
+	return func() float64 {
+		before := s.requests.Load()
+		other()
+		n := s.requests.Load() - before
+		if n != 1 {
+			s.b.Errorf("%d requests", n)
+		}
+		return float64(n)
+	}
+}
+
+// benchUser runs programs with a home directory of its own.
+type benchUser struct {
+	b         *testing.B
+	bin, home string
+	cold      bool // the cache is emptied before each sample
+	environ   []string
+}
+
+func (s *benchServer) user(bin string, cold bool) *benchUser {
+	home := s.b.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, ".cache/minimal"), 0o700); err != nil {
+		s.b.Fatal(err)
+	}
+	return &benchUser{s.b, bin, home, cold, []string{
+		"HOME=" + home, "TOKENFETCH_CONFIG=" + s.profiles, "SEAL=" + strings.Repeat("sealing key ", 4),
+		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
+	}}
+}
+
+func (u *benchUser) run(args ...string) (stderr string) {
+	_, stderr, err := execute(filepath.Join(u.bin, args[0]), u.environ, args[1:]...)
+	if err != nil {
+		u.b.Errorf("%q: %v\n%s", args, err, stderr)
+	}
+	return stderr
+}
+
+// time measures how long a run takes.
+func (u *benchUser) time(args ...string) sample {
+	return func() float64 {
+		u.empty()
+		start := time.Now()
+		u.run(args...)
+		return time.Since(start).Seconds()
+	}
+}
+
+// crowd measures how long 50 runs at once take.
+func (u *benchUser) crowd(args ...string) sample {
+	return func() float64 {
+		u.empty()
+		start := time.Now()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { u.run(args...) })
+		}
+		all.Wait()
+		return time.Since(start).Seconds()
+	}
+}
+
+// peak measures the most memory that a run holds, in MiB.
+func (u *benchUser) peak(args ...string) sample {
+	return func() float64 {
+		u.empty()
+		stderr := u.run(append([]string{"peak", filepath.Join(u.bin, args[0])}, args[1:]...)...)
+		kib, err := strconv.Atoi(strings.TrimSpace(stderr))
+		if err != nil {
+			u.b.Error(err)
+		}
+		return float64(kib) / (1 << 10)
+	}
+}
+
+// empty takes the tokens out of the cache of a cold user.
+func (u *benchUser) empty() {
+	if !u.cold {
+		return
+	}
+	tokens, _ := filepath.Glob(u.home + "/.cache/*/*.token")
+	for _, token := range tokens {
+		if err := os.Remove(token); err != nil {
+			u.b.Error(err)
+		}
+	}
 }

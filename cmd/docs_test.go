@@ -752,7 +752,7 @@ func builtins(t *testing.T) []*provider.Definition {
 	return all
 }
 
-func readFile(t *testing.T, path string) string {
+func readFile(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

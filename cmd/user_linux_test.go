@@ -51,7 +51,7 @@ func nobodysDir(t *testing.T) string {
 }
 
 // writeFile writes a file with a mode.
-func writeFile(t *testing.T, path, text string, mode fs.FileMode) {
+func writeFile(t testing.TB, path, text string, mode fs.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
