@@ -59,11 +59,11 @@ func (p *prompter) write(text string) { _, _ = io.WriteString(p.out, text) }
 
 // ask asks until the answer keeps the rules: check returns the one it breaks, or
 // "". A hidden answer is not shown, nor repeated in any way.
-func (p *prompter) ask(ctx context.Context, question string, hide bool, check func(string) string) (string, error) {
+func (p *prompter) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
 	defer p.limit.Pause()()
 	for {
 		p.write(p.run.console.safe(question, maxLine) + ": ")
-		answer, err := p.line(ctx, hide)
+		answer, err := p.line(ctx, hidden)
 		if err != nil {
 			p.write("\n")
 			return "", err
@@ -80,16 +80,17 @@ func (p *prompter) ask(ctx context.Context, question string, hide bool, check fu
 }
 
 // line reads a line. It returns when ctx ends, even if the person never answers.
-func (p *prompter) line(ctx context.Context, hide bool) (string, error) {
+func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
+	fd := int(p.in.Fd())
 	read := func() (string, error) { return readLine(p.in) }
-	if hide {
-		quietly, end, err := p.run.hideTyping(p.in)
+	if hidden {
+		end, err := p.run.hideTyping(fd)
 		if err != nil {
 			return "", err
 		}
 		defer end()
 		read = func() (string, error) {
-			text, err := quietly()
+			text, err := readHidden(p.in)
 			p.write("\n") // which is not echoed either
 			return text, err
 		}
@@ -103,20 +104,15 @@ func (p *prompter) line(ctx context.Context, hide bool) (string, error) {
 	})
 }
 
-// hideTyping returns the function that reads a line of a terminal without echo,
-// until end is called: however the program ends, and while it is stopped, the
-// terminal is as it was.
-func (r *run) hideTyping(terminal *os.File) (read func() (string, error), end func(), err error) {
-	err = r.terminal.keep(int(terminal.Fd()))
-	if err == nil {
-		read, err = hidden(terminal)
-	}
-	if err != nil {
-		r.terminal.release()
-		return nil, nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
+// hideTyping remembers a terminal that is going to be read without echo, until
+// end is called: however the program ends, and while it is stopped, the terminal
+// is as it was.
+func (r *run) hideTyping(fd int) (end func(), err error) {
+	if err := r.terminal.keep(fd); err != nil {
+		return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
 	}
 	goOn := whenStopped(r.terminal.pause)
-	return read, func() { goOn(); r.terminal.release() }, nil
+	return func() { goOn(); r.terminal.release() }, nil
 }
 
 // readLine reads up to a line end, byte by byte: what follows is another answer.
@@ -173,26 +169,26 @@ func (r *run) readStdin(ctx context.Context) (secret.Value, error) {
 		return source.Reader(ctx, r.env.Stdin, "standard input")
 	}
 	defer r.limit.Pause()()
-	read, end, err := r.hideTyping(r.env.Stdin)
+	end, err := r.hideTyping(fd)
 	if err != nil {
 		return secret.Value{}, err
 	}
 	defer end()
-	return source.Reader(ctx, &typed{read: read}, "standard input")
+	return source.Reader(ctx, &typed{terminal: r.env.Stdin}, "standard input")
 }
 
 // typed is one line from a terminal, read without echo.
 type typed struct {
-	read func() (string, error)
-	line string
-	done bool
+	terminal *os.File
+	line     string
+	done     bool
 }
 
 // Read asks for the line at the first call.
 func (t *typed) Read(p []byte) (int, error) {
 	if !t.done {
 		var err error
-		if t.line, err = t.read(); err != nil {
+		if t.line, err = readHidden(t.terminal); err != nil {
 			return 0, err
 		}
 		t.done = true

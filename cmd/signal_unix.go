@@ -105,21 +105,19 @@ func stoppable() bool {
 	return err == nil && parents == ours
 }
 
-// hidden stops showing what is typed, at once: a signal that comes while a line is
-// read then finds nothing left to change. The function it returns reads the line.
-// Unlike term.ReadPassword it ends at Ctrl-D. Who calls it restores the settings of
-// the terminal.
-func hidden(terminal *os.File) (read func() (string, error), err error) {
+// readHidden reads a line that is not shown. Unlike term.ReadPassword it ends at
+// Ctrl-D. Who calls it restores the settings of the terminal.
+func readHidden(terminal *os.File) (string, error) {
 	settings, err := unix.IoctlGetTermios(int(terminal.Fd()), getSettings)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	settings.Lflag = settings.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
 	settings.Iflag |= unix.ICRNL
 	if err := unix.IoctlSetTermios(int(terminal.Fd()), setSettings, settings); err != nil {
-		return nil, err
+		return "", err
 	}
-	return func() (string, error) { return readLine(terminal) }, nil
+	return readLine(terminal)
 }
 
 // openTerminal opens the controlling terminal.

@@ -26,12 +26,10 @@ func stopUntilForeground(context.Context, int) {}
 // foreground is always true: there are no process groups.
 func foreground(int) bool { return true }
 
-// hidden returns the function that reads a line which is not shown.
-func hidden(console *os.File) (read func() (string, error), err error) {
-	return func() (string, error) {
-		line, err := term.ReadPassword(int(console.Fd()))
-		return string(line), err
-	}, nil
+// readHidden reads a line that is not shown.
+func readHidden(console *os.File) (string, error) {
+	line, err := term.ReadPassword(int(console.Fd()))
+	return string(line), err
 }
 
 // openTerminal opens the console of the program.
