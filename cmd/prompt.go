@@ -84,7 +84,7 @@ func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 	fd := int(p.in.Fd())
 	read := func() (string, error) { return readLine(p.in) }
 	if hidden {
-		end, err := p.run.hideTyping(fd)
+		end, err := p.run.hideTyping(ctx, fd)
 		if err != nil {
 			return "", err
 		}
@@ -104,15 +104,21 @@ func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 	})
 }
 
-// hideTyping remembers a terminal that is going to be read without echo, until
-// end is called: however the program ends, and while it is stopped, the terminal
-// is as it was.
-func (r *run) hideTyping(fd int) (end func(), err error) {
-	if err := r.terminal.keep(fd); err != nil {
-		return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
+// hideTyping makes a terminal not show what is typed, until end is called: however
+// the program ends, and while it is stopped, the terminal is as it was. The error is
+// the cause of ctx's end where that is near.
+func (r *run) hideTyping(ctx context.Context, fd int) (end func(), err error) {
+	goOn := whenStopped(r.terminal.pause) // before a person can see that there is no echo
+	err = r.terminal.hide(fd)
+	if err == nil {
+		return func() { goOn(); r.terminal.release() }, nil
 	}
-	goOn := whenStopped(r.terminal.pause)
-	return func() { goOn(); r.terminal.release() }, nil
+	goOn()
+	if errors.Is(err, errEnding) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
 }
 
 // readLine reads up to a line end, byte by byte: what follows is another answer.
@@ -169,7 +175,7 @@ func (r *run) readStdin(ctx context.Context) (secret.Value, error) {
 		return source.Reader(ctx, r.env.Stdin, "standard input")
 	}
 	defer r.limit.Pause()()
-	end, err := r.hideTyping(fd)
+	end, err := r.hideTyping(ctx, fd)
 	if err != nil {
 		return secret.Value{}, err
 	}

@@ -144,6 +144,25 @@ func (t *terminalState) keep(fd int) error {
 	return err
 }
 
+// errEnding says that a signal has begun to end the program.
+var errEnding = errors.New("the program ends")
+
+// hide is keep for a terminal that shall not show what is typed. It fails with
+// errEnding once the changes are undone for good: nothing would undo this one.
+func (t *terminalState) hide(fd int) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.undoing {
+		return errEnding
+	}
+	before, err := term.GetState(fd)
+	if err == nil {
+		t.fd, t.before = fd, before
+		err = hideEcho(fd)
+	}
+	return err
+}
+
 // restore undoes the changes where the program ends, however often.
 func (t *terminalState) restore() {
 	t.mu.Lock()

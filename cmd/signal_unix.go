@@ -105,20 +105,21 @@ func stoppable() bool {
 	return err == nil && parents == ours
 }
 
-// readHidden reads a line that is not shown. Unlike term.ReadPassword it ends at
-// Ctrl-D. Who calls it restores the settings of the terminal.
-func readHidden(terminal *os.File) (string, error) {
-	settings, err := unix.IoctlGetTermios(int(terminal.Fd()), getSettings)
+// hideEcho makes a terminal not show what is typed. Who calls it restores its
+// settings.
+func hideEcho(fd int) error {
+	settings, err := unix.IoctlGetTermios(fd, getSettings)
 	if err != nil {
-		return "", err
+		return err
 	}
 	settings.Lflag = settings.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
 	settings.Iflag |= unix.ICRNL
-	if err := unix.IoctlSetTermios(int(terminal.Fd()), setSettings, settings); err != nil {
-		return "", err
-	}
-	return readLine(terminal)
+	return unix.IoctlSetTermios(fd, setSettings, settings)
 }
+
+// readHidden reads a line from a terminal after hideEcho. Unlike term.ReadPassword it
+// ends at Ctrl-D.
+func readHidden(terminal *os.File) (string, error) { return readLine(terminal) }
 
 // openTerminal opens the controlling terminal.
 func openTerminal() (in, out *os.File, err error) {

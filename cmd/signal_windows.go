@@ -26,6 +26,9 @@ func stopUntilForeground(context.Context, int) {}
 // foreground is always true: there are no process groups.
 func foreground(int) bool { return true }
 
+// hideEcho does nothing: readHidden does it.
+func hideEcho(int) error { return nil }
+
 // readHidden reads a line that is not shown.
 func readHidden(console *os.File) (string, error) {
 	line, err := term.ReadPassword(int(console.Fd()))
