@@ -1,5 +1,4 @@
-// Package await waits, for as long as a context lasts, for what cannot be broken
-// off.
+// Package await limits calls that cannot be canceled to the lifetime of a context.
 package await
 
 import (
@@ -7,9 +6,8 @@ import (
 	"time"
 )
 
-// Do returns what call returns, or the cause of ctx's end if that comes first. A
-// call that never returns, such as the open of a FIFO, is left behind for the end of
-// the process.
+// Do returns what call returns, or the cause of ctx if ctx ends first. A call that
+// never returns, such as opening a FIFO, keeps its goroutine until the process ends.
 func Do[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -29,9 +27,9 @@ func Do[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
-// Now returns what call returns, or the cause of ctx's end if that has come already.
-// It is for a call that nothing but a stalled file system can hold up: whoever must
-// end then all the same, as a program must, has its own watch on the time.
+// Now returns what call returns. If ctx has already ended, it returns the cause
+// instead. Use it for a call that blocks only if the file system hangs. A caller
+// that must end even then needs its own timer.
 func Now[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	if ctx.Err() != nil {
 		var none T
@@ -40,11 +38,11 @@ func Now[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	return call()
 }
 
-// poll is how often Until calls.
+// poll is the interval between two calls in [Until].
 const poll = 20 * time.Millisecond
 
-// Until calls try, at once and then every 20 ms, until it is done or fails. It
-// returns the error of try, or the cause of ctx's end if that comes first.
+// Until calls try immediately and then every 20 ms, until it is done or fails. It
+// returns the error of try, or the cause of ctx if ctx ends first.
 func Until(ctx context.Context, try func() (done bool, err error)) error {
 	for {
 		if done, err := try(); done || err != nil {

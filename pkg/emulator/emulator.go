@@ -1,6 +1,7 @@
-// Package emulator serves the providers' token endpoints from their
-// definitions, for trials and tests: it takes only the demo credentials, answers
-// with the documented replies, counts and locks, and can misbehave on purpose.
+// Package emulator serves the token endpoints of providers, based on their
+// definitions, for trials and tests. It accepts only the demo credentials and sends
+// the documented replies. It counts failed logins, locks accounts, and can simulate
+// faults.
 package emulator
 
 import (
@@ -20,26 +21,26 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Options say how the emulator behaves.
+// Options configures the emulator.
 type Options struct {
-	LockAfter int           // failed logins in a row that lock an account, 0 for never
-	TokenTTL  time.Duration // lifetime the replies state, 0 for the documented one
+	LockAfter int           // number of consecutive failed logins that locks an account; 0 for never
+	TokenTTL  time.Duration // lifetime in the replies; 0 for the documented one
 	Delay     time.Duration // wait before each reply
 	Faults    []Fault
-	Journal   io.Writer // one JSON line for each request, secrets hidden; may be nil
+	Journal   io.Writer // receives one JSON line per request, with secrets hidden; may be nil
 }
 
-// Emulator is an http.Handler that serves each provider under /NAME.
+// Emulator is an [http.Handler] that serves each provider at /NAME.
 type Emulator struct {
 	options   Options
 	providers map[string]*provider.Definition
 
 	mu       sync.Mutex
-	failures map[string]int // of each provider, in a row
+	failures map[string]int // consecutive failed logins, by provider
 }
 
-// New returns an emulator of the given providers. It fails if a fault in the
-// options names a provider it does not have.
+// New returns an emulator of the given providers. It returns an error if a fault in
+// the options names a different provider.
 func New(definitions []*provider.Definition, options Options) (*Emulator, error) {
 	e := &Emulator{options: options, providers: map[string]*provider.Definition{}, failures: map[string]int{}}
 	for _, d := range definitions {
@@ -53,8 +54,8 @@ func New(definitions []*provider.Definition, options Options) (*Emulator, error)
 	return e, nil
 }
 
-// Demo returns the only credentials that the emulator takes: a value for each
-// field that the request needs and that has no default.
+// Demo returns the only credentials that the emulator accepts: a value for each
+// required field of the request that has no default.
 func Demo(d *provider.Definition) map[string]string {
 	values := map[string]string{}
 	for _, f := range d.Fields {
@@ -65,7 +66,7 @@ func Demo(d *provider.Definition) map[string]string {
 	return values
 }
 
-// Credentials returns Demo with the defaults of the other fields.
+// Credentials returns [Demo] together with the default values of the other fields.
 func Credentials(d *provider.Definition) provider.Values {
 	values := provider.Values{}
 	for name, value := range Demo(d) {
@@ -79,11 +80,11 @@ func Credentials(d *provider.Definition) provider.Values {
 	return values
 }
 
-// BaseURL returns the base address of a provider on an emulator that listens
-// at address (host:port).
+// BaseURL returns the base URL of a provider on an emulator that listens on address
+// (HOST:PORT).
 func BaseURL(address, providerName string) string { return "http://" + address + "/" + providerName }
 
-// Serve answers connections on l until ctx ends.
+// Serve handles connections on l until ctx ends.
 func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -94,15 +95,15 @@ func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// request is one request as the emulator understood it.
+// request is a parsed request.
 type request struct {
 	definition *provider.Definition
-	parts      map[place]string // what was sent, decoded
-	problem    string           // why it is not the documented request, or empty
-	status     int              // the reply to such a request
+	parts      map[place]string // the parts of the request, decoded
+	problem    string           // why the request is not as documented, or empty
+	status     int              // status of the reply to such a request
 }
 
-// ServeHTTP answers one request and writes it to the journal.
+// ServeHTTP handles one request and writes it to the journal.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	d := e.providers[name]
@@ -131,7 +132,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeReply(w, reply)
 }
 
-// judge compares the credentials, counts and locks, and issues a token.
+// judge checks the credentials, counts failed logins and locks the account. It
+// returns the reply, and its outcome for the journal.
 func (e *Emulator) judge(req request) (provider.Example, string) {
 	d := req.definition
 	e.mu.Lock()
@@ -153,7 +155,7 @@ func (e *Emulator) judge(req request) (provider.Example, string) {
 	return reply, "token issued"
 }
 
-// journal writes one line about a request. Values of secret fields are hidden.
+// journal writes one line about a request. It hides the values of secret fields.
 func (e *Emulator) journal(r *http.Request, req request, status int, outcome string) {
 	if e.options.Journal == nil {
 		return

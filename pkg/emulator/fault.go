@@ -11,14 +11,14 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// Fault is a failure the emulator plays instead of answering.
+// Fault is a failure that the emulator simulates instead of a normal reply.
 type Fault struct {
-	Provider string // only for this provider, or empty for all
-	Name     string // one of FaultNames
+	Provider string // the only affected provider; empty for all
+	Name     string // one of [FaultNames]
 }
 
-// FaultNames returns the faults there are: first the ones the providers
-// document, then hostile ones.
+// FaultNames returns the names of all faults: first those that providers document,
+// then hostile ones.
 func FaultNames() []string {
 	return []string{
 		"refused", "locked", "closed", "rate-limited", "error-in-200",
@@ -26,7 +26,8 @@ func FaultNames() []string {
 	}
 }
 
-// ParseFault reads NAME or PROVIDER:NAME.
+// ParseFault parses NAME or PROVIDER:NAME. ok is false if NAME is not one of
+// [FaultNames].
 func ParseFault(text string) (Fault, bool) {
 	f := Fault{Name: text}
 	if providerName, name, ok := strings.Cut(text, ":"); ok {
@@ -44,11 +45,12 @@ func (e *Emulator) fault(providerName string) (Fault, bool) {
 	return Fault{}, false
 }
 
-// play answers with the fault.
+// play sends the reply of the fault.
 func (f Fault) play(w http.ResponseWriter, r *http.Request, d *provider.Definition) {
 	switch f.Name {
 	case "redirect":
-		// A request for this path in the journal means that it was followed.
+		// If the journal contains a request for this path, the client followed the
+		// redirect.
 		w.Header().Set("Location", BaseURL(r.Host, d.Name)+"/redirected")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case "html":
@@ -59,7 +61,7 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, d *provider.Definiti
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		write(w, body[:len(body)/2])
-		panic(http.ErrAbortHandler) // the server's way to break off a reply
+		panic(http.ErrAbortHandler) // aborts the reply
 	case "slow":
 		w.Header().Set("Content-Type", "application/json")
 		for r.Context().Err() == nil {
@@ -81,8 +83,8 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, d *provider.Definiti
 	}
 }
 
-// documented returns the definition's example of that name, or one made up from
-// where the definition says that things stand.
+// documented returns the definition's example with that name, or one generated from
+// the definition.
 func documented(d *provider.Definition, name string) provider.Example {
 	if e, ok := d.Example(name); ok {
 		return e
@@ -102,7 +104,7 @@ func documented(d *provider.Definition, name string) provider.Example {
 	return failing(d, "refused", http.StatusBadRequest, "refused")
 }
 
-// tokenReply is a reply that the definition takes for a token's.
+// tokenReply returns a reply that the definition interprets as a token.
 func tokenReply(d *provider.Definition) provider.Example {
 	object, status := map[string]any{}, http.StatusOK
 	if i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool { return o.Is == "ok" }); i >= 0 {
@@ -125,8 +127,8 @@ func tokenReply(d *provider.Definition) provider.Example {
 	return example(status, object)
 }
 
-// failing is the first reply that the definition says is such a failure, or one of
-// the status.
+// failing returns a reply for the first outcome of the definition that is such a
+// failure, or else a reply with the given status.
 func failing(d *provider.Definition, is string, status int, text string) provider.Example {
 	i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool { return o.Is == is && o.Status > 299 })
 	if i < 0 {
@@ -144,18 +146,19 @@ func setText(d *provider.Definition, object map[string]any, text string) {
 	}
 }
 
-// generic is a failure with text where the definition expects it.
+// generic returns a failure with text at the place where the definition expects it.
 func generic(d *provider.Definition, status int, text string) provider.Example {
 	object := map[string]any{}
 	setText(d, object, text)
 	return example(status, object)
 }
 
-// errorInSuccess is a reply of status 200 that the definition takes for a refusal.
+// errorInSuccess returns a reply with status 200 that the definition interprets as a
+// refusal.
 func errorInSuccess(d *provider.Definition) provider.Example {
 	object := map[string]any{}
 	setText(d, object, "refused")
-	refusal := provider.Outcome{Member: "error"} // which is one, whatever the definition says
+	refusal := provider.Outcome{Member: "error"} // a refusal for every definition
 	if i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool {
 		return o.Is == "refused" && o.Status <= 200 && o.Member != "" && !o.Absent
 	}); i >= 0 {
@@ -165,7 +168,7 @@ func errorInSuccess(d *provider.Definition) provider.Example {
 	return example(http.StatusOK, object)
 }
 
-// setLifetime puts a lifetime where a reply states one.
+// setLifetime replaces the lifetime in a reply, if it contains one.
 func setLifetime(d *provider.Definition, body string, lifetime time.Duration) string {
 	var object map[string]any
 	if json.Unmarshal([]byte(body), &object) != nil {
@@ -194,7 +197,7 @@ func setLifetime(d *provider.Definition, body string, lifetime time.Duration) st
 	return string(data)
 }
 
-// replace changes the member at a path, if it is there.
+// replace changes the member at a path, if it exists.
 func replace(object map[string]any, path string, with func(old any) any) {
 	name, rest, nested := strings.Cut(path, ".")
 	old, ok := object[name]
@@ -221,5 +224,5 @@ func writeReply(w http.ResponseWriter, reply provider.Example) {
 	write(w, reply.Body)
 }
 
-// write sends text. A client that is gone is no concern of an emulator.
+// write sends text. The emulator ignores clients that have disconnected.
 func write(w http.ResponseWriter, text string) { _, _ = w.Write([]byte(text)) }

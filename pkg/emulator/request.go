@@ -12,10 +12,10 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// place is where a part of a request stands.
+// place identifies a part of a request.
 type place struct{ in, name string }
 
-// literal is where JSON other than a text stands.
+// literal is the place of JSON other than a string.
 const literal = "literal"
 
 func placeOf(part provider.Part) place {
@@ -25,8 +25,8 @@ func placeOf(part provider.Part) place {
 	return place{part.In, part.Name}
 }
 
-// understand checks a request against the definition: method, path, content type,
-// and that exactly the documented parts are there, once each.
+// understand checks a request against the definition: the method, path and content
+// type, and that each documented part occurs exactly once and nothing else does.
 func understand(d *provider.Definition, r *http.Request, path string) request {
 	req := request{definition: d, parts: map[place]string{}}
 	wrong := func(status int, problem string) request {
@@ -66,7 +66,7 @@ func understand(d *provider.Definition, r *http.Request, path string) request {
 	return req
 }
 
-// samePath reports whether path is the template's, with any segment for a field.
+// samePath reports whether path matches the template, with any segment for a field.
 func samePath(path string, t provider.Template) bool {
 	got, want := strings.Split(path, "/"), strings.Split(t.String(), "/")
 	return slices.EqualFunc(got, want, func(got, want string) bool {
@@ -74,7 +74,7 @@ func samePath(path string, t provider.Template) bool {
 	})
 }
 
-// compare returns how the parts differ from the documented ones.
+// compare returns how the parts differ from the documented ones, or "".
 func (req request) compare() string {
 	d := req.definition
 	known := map[place]bool{{in: "path"}: true}
@@ -97,7 +97,7 @@ func (req request) compare() string {
 	return ""
 }
 
-// mentions reports whether a part mentions a field of that kind.
+// mentions reports whether a part mentions a field for which kind returns true.
 func mentions(d *provider.Definition, part provider.Part, kind func(provider.Field) bool) bool {
 	return slices.ContainsFunc(part.Value.Fields(), func(name string) bool {
 		f, _ := d.Field(name)
@@ -113,7 +113,7 @@ func fill(t provider.Template, values provider.Values) string {
 	return t.Text(func(field string) string { return values[field].Reveal() })
 }
 
-// addPairs reads form-encoded pairs, each of which must stand once.
+// addPairs parses form-encoded pairs. Each name must occur exactly once.
 func (req request) addPairs(in, text string) bool {
 	values, err := url.ParseQuery(text)
 	for name, list := range values {
@@ -125,7 +125,7 @@ func (req request) addPairs(in, text string) bool {
 	return err == nil
 }
 
-// addBody reads the members of the body.
+// addBody parses the body.
 func (req request) addBody(data []byte) bool {
 	switch {
 	case req.definition.Request.Form != nil:
@@ -143,7 +143,7 @@ func (req request) addBody(data []byte) bool {
 	return true
 }
 
-// addJSON reads a JSON value under its path.
+// addJSON adds a JSON value with its path.
 func (req request) addJSON(path string, value any) {
 	below := func(name string) string { return strings.TrimPrefix(path+"."+name, ".") }
 	switch v := value.(type) {
@@ -172,8 +172,8 @@ func (req request) addJSON(path string, value any) {
 	}
 }
 
-// addBasic reads the Basic pair, which must be there if it is documented, and only
-// then.
+// addBasic reads the Basic credentials, which must be present if and only if they
+// are documented.
 func (req request) addBasic(r *http.Request) bool {
 	user, password, ok := r.BasicAuth()
 	basic := req.definition.Request.Basic
@@ -190,7 +190,7 @@ func (req request) addBasic(r *http.Request) bool {
 	return ok
 }
 
-// matches reports whether the request carries the demo credentials. An optional
+// matches reports whether the request contains the demo credentials. An optional
 // field may have any value.
 func (req request) matches(demo provider.Values) bool {
 	for _, part := range req.definition.Request.Parts() {

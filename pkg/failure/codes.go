@@ -2,10 +2,11 @@ package failure
 
 import "slices"
 
-// Code names one failure. Codes are part of the interface: scripts match them.
+// Code identifies a kind of error. Codes are part of the interface: scripts compare
+// them.
 type Code string
 
-// The codes. What each means to a user stands in Codes.
+// The codes. [Codes] returns their meanings.
 const (
 	Internal Code = "internal"
 
@@ -131,8 +132,8 @@ type Meaning struct {
 	Means string
 }
 
-// codes is every code once, in the order of the exit codes. It is constant data:
-// a run that does not look at it does not pay for it.
+// codes contains every code once, in the order of the exit codes. It is constant
+// data, so that it costs nothing unless it is used.
 var codes = [...]Meaning{
 	{Internal, Bug, "a fault of tokenfetch itself"},
 
@@ -251,11 +252,11 @@ var codes = [...]Meaning{
 	{Interrupted, Signal, "a signal ended the run"},
 }
 
-// Codes returns every code with its class and what it means, in the order of
-// the exit codes. The caller may change what it gets.
+// Codes returns every code with its class and meaning, in the order of the exit
+// codes. The caller may modify the result.
 func Codes() []Meaning { return slices.Clone(codes[:]) }
 
-// Class returns the class the code belongs to, Bug for one that is not listed.
+// Class returns the class of the code, or [Bug] for an unknown code.
 func (c Code) Class() Class {
 	for i := range codes {
 		if codes[i].Code == c {

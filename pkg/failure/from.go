@@ -5,9 +5,9 @@ import (
 	"errors"
 )
 
-// From returns err as an *Error: itself if it is or wraps one, Timeout for a
-// context that reached its deadline, else Internal. The text of any other error
-// may hold anything, so only its type is told.
+// From returns err as an [*Error]. If err is or wraps one, it returns that. If a
+// context reached its deadline, it returns a [Timeout]. Otherwise it returns an
+// [Internal] error with only the type of err, because the text may contain anything.
 func From(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

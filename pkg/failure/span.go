@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Span returns a duration of zero or more as people write it: "30 seconds",
-// "10 minutes", "1 hour 5 minutes". From two minutes on it is rounded to minutes.
+// Span formats a duration of zero or more for people: "30 seconds", "10 minutes", "1
+// hour 5 minutes". From two minutes on, it is rounded to minutes.
 func Span(d time.Duration) string {
 	if d < 2*time.Minute {
 		return Amount(int(d.Round(time.Second)/time.Second), "second")
@@ -23,7 +23,7 @@ func Span(d time.Duration) string {
 	return strings.Join(parts, " ")
 }
 
-// Amount returns n of a unit, in the plural unless it is one: "1 warning".
+// Amount formats n with a unit, which is in the plural unless n is 1: "1 warning".
 func Amount(n int, unit string) string {
 	if n != 1 {
 		unit += "s"

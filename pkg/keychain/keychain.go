@@ -1,6 +1,6 @@
-// Package keychain is the operating system's keychain as a secret.Keeper. Every
-// call ends with its context, whatever the keychain does, and on Linux none is
-// made where it would start a daemon or open a dialog that nobody asked for.
+// Package keychain implements [secret.Keeper] with the keychain of the operating
+// system. Every call ends with its context, even if the keychain does not respond.
+// On Linux, no call starts a daemon or opens a dialog without permission.
 package keychain
 
 import (
@@ -15,31 +15,31 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Service is the name under which all items are stored.
+// Service is the service name of all items.
 const Service = "tokenfetch"
 
-// UnlockTimeout is how long a person has to answer an unlock dialog.
+// UnlockTimeout is the time that a user has to answer an unlock dialog.
 const UnlockTimeout = 2 * time.Minute
 
-// Keychain is the keychain of the operating system. The error of a call is one of
-// package secret, secret.ErrTimeout when the context reaches its deadline, or the
-// cause of the context's end.
+// Keychain is the keychain of the operating system. Its methods return the errors of
+// package secret. If the context reaches its deadline, the error is
+// [secret.ErrTimeout]; if it ends otherwise, the error is the cause.
 type Keychain struct {
-	// Getenv reads the environment, to find the session bus.
+	// Getenv returns an environment variable. It is used to find the session bus.
 	Getenv func(string) string
-	// Dialog allows the keychain to ask a person to unlock it. Without it a
+	// Dialog allows a dialog in which the user unlocks the keychain. Without it, a
 	// locked keychain is an error.
 	Dialog bool
-	// Waiting is called before an unlock dialog, and the function it returns
-	// afterwards: that time is a person's. The dialog is waited for until ctx
-	// ends, which has no deadline of the call, or UnlockTimeout is over. It must be
-	// set if Dialog is.
+	// Waiting is called before an unlock dialog, and done after it, so that the
+	// caller can exclude the user's time. The dialog may take until ctx ends or
+	// [UnlockTimeout] has passed; ctx has no deadline of the call. Waiting must be
+	// set if Dialog is set.
 	Waiting func() (ctx context.Context, done func())
 }
 
 var _ secret.Keeper = (*Keychain)(nil)
 
-// Get returns the item stored for account, or secret.ErrNotFound.
+// Get returns the item of account, or [secret.ErrNotFound].
 func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error) {
 	return ask(ctx, k, func() (secret.Value, error) {
 		text, err := keyring.Get(Service, account)
@@ -47,8 +47,8 @@ func (k *Keychain) Get(ctx context.Context, account string) (secret.Value, error
 	})
 }
 
-// Set stores a secret for account, in place of an older one. It fails with
-// secret.ErrTooLarge for one that is longer than Limit says.
+// Set stores the secret of account and replaces an existing one. It returns
+// [secret.ErrTooLarge] if the secret is longer than [Keychain.Limit].
 func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) error {
 	if limit := k.Limit(account); limit > 0 && len(value.Reveal()) > limit {
 		return secret.ErrTooLarge
@@ -59,12 +59,13 @@ func (k *Keychain) Set(ctx context.Context, account string, value secret.Value) 
 	return err
 }
 
-// Delete removes the item stored for account, and others of that name, which other
-// programs may have stored. It fails with secret.ErrNotFound if there is none.
+// Delete removes the item of account. It also removes other items with that name,
+// which other programs may have stored. It returns [secret.ErrNotFound] if there is
+// none.
 func (k *Keychain) Delete(ctx context.Context, account string) error {
 	_, err := ask(ctx, k, func() (struct{}, error) {
 		err := known(keyring.Delete(Service, account))
-		for n := 1; err == nil && n < maxItems; n++ { // the library removes the first that it finds
+		for n := 1; err == nil && n < maxItems; n++ { // the library removes only the first item that it finds
 			if err = known(keyring.Delete(Service, account)); errors.Is(err, secret.ErrNotFound) {
 				return struct{}{}, nil
 			}
@@ -74,14 +75,15 @@ func (k *Keychain) Delete(ctx context.Context, account string) error {
 	return err
 }
 
-// maxItems bounds how many items of one name are removed.
+// maxItems is the maximum number of items with the same name to remove.
 const maxItems = 100
 
-// Limit returns how many bytes the keychain of this system takes for account, 0
-// for any number.
+// Limit returns the maximum length of a secret of account in the keychain of this
+// system, in bytes. 0 means no limit.
 func (k *Keychain) Limit(account string) int { return limit(runtime.GOOS, account) }
 
-// known maps an error of the library, whose text may hold anything, to ours.
+// known maps an error of the library to one of package secret. The library's text
+// may contain anything.
 func known(err error) error {
 	switch {
 	case err == nil:
@@ -94,8 +96,7 @@ func known(err error) error {
 	return secret.ErrUnavailable
 }
 
-// ask makes a call of the keychain, which a person must unlock first if it is
-// locked.
+// ask calls the keychain. If the keychain is locked, the user must unlock it first.
 func ask[T any](ctx context.Context, k *Keychain, call func() (T, error)) (T, error) {
 	var none T
 	switch locked, err := inTime(ctx, k.locked); {
@@ -117,12 +118,12 @@ func inDialog[T any](k *Keychain, call func() (T, error)) (T, error) {
 	defer cancel()
 	value, err := inTime(ctx, call)
 	if errors.Is(err, secret.ErrUnavailable) {
-		err = secret.ErrLocked // the dialog was dismissed
+		err = secret.ErrLocked // the user dismissed the dialog
 	}
 	return value, err
 }
 
-// inTime makes a call that cannot be broken off, which ends with ctx all the same.
+// inTime makes a call that cannot be canceled. It returns when ctx ends.
 func inTime[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	value, err := await.Do(ctx, call)
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -11,9 +11,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// locked reports whether the collection that go-keyring uses is locked. It
-// makes no call unless a session bus exists: without one the D-Bus library
-// starts a daemon, which stays and keeps our environment.
+// locked reports whether the collection that go-keyring uses is locked. It makes no
+// call unless a session bus exists. Without one, the D-Bus library starts a daemon
+// that keeps running and keeps our environment.
 func (k *Keychain) locked() (bool, error) {
 	if !k.busExists() {
 		return false, secret.ErrUnavailable
@@ -38,5 +38,5 @@ func (k *Keychain) busExists() bool {
 	return err == nil && info.Mode()&os.ModeSocket != 0
 }
 
-// userBus is where the bus of the user's session is, if there is one.
+// userBus returns the path where the user's session bus is, if there is one.
 func userBus() string { return filepath.Join("/run/user", strconv.Itoa(os.Getuid()), "bus") }

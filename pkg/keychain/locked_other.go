@@ -2,6 +2,6 @@
 
 package keychain
 
-// locked cannot be asked on this system: macOS and Windows unlock the keychain
-// with the session.
+// locked always returns false: macOS and Windows unlock the keychain with the
+// session and have no way to query it.
 func (k *Keychain) locked() (bool, error) { return false, nil }

@@ -2,8 +2,8 @@ package keychain
 
 import ss "github.com/zalando/go-keyring/secret_service"
 
-// ping looks whether a service has the name of the keychain before it calls it:
-// the session bus starts one for a call.
+// ping checks whether a service owns the name of the keychain before it calls the
+// service, because the session bus would start one for a call.
 func (k *Keychain) ping() (locked bool, err error) {
 	if !k.busExists() {
 		return false, ErrNoBus

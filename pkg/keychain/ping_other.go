@@ -10,7 +10,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// ping asks for an item that nobody stores.
+// ping reads an item that does not exist.
 func (k *Keychain) ping() (locked bool, err error) {
 	if _, err := keyring.Get(Service, "tokenfetch/ping"); err != nil && !errors.Is(err, keyring.ErrNotFound) {
 		return false, secret.ErrUnavailable

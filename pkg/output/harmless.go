@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Harmless returns text in printable ASCII on one line, of at most limit
-// characters, marked with "..." where it was cut. Every other character
-// becomes an escape. "##" is broken up, because Azure Pipelines, GitHub and
-// TeamCity take a command that begins with it anywhere in a line.
+// Harmless returns text as one line of printable ASCII with at most limit
+// characters. It ends with "..." if it was cut. Every other character becomes an
+// escape sequence. "##" is split, because Azure Pipelines, GitHub and TeamCity
+// execute a command that starts with it anywhere in a line.
 func Harmless(text string, limit int) string {
 	var b strings.Builder
 	for len(text) > 0 {

@@ -1,5 +1,5 @@
-// Package output turns a token into the bytes that a person or program asked
-// for, and makes text from outside harmless to show.
+// Package output formats a token for people and programs, and makes untrusted text
+// safe to display.
 package output
 
 import (
@@ -14,36 +14,36 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Result is a token with what is told of it.
+// Result is a token with the properties that are output.
 type Result struct {
 	AccessToken secret.Value
-	Lifetime    time.Duration // from Obtained on, 0 if it is unknown
+	Lifetime    time.Duration // from Obtained on; 0 if unknown
 	Obtained    time.Time
-	Scope       string // empty if not stated
+	Scope       string // empty if not in the reply
 	SingleUse   bool
 	Provider    string
 	Profile     string
-	Environment string // empty if a base address was given
-	Origin      string // scheme://host:port
-	BaseURL     string // the address below which the token endpoint stands, with its path
+	Environment string // empty if a base URL was set
+	Origin      string // SCHEME://HOST:PORT
+	BaseURL     string // base URL of the token endpoint, with its path
 	Use         token.Use
-	Extra       map[string]json.RawMessage // members of the reply that are handed on
+	Extra       map[string]json.RawMessage // members of the reply that are returned with the token
 	Cached      bool
 	Now         time.Time // when the result is printed
 }
 
-// Formats returns the names of the formats, the default first.
+// Formats returns the names of the formats. The first is the default.
 func Formats() []string {
 	return []string{"text", "json", "export", "fish", "powershell", "header", "curl", "dotenv", "github-env", "github-output"}
 }
 
-// NeedsHeader reports whether the format presents the token as a header, which
-// takes a token that travels in one.
+// NeedsHeader reports whether the format outputs the token as a header. This
+// requires a provider whose token is sent in a header.
 func NeedsHeader(format string) bool { return format == "header" || format == "curl" }
 
-// Format returns the result in a format, with its line end. name is the
-// variable of the formats that set one; it must satisfy CheckVariable. The
-// error says why the format has no way to write this token.
+// Format returns the result in a format, including the final line ending. name is
+// the variable for the formats that set one; it must be valid according to
+// [CheckVariable]. The error says why the format cannot represent this token.
 func Format(r Result, format, name string) ([]byte, error) {
 	text := r.AccessToken.Reveal()
 	if r.Use.Header == "" && NeedsHeader(format) {
@@ -71,9 +71,10 @@ func Format(r Result, format, name string) ([]byte, error) {
 	return []byte(text + "\n"), nil
 }
 
-// FailingLine returns the one line a failed run prints in the formats that are
-// evaluated, so that the evaluation fails too and no old value stays; for
-// other formats it is empty. name is the variable, or empty if it is unusable.
+// FailingLine returns the line to print after a failure in the formats that a shell
+// or curl evaluates. It makes the evaluation fail too, so that no old value is used.
+// It is empty for other formats. name is the variable, or empty if the name is
+// invalid.
 func FailingLine(format, name string) string {
 	switch {
 	case format == "curl":
@@ -130,9 +131,9 @@ func jsonLine(r Result) []byte {
 		Extra:       r.Extra,
 	}
 	if r.Use.Header != "" {
-		line.TokenType = OrNull(cmp.Or(r.Use.Scheme, "Bearer")) // RFC 6749 has it in every reply
+		line.TokenType = OrNull(cmp.Or(r.Use.Scheme, "Bearer")) // RFC 6749 requires it in every reply
 	}
-	// Objects, not null.
+	// Output {} instead of null.
 	if line.Use.Headers == nil {
 		line.Use.Headers = map[string]*string{}
 	}
@@ -150,7 +151,7 @@ func jsonLine(r Result) []byte {
 	return JSONLine(line)
 }
 
-// OrNull returns text for JSON: nil, which is null there, if it is empty.
+// OrNull returns a pointer to text, or nil (null in JSON) if text is empty.
 func OrNull(text string) *string {
 	if text == "" {
 		return nil
@@ -158,14 +159,14 @@ func OrNull(text string) *string {
 	return &text
 }
 
-// JSONLine returns v as one line of JSON in printable ASCII. v must be made of
-// types that always marshal.
+// JSONLine returns v as one line of JSON in printable ASCII. It panics if v cannot
+// be marshaled.
 func JSONLine(v any) []byte {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
-		panic("output: a value that does not marshal") // a fault of ours
+		panic("output: a value that does not marshal") // a bug in this program
 	}
 	out := make([]byte, 0, b.Len())
 	for _, r := range strings.TrimSuffix(b.String(), "\n") {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// The quoters take visible ASCII, which is what a token is made of. Each returns
-// one word of its language that stands for exactly the text.
+// The quote functions expect printable ASCII without spaces, as in tokens. Each
+// returns one word in its language whose value is exactly the text.
 
 // quotePOSIX quotes for sh, dash, bash, zsh and ksh.
 func quotePOSIX(text string) string {
@@ -18,8 +18,8 @@ func quoteFish(text string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
 }
 
-// quotePowerShell quotes for PowerShell, where a doubled quote stands for one.
-// Typographic quotes, which it takes for quotes too, are not ASCII.
+// quotePowerShell quotes for PowerShell, where a doubled quote means one quote.
+// PowerShell also accepts typographic quotes, but these are not ASCII.
 func quotePowerShell(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }
@@ -29,15 +29,15 @@ func quoteCurl(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
 }
 
-// errDotenv is the failure of a text that no two readers of .env files would
-// take for the same.
+// errDotenv is the error for a text that readers of .env files interpret
+// differently.
 var errDotenv = errors.New("the token contains a single quote, a backslash or a dollar sign, which readers of .env files disagree about")
 
-// quoteDotenv quotes for a .env file. Its readers agree on little: plain letters
-// need no quotes, which some (docker run --env-file) would take for a part of
-// the value, and most else is literal between single quotes. There a backslash
-// is an escape for some (a final one takes the quote with it), and python-dotenv
-// replaces ${NAME}.
+// quoteDotenv quotes for a .env file. Its readers agree on little. Plain characters
+// need no quotes, and some readers (docker run --env-file) would make the quotes
+// part of the value. Most other characters are literal between single quotes, with
+// two exceptions. For some readers a backslash is an escape there, and a final one
+// escapes the quote. And python-dotenv replaces ${NAME}.
 func quoteDotenv(text string) (string, error) {
 	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._+/=:,@%"
 	switch {

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// RunnerFile returns the environment variable by which a GitHub runner names
-// the file that a format is written to, or "" for a format of standard output.
+// RunnerFile returns the environment variable with the path of the file that a
+// GitHub runner reads for a format. It returns "" for a format that is written to
+// standard output.
 func RunnerFile(format string) string {
 	switch format {
 	case "github-env":
@@ -19,8 +20,8 @@ func RunnerFile(format string) string {
 	return ""
 }
 
-// runnerEntry is one entry of a runner's file. Its end marker is random, so that
-// no value can end it.
+// runnerEntry returns one entry of a runner's file. Its delimiter is random, so that
+// no value can contain it.
 func runnerEntry(name, text string) []byte {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -28,24 +29,24 @@ func runnerEntry(name, text string) []byte {
 	return fmt.Appendf(nil, "%s<<%s\n%s\n%s\n", name, end, text, end)
 }
 
-// GitHubMask is the workflow command that hides text in the log of a job of
-// GitHub Actions. text is visible ASCII.
+// GitHubMask returns the workflow command that hides text in a GitHub Actions log.
+// text must be printable ASCII.
 func GitHubMask(text string) string {
 	return "::add-mask::" + strings.ReplaceAll(text, "%", "%25") + "\n"
 }
 
-// AzureMask is the logging command that hides text in the log of a job of Azure
-// Pipelines. text is visible ASCII.
+// AzureMask returns the logging command that hides text in an Azure Pipelines log.
+// text must be printable ASCII.
 func AzureMask(text string) string {
 	return "##vso[task.setsecret]" + strings.ReplaceAll(text, "%", "%AZP25") + "\n"
 }
 
-// minMasked is the length from which a text is masked: shorter ones stand in
-// many lines that have nothing to do with them.
+// minMasked is the minimum length of a masked text. Shorter texts occur in many
+// unrelated lines.
 const minMasked = 8
 
-// Maskable reports whether hiding text in a log leaves the rest readable: it is
-// neither short nor a word.
+// Maskable reports whether a log stays readable if text is hidden. This excludes
+// short texts and words.
 func Maskable(text string) bool {
 	letters := strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz") == ""
 	return len(text) >= minMasked && (!letters || len(text) >= 2*minMasked)

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// VariablePattern is what the name of a variable looks like.
+// VariablePattern is the regular expression for the name of a variable.
 const VariablePattern = `[A-Za-z_][A-Za-z0-9_]*`
 
-// CheckVariable returns the rule that name breaks as the variable for a token,
-// or "". Names that change how programs run are refused, those by which a CI
-// service speaks to its jobs, and names that a shell does not keep as text. Case
-// does not matter: it does not on Windows, and zsh knows path as PATH.
+// CheckVariable returns the rule that name violates as the variable for a token, or
+// "". It rejects names that change how programs run, names that a CI service uses to
+// communicate with its jobs, and names whose value a shell changes. It ignores case,
+// as Windows does; also, zsh uses path for PATH.
 func CheckVariable(name string) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 	if name == "" || len(name) > 128 || strings.Trim(name[:1], letters) != "" || strings.Trim(name, letters+"0123456789") != "" {
@@ -29,7 +29,7 @@ func CheckVariable(name string) string {
 	case slices.Contains(interpreted, up):
 		return "must not be a variable that a shell interprets"
 	case strings.HasSuffix(up, "_TOKEN"), strings.HasSuffix(up, "_API_KEY"):
-		return "" // where programs look for tokens: NODE_AUTH_TOKEN, GITLAB_TOKEN, GEM_HOST_API_KEY
+		return "" // names in which programs expect tokens: NODE_AUTH_TOKEN, GITLAB_TOKEN, GEM_HOST_API_KEY
 	}
 	for _, prefix := range families {
 		if strings.HasPrefix(up, prefix) {
@@ -44,11 +44,11 @@ func CheckVariable(name string) string {
 	return ""
 }
 
-// reserved are beginnings of names that are refused whatever follows.
+// reserved contains prefixes of names that are always rejected.
 var reserved = []string{"LD_", "DYLD_", "GLIBC_", "LC_", "GITHUB_", "RUNNER_", "ACTIONS_", "TOKENFETCH_", "BASH_", "FISH_", "GIT_", "NPM_CONFIG_"}
 
-// families are beginnings of names that one program or system takes its settings
-// from, commands to run among them.
+// families contains prefixes of names from which a program or system reads its
+// settings, including commands to run.
 var families = []string{
 	// the C library and the loader
 	"MALLOC_", "GCONV_", "LIBC_",
@@ -59,22 +59,22 @@ var families = []string{
 	"NODE_", "NPM_", "YARN_", "PNPM_", "COREPACK_", "DENO_", "BUN_", "ELECTRON_",
 	"JAVA_", "JDK_", "_JAVA_", "MAVEN_", "GRADLE_", "LUA_", "PHP_", "GUILE_", "ERL_",
 	"DOTNET_", "CORECLR_", "COMPLUS_", "COR_", "CGO_", "GOTOOL", "CARGO_", "RUSTC", "RUSTUP_", "RUST_", "GCC_", "CMAKE_", "PKG_CONFIG",
-	// programs that read, show, edit, pack and connect
+	// programs that read, display, edit, pack and connect
 	"LESS", "GROFF_", "SYSTEMD_", "SUDO_", "SSH_", "GPG_", "OPENSSL_", "SSL_", "CURL_", "RSYNC_", "GREP_", "TAR_", "XZ_", "ZSTD_", "TERMINFO",
 	"DOCKER_", "GH_", "SVN_",
 	// desktops
 	"XDG_", "DBUS_", "GTK_", "GIO_", "QT_", "GST_",
-	// CI services: what they tell their jobs
+	// CI services: information for their jobs
 	"CI_", "GITLAB_", "AGENT_", "SYSTEM_", "BUILD_", "TF_CLI_", "JENKINS_", "HUDSON_", "TEAMCITY_", "CODEBUILD_", "CIRCLE", "BUILDKITE",
 	"TRAVIS", "APPVEYOR_", "BITBUCKET_", "DRONE_", "SEMAPHORE_", "WOODPECKER_",
 }
 
-// kinds are ends of names that tell what programs do with the value.
+// kinds contains suffixes of names that show how programs use the value.
 var kinds = []string{
 	"PATH", "_HOME", "SHELL", "EDITOR", "PAGER", "BROWSER", "ASKPASS", "COMMAND", "_RSH", "_PROXY", "_OPTS", "_OPTIONS", "FLAGS",
 }
 
-// dangerous are names that stand for themselves.
+// dangerous contains complete names.
 var dangerous = []string{
 	// shells
 	"PATH", "IFS", "ENV", "SHELLOPTS", "ZDOTDIR", "INPUTRC", "PS0", "PS1", "PS2", "PS3", "PS4", "PROMPT_COMMAND",
@@ -90,13 +90,13 @@ var dangerous = []string{
 	"HTTP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE", "SSLKEYLOGFILE", "KRB5CCNAME", "KUBECONFIG", "NETRC", "WGETRC", "GNUPGHOME",
 	// Windows
 	"PATHEXT", "COMSPEC", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "USERPROFILE", "PSMODULEPATH",
-	// CI services, with the tokens that they give their jobs
+	// CI services, including the tokens for their jobs
 	"CI", "TF_BUILD", "JOB_NAME", "WORKSPACE", "CI_JOB_TOKEN", "CI_DEPENDENCY_PROXY_TOKEN", "CIRCLE_OIDC_TOKEN", "BUILDKITE_AGENT_ACCESS_TOKEN",
 }
 
-// interpreted are variables that some shell takes for a number or for its own:
-// bash evaluates what is assigned to the first ones as arithmetic, so that the
-// token a[$(id)] would run id; others silently turn a token into something else.
+// interpreted contains variables that a shell treats as a number or sets itself.
+// bash evaluates what is assigned to the first ones as arithmetic, so the token
+// a[$(id)] would run id. Others silently change the value of a token.
 var interpreted = []string{
 	"RANDOM", "SRANDOM", "HISTCMD", "OPTIND",
 	"ARGC", "ARGV", "AUTO_RESUME", "BASHPID", "CMD_DURATION", "COLUMNS", "COMPREPLY", "COPROC", "DIRSTACK", "EGID", "EMACS", "EPOCHREALTIME",

@@ -16,8 +16,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Setting is one key of a profile as it is written: with the text itself, or with
-// the file, variable or command that gives it. One without any is taken out.
+// Setting is one key of a profile with its new value: a literal string in Text, or
+// the file, variable or command that provides it. If all are empty, the key is removed.
 type Setting struct {
 	Key, Text string
 	File, Env string
@@ -25,10 +25,10 @@ type Setting struct {
 }
 
 // With returns the file with the settings in the table of the profile name of
-// provider: keys that stand there are replaced, others added behind them, and a
-// table that does not exist is appended, headed by a comment if there is one.
-// Comments at the end of a line and every other byte stay as they are. Nothing is
-// written: see Save.
+// provider. It replaces existing keys, adds new keys after them, and appends a
+// missing table at the end of the file, below comment if that is not empty. Comments
+// at the end of a line and all other bytes stay unchanged. It does not write the
+// file: see [File.Save].
 func (f *File) With(provider, name string, settings []Setting, comment string) (*File, error) {
 	lines := bytes.SplitAfter(f.data, []byte("\n"))
 	table, found := f.section(provider, name)
@@ -40,7 +40,7 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 		return f.changed(provider, name, slices.Concat(f.raw, f.appended(provider+"."+name, settings, comment, end)))
 	}
 	var inserted []byte
-	replaced := map[int][]byte{} // by the first line
+	replaced := map[int][]byte{} // keyed by the first line
 	for _, s := range settings {
 		line := s.line(0)
 		for i, e := range table.entries {
@@ -72,14 +72,15 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 		}
 		text = append(text, line...)
 	}
-	if table.insertAt >= len(lines) && inserted != nil { // the last line is not ended
+	if table.insertAt >= len(lines) && inserted != nil { // the last line has no line ending
 		text = append(closed(text, end), inserted...)
 	}
 	return f.changed(provider, name, text)
 }
 
-// WithCacheKey returns the file, which has no cache_key, with one that is the content
-// of the file at path. Every other byte stays as it is. Nothing is written: see Save.
+// WithCacheKey returns the file, which must not have a cache_key, with one that names
+// the file at path. All other bytes stay unchanged. It does not write the file: see
+// [File.Save].
 func (f *File) WithCacheKey(path string) (*File, error) {
 	lines := bytes.SplitAfter(f.data, []byte("\n"))
 	end, setting := lineEnd(lines[0]), Setting{Key: cacheKey, File: path}
@@ -94,8 +95,8 @@ func (f *File) WithCacheKey(path string) (*File, error) {
 	return f.changed(own, cacheKey, slices.Concat(f.raw, f.appended(own, []Setting{setting}, "", end)))
 }
 
-// Without returns the file without the table of a profile. Every other byte stays
-// as it is. Nothing is written: see Save.
+// Without returns the file without the table of a profile. All other bytes stay
+// unchanged. It does not write the file: see [File.Save].
 func (f *File) Without(provider, name string) (*File, error) {
 	if !f.has(provider, name) {
 		return f, nil
@@ -113,18 +114,18 @@ func (f *File) Without(provider, name string) (*File, error) {
 	return f.changed(provider, name, text)
 }
 
-// Lock waits until no other process changes the file, see source.Lock. The error is
-// the cause of ctx's end, or a *failure.Error.
+// Lock waits until no other process changes the file, and locks it, see
+// [source.Lock]. The error is the cause of ctx, or a [*failure.Error].
 func (f *File) Lock(ctx context.Context) (unlock func(), err error) {
 	unlock, err = source.Lock(ctx, f.Path)
 	return unlock, writing(err)
 }
 
-// Save writes the file, unless it is no longer as it was read, see source.Update.
-// CheckSave reports whether it could. The error is a *failure.Error.
+// Save writes the file. If the file has changed since it was read, it returns an
+// error instead, see [source.Update]. The error is a [*failure.Error].
 func (f *File) Save() error { return writing(source.Update(f.Path, f.read, f.raw)) }
 
-// CheckSave reports whether Save would work, as far as that can be told without
+// CheckSave reports whether [File.Save] would succeed, as far as it can tell without
 // changing anything.
 func (f *File) CheckSave() error { return writing(source.CheckWrite(f.Path, f.raw)) }
 
@@ -144,14 +145,15 @@ func (f *File) has(provider, name string) bool {
 	return slices.Contains(f.Names(provider), name)
 }
 
-// notATable is the failure of changing a profile that is written in a form which
-// cannot be changed without touching others.
+// notATable returns the error for a profile in a notation that cannot be changed
+// without changing other profiles.
 func (f *File) notATable(provider, name string) error {
 	return f.invalid(fmt.Sprintf("the profile is not written as a table [%s.%s] of its own, so that it cannot be changed here", provider, name), provider, name).
 		WithHint("change it by hand, or give it a table of its own")
 }
 
-// changed is the file with another text, in which only one profile may differ.
+// changed returns the file with the new text. It returns an error if the content of
+// anything but the given profile would change.
 func (f *File) changed(provider, name string, text []byte) (*File, error) {
 	next := *f
 	next.Exists, next.readable = true, false // Save makes it private
@@ -162,7 +164,7 @@ func (f *File) changed(provider, name string, text []byte) (*File, error) {
 	return &next, nil
 }
 
-// others returns what the file says beside one profile.
+// others returns the content of the file without one profile.
 func (f *File) others(provider, name string) map[string]any {
 	all := map[string]any{}
 	for key, value := range f.tables {
@@ -180,7 +182,7 @@ func (f *File) others(provider, name string) map[string]any {
 	return all
 }
 
-// appended is a table as it is put at the end of the file.
+// appended returns the text that adds a table to the end of the file.
 func (f *File) appended(name string, settings []Setting, comment, end string) []byte {
 	var text []byte
 	if len(f.data) > 0 {
@@ -207,10 +209,10 @@ func (f *File) appended(name string, settings []Setting, comment, end string) []
 	return text
 }
 
-// mark returns the byte order mark, if the file begins with one.
+// mark returns the byte order mark, if the file starts with one.
 func (f *File) mark() []byte { return bytes.Clone(f.raw[:len(f.raw)-len(f.data)]) }
 
-// closed returns text with its last line ended.
+// closed returns text, with a line ending added if the last line has none.
 func closed(text []byte, end string) []byte {
 	if len(text) == 0 || bytes.HasSuffix(text, []byte("\n")) || string(text) == byteOrderMark {
 		return text
@@ -218,7 +220,7 @@ func closed(text []byte, end string) []byte {
 	return append(bytes.Clone(text), end...)
 }
 
-// lineEnd is how a line ends.
+// lineEnd returns the line ending of line.
 func lineEnd(line []byte) string {
 	if bytes.HasSuffix(line, []byte("\r\n")) {
 		return "\r\n"
@@ -226,8 +228,8 @@ func lineEnd(line []byte) string {
 	return "\n"
 }
 
-// line is the setting in TOML, the key padded to width; empty for one that is
-// taken out.
+// line returns the setting in TOML, with the key padded to width. It returns "" if
+// the setting removes the key.
 func (s Setting) line(width int) string {
 	key := fmt.Sprintf("%-*s = ", width, s.Key)
 	switch {
@@ -247,7 +249,7 @@ func (s Setting) line(width int) string {
 	return ""
 }
 
-// quote is text as a basic string of TOML.
+// quote returns text as a TOML basic string.
 func quote(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -266,33 +268,34 @@ func quote(text string) string {
 	return b.String()
 }
 
-// section is where the table of a profile stands, in lines from 0.
+// section is the position of the table of a profile. Lines are counted from 0.
 type section struct {
-	insertAt int      // behind its last key
+	insertAt int      // the line after its last key
 	entries  []entry  // its keys
-	spans    [][2]int // its lines and those of its tables: first, and the one behind the last
+	spans    [][2]int // lines of the table and its subtables: the first, and the one after the last
 }
 
-// entry is a key of a profile: one line or more, or a table of its own.
+// entry is a key of a profile. It has one or more lines, or is a subtable.
 type entry struct {
 	key        string
 	table      bool
 	first, end int
 }
 
-// index returns the place of the first entry with the key that is no table.
+// index returns the index of the first entry with the key that is not a table.
 func (s *section) index(key string) int {
 	return slices.IndexFunc(s.entries, func(e entry) bool { return e.key == key && !e.table })
 }
 
-// expression is a header or a key of the file with its value.
+// expression is a table header, or a key with its value.
 type expression struct {
 	header     bool
 	key        []string
 	first, end int // its lines
 }
 
-// expressions returns what the file consists of, beside comments and blank lines.
+// expressions returns all expressions of the file. Comments and blank lines are not
+// expressions.
 func (f *File) expressions() []expression {
 	var all []expression
 	var parser unstable.Parser
@@ -315,8 +318,8 @@ func (f *File) expressions() []expression {
 			next = all[i+1].first
 		}
 		if e := &all[i]; !e.header && next > e.end && !complete(lines[e.first:e.end]) {
-			// A value of more than one line: comments and blank lines behind it are none
-			// of it, those in it are.
+			// A value with several lines includes the comments and blank lines
+			// inside it, but not those after it.
 			for e.end = next; blank(lines[e.end-1]) && complete(lines[e.first:e.end-1]); e.end-- {
 			}
 		}
@@ -324,12 +327,12 @@ func (f *File) expressions() []expression {
 	return all
 }
 
-// lineComment returns the comment at the end of a value's lines, with the blanks before
-// it.
+// lineComment returns the comment at the end of the last line of a value, with the
+// spaces before it.
 func lineComment(lines [][]byte) []byte {
 	text := bytes.TrimRight(bytes.Join(lines, nil), "\r\n")
 	for i := bytes.LastIndexByte(text, '\n') + 1; i < len(text); i++ {
-		if text[i] == '#' && complete([][]byte{text[:i]}) { // not in a text
+		if text[i] == '#' && complete([][]byte{text[:i]}) { // not inside a string
 			return text[len(bytes.TrimRight(text[:i], " \t")):]
 		}
 	}
@@ -341,13 +344,13 @@ func blank(line []byte) bool {
 	return len(line) == 0 || line[0] == '#'
 }
 
-// complete reports whether the lines are TOML by themselves.
+// complete reports whether the lines are valid TOML on their own.
 func complete(lines [][]byte) bool {
 	var value map[string]any
 	return toml.Unmarshal(bytes.Join(lines, nil), &value) == nil
 }
 
-// section finds the table [provider.name] and the tables below it.
+// section finds the table [provider.name] and its subtables.
 func (f *File) section(provider, name string) (section, bool) {
 	var s section
 	found := false

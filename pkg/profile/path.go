@@ -7,10 +7,11 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// Path returns where the profiles file is: $TOKENFETCH_CONFIG, else
-// profiles.toml in the tokenfetch directory of $XDG_CONFIG_HOME or ~/.config
-// (on Windows of %AppData%). It is empty where there is no home directory.
-// A relative XDG_CONFIG_HOME is ignored, as its specification asks.
+// Path returns the path of the profiles file. That is $TOKENFETCH_CONFIG if set, and
+// otherwise profiles.toml in the directory tokenfetch in $XDG_CONFIG_HOME or
+// ~/.config (on Windows in %AppData%). It returns "" if there is no home directory.
+// It ignores a relative XDG_CONFIG_HOME, as the specification of that variable
+// requires.
 func Path(lookup func(string) (string, bool)) (string, error) {
 	const name = "TOKENFETCH_CONFIG"
 	if path, ok := lookup(name); ok {
@@ -37,7 +38,7 @@ func Path(lookup func(string) (string, bool)) (string, error) {
 	return filepath.Join(dir, "tokenfetch", "profiles.toml"), nil
 }
 
-// Home returns the user's home directory, or "" where none is usable.
+// Home returns the user's home directory, or "" if none is usable.
 func Home(lookup func(string) (string, bool)) string {
 	name := "HOME"
 	if runtime.GOOS == "windows" {

@@ -1,6 +1,6 @@
-// Package profile reads profiles.toml: named sets of a provider's fields, each
-// a text or the name of the place where the value is kept. Reading is strict,
-// and no error holds a value of the file.
+// Package profile reads and edits the file profiles.toml. A profile is a named set
+// of values for the fields of a provider; each is a literal value or the source of
+// the value. The parser is strict, and no error contains a value from the file.
 package profile
 
 import (
@@ -25,36 +25,35 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Default is the profile that is used when nobody names one. It need not exist.
+// Default is the name of the profile to use if none is named. It need not exist.
 const Default = "default"
 
-// NamePattern is what a profile's name looks like.
+// NamePattern is the regular expression for the name of a profile.
 const NamePattern = `[a-z0-9][a-z0-9-]{0,62}`
 
-// own is the table of the file that belongs to tokenfetch itself.
+// own is the name of the table with settings of tokenfetch itself.
 const own = "tokenfetch"
 
 // cacheKey is its only key.
 const cacheKey = "cache_key"
 
-// maxSize bounds a profiles file, in bytes.
+// maxSize is the maximum size of a profiles file, in bytes.
 const maxSize = 1 << 20
 
-// The bounds of a time limit, of a profile or a flag.
+// The limits for a timeout in a profile or a flag.
 const (
 	MinTimeout = time.Millisecond
 	MaxTimeout = time.Hour
 )
 
-// ValidName reports whether name matches NamePattern.
+// ValidName reports whether name matches [NamePattern].
 func ValidName(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
 	return len(name) > 0 && len(name) <= 63 && name[0] != '-' && strings.Trim(name, letters) == ""
 }
 
-// ParseDuration reads a duration such as "10s", of at least MinTimeout and at
-// most most. The error says which form and range are allowed and not what stood
-// there.
+// ParseDuration parses a duration such as "10s", from [MinTimeout] to most. The
+// error describes the valid values and does not quote text.
 func ParseDuration(text string, most time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < MinTimeout || d > most {
@@ -63,60 +62,60 @@ func ParseDuration(text string, most time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-// Source is where a field's value stands; exactly one member is set.
+// Source says where a field's value comes from. Exactly one member is set.
 type Source struct {
-	Text     *secret.Value // in the profile itself
-	Env      string        // in this environment variable
-	File     string        // in the file at this path
-	Command  []string      // on the standard output of this command
-	Keychain string        // in the keychain, under this profile's name
+	Text     *secret.Value // the value itself, in the profile
+	Env      string        // the name of an environment variable
+	File     string        // the path of a file
+	Command  []string      // a command that prints the value to standard output
+	Keychain string        // the keychain, under this profile name
 }
 
 // Profile is one table [PROVIDER.NAME] of a profiles file.
 type Profile struct {
 	Provider, Name string
 	Environment    string        // name of one of the provider's environments, or empty
-	BaseURL        string        // the provider's address, or empty
-	CAFile         string        // path of the certificates to trust, or empty
+	BaseURL        string        // base URL of the provider, or empty
+	CAFile         string        // path of the CA certificates to trust, or empty
 	ClientCert     string        // path of the client certificate (mutual TLS), or empty
 	ClientKey      string        // path of its private key, or empty
-	Timeout        time.Duration // limit for the whole run, 0 if not set
-	Cache          *bool         // whether tokens may be cached, nil if not set
+	Timeout        time.Duration // limit for the whole invocation; 0 if not set
+	Cache          *bool         // whether tokens may be cached; nil if not set
 	Fields         map[string]Source
 }
 
-// Field is what a profile may say of a provider: the name of a field, and
-// whether its value must not be shown.
+// Field describes a field that a profile may set: its name, and whether its value
+// must not be shown.
 type Field struct {
 	Name   string
 	Secret bool
 }
 
-// File is a profiles file. Its profiles are checked one by one when they are
-// asked for, so that a mistake in one stops no other.
+// File is a profiles file. Each profile is checked when it is requested, so that an
+// error in one profile does not affect others.
 type File struct {
 	Path     string
 	Exists   bool
-	CacheKey *Source // of the [tokenfetch] table: where the key is that seals cached tokens, or nil
+	CacheKey *Source // from the table [tokenfetch]: source of the key that encrypts cached tokens, or nil
 
-	read     []byte // as it was read, nil if it did not exist
-	raw      []byte // as it was read, or is to be written
-	data     []byte // without a byte order mark
+	read     []byte // content when read; nil if the file did not exist
+	raw      []byte // content when read, or to be written
+	data     []byte // raw without a byte order mark
 	tables   map[string]any
-	home     string // what ~/ stands for, or empty
-	readable bool   // by others than its owner
+	home     string // replaces ~/ in paths, or empty
+	readable bool   // whether others can read the file
 	mode     string
 }
 
-// Options say how a profiles file is read.
+// Options configures how a profiles file is read.
 type Options struct {
 	Home    string       // the user's home directory, for ~/ in paths; may be empty
-	Trusted bool         // take a file that others could have changed, with a note
-	Note    func(string) // told what was taken on trust
+	Trusted bool         // accept a file that others could have changed, and call Note
+	Note    func(string) // receives a message about such a file
 }
 
-// Load reads the profiles file at path. One that does not exist is empty. The error
-// is a *failure.Error.
+// Load reads the profiles file at path. If it does not exist, the result is an empty
+// File. The error is a [*failure.Error].
 func Load(ctx context.Context, path string, o Options) (*File, error) {
 	f := &File{Path: path, home: o.Home}
 	read, err := source.ReadRegular(ctx, path, maxSize)
@@ -144,14 +143,14 @@ func Load(ctx context.Context, path string, o Options) (*File, error) {
 	return f, f.take(read.Data)
 }
 
-// take makes text the content of the file.
+// take sets the content of the file to text and parses it.
 func (f *File) take(text []byte) error {
 	f.raw, f.tables, f.CacheKey = text, nil, nil
 	f.data = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	return f.parse()
 }
 
-// byteOrderMark is what some editors put in front of a text.
+// byteOrderMark is the prefix that some editors add to a file.
 const byteOrderMark = "\xef\xbb\xbf"
 
 func (f *File) parse() error {
@@ -171,7 +170,7 @@ func (f *File) parse() error {
 		return f.invalid("["+own+"] must be a table", own)
 	}
 	f.tables = nil
-	// The library's words quote the file, so only the place is taken from it.
+	// The library's message quotes the file, so use only the position.
 	e := failure.New(failure.ProfilesInvalid, "the profiles file %s is not valid TOML", f.Path)
 	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, column := decode.Position()
@@ -184,7 +183,7 @@ func (f *File) parse() error {
 	return e.WithHint(`every text must be quoted, as in key = "value", and every key stand once`)
 }
 
-// parseOwn reads the table of tokenfetch itself.
+// parseOwn parses the table with settings of tokenfetch itself.
 func (f *File) parseOwn(table map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		if key != cacheKey {
@@ -206,8 +205,8 @@ func (f *File) parseOwn(table map[string]any) error {
 	return nil
 }
 
-// Names returns the names of provider's profiles, sorted. A key that is no table
-// is no profile.
+// Names returns the names of the provider's profiles, sorted. A key that is not a
+// table is not a profile.
 func (f *File) Names(provider string) []string {
 	profiles, _ := f.tables[provider].(map[string]any)
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(profiles)), func(name string) bool {
@@ -222,8 +221,8 @@ type Table struct {
 	Line int
 }
 
-// Unknown returns the tables, and keys outside any, that belong to none of
-// providers, in the order of the file.
+// Unknown returns the tables and top-level keys that belong to none of providers, in
+// the order of the file.
 func (f *File) Unknown(providers []string) []Table {
 	var unknown []Table
 	for name := range f.tables {
@@ -235,9 +234,9 @@ func (f *File) Unknown(providers []string) []Table {
 	return unknown
 }
 
-// Profile returns the profile name of provider, or nil if the file has none.
-// fields are what a profile of this provider may set. What is wrong with the profile
-// is a *failure.Error that names the file and line.
+// Profile returns the profile name of provider, or nil if the file has none. fields
+// are the fields that a profile of this provider may set. The error for an invalid
+// profile is a [*failure.Error] that contains the file and line.
 func (f *File) Profile(provider, name string, fields []Field) (*Profile, error) {
 	section, found := f.tables[provider]
 	if !found {
@@ -275,7 +274,7 @@ func (f *File) Profile(provider, name string, fields []Field) (*Profile, error) 
 	return p, nil
 }
 
-// set takes one key of a profile's table into p.
+// set stores one key of a profile's table in p.
 func (f *File) set(p *Profile, fields []Field, key string, value any) error {
 	where := fmt.Sprintf("%s of [%s.%s]", key, p.Provider, p.Name)
 	bad := func(format string, args ...any) error {
@@ -363,7 +362,7 @@ func (f *File) setText(p *Profile, key, text string, bad func(string, ...any) er
 	return nil
 }
 
-// source reads { env | file | command | keychain = … }.
+// source parses { env | file | command | keychain = … }.
 func (f *File) source(p *Profile, table map[string]any) (Source, error) {
 	known := []string{"env", "file", "command", "keychain"}
 	for key := range table {
@@ -411,8 +410,8 @@ func (f *File) source(p *Profile, table map[string]any) (Source, error) {
 	return Source{}, errors.New("must be true or the name of a profile under keychain")
 }
 
-// checkSecrecy refuses a file that others can read while it holds a secret,
-// in whichever profile.
+// checkSecrecy returns an error if others can read the file and any profile in it
+// contains a secret.
 func (f *File) checkSecrecy(fields []Field) error {
 	if !f.readable {
 		return nil
@@ -432,8 +431,8 @@ func (f *File) checkSecrecy(fields []Field) error {
 	return nil
 }
 
-// resolve makes a path of the file absolute: ~/ is the user's home, and a
-// relative path starts at the file.
+// resolve makes a path from the file absolute. It replaces ~/ with the user's home
+// directory. A relative path is relative to the directory of the profiles file.
 func (f *File) resolve(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok && f.home != "" {
 		return filepath.Join(f.home, rest)
@@ -449,7 +448,7 @@ func (f *File) invalid(message string, key ...string) *failure.Error {
 		WithHint("mend that line; profiles.example.toml shows every key")
 }
 
-// line returns the line on which key stands, or the nearest table around it.
+// line returns the line number of key, or of the nearest table around it.
 func (f *File) line(key []string) int {
 	var parser unstable.Parser
 	parser.Reset(f.data)
@@ -478,7 +477,7 @@ func (f *File) line(key []string) int {
 	return line
 }
 
-// kind names the TOML type of a value.
+// kind describes the TOML type of a value.
 func kind(value any) string {
 	switch value := value.(type) {
 	case string:

@@ -2,7 +2,8 @@ package profile
 
 import "strings"
 
-// suggest returns "; did you mean …" with the known key nearest to key.
+// suggest returns a suffix for a message that names the known key nearest to key, or
+// "".
 func suggest(key string, known []string) string {
 	if near := Nearest(key, known); near != "" {
 		return `; the nearest known key is "` + near + `"`
@@ -10,8 +11,8 @@ func suggest(key string, known []string) string {
 	return ""
 }
 
-// Nearest returns the one of known that key is most likely a slip for, or "".
-// Case, "_" and "-" do not count.
+// Nearest returns the element of known that key is most likely a misspelling of, or
+// "". It ignores case, "_" and "-".
 func Nearest(key string, known []string) string {
 	fold := func(s string) string {
 		return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s))
@@ -25,7 +26,7 @@ func Nearest(key string, known []string) string {
 	return best
 }
 
-// edits is the Levenshtein distance of a and b, in bytes.
+// edits returns the Levenshtein distance of a and b, in bytes.
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

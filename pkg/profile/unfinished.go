@@ -8,9 +8,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// Begin notes beside the file that the secrets of a profile are being changed one
-// after the other, until End. The note outlives a run that is killed between them. The
-// error is that of the system.
+// Begin records, in a file next to the profiles file, that a process is replacing
+// the secrets of a profile one by one. The record remains if the process is killed;
+// [File.End] removes it. The error is that of the operating system.
 func (f *File) Begin(provider, name string) error {
 	note, err := os.OpenFile(f.note(provider, name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -19,7 +19,8 @@ func (f *File) Begin(provider, name string) error {
 	return note.Close()
 }
 
-// End removes the note of Begin, if there is one. The error is a *failure.Error.
+// End removes the record of [File.Begin], if there is one. The error is a
+// [*failure.Error].
 func (f *File) End(provider, name string) error {
 	note := f.note(provider, name)
 	if err := os.Remove(note); f.Path != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -28,8 +29,8 @@ func (f *File) End(provider, name string) error {
 	return nil
 }
 
-// Unfinished reports whether a change of the secrets of a profile was begun, and
-// has not ended: some may be new, and others old.
+// Unfinished reports whether the secrets of a profile were only partly replaced:
+// some may be new and others old.
 func (f *File) Unfinished(provider, name string) bool {
 	if f.Path == "" {
 		return false

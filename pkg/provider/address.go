@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -10,19 +11,20 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// Address is a provider's base address: a scheme, a host, an optional port and
-// a plain path.
+// Address is a provider's base URL: a scheme, a host, an optional port and a plain
+// path.
 type Address struct {
 	Scheme string // https, or http for a loopback host
-	Host   string // lower case; an IPv6 address stands in brackets
-	Port   string // as it was given, or empty
-	Path   string // without a slash at the end, so it may be empty
+	Host   string // lower case; an IPv6 address is in brackets
+	Port   string // as the user wrote it, or empty
+	Path   string // without a trailing slash, so it may be empty
 }
 
-// ParseAddress reads a base address. It is stricter than net/url, so that no
-// two programs can disagree about the host: ASCII letters, digits, dots and
-// hyphens, or an IP address; no user, query, fragment, percent, zone or
-// backslash. http needs 127.0.0.0/8, [::1] or localhost. No error quotes text.
+// ParseAddress parses a base URL. It is stricter than net/url, so that no two
+// programs can disagree about the host. The host is an IP address, or consists of
+// ASCII letters, digits, dots and hyphens. A user, query, fragment, percent sign,
+// zone or backslash is an error. The scheme http is valid only for 127.0.0.0/8,
+// [::1] and localhost. The error is a [*failure.Error] that never quotes text.
 func ParseAddress(text string) (Address, error) {
 	bad := func(rule string) (Address, error) {
 		return Address{}, failure.New(failure.BadBaseURL, "the base address %s", rule).
@@ -52,12 +54,12 @@ func ParseAddress(text string) (Address, error) {
 		}
 	}
 	ascii := !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII })
-	host = strings.ToLower(host) // which makes ASCII of some letters that are not
+	host = strings.ToLower(host) // maps some non-ASCII letters to ASCII, so ascii is computed first
 	if !ascii || !validHost(host) {
 		return bad("must name an ASCII host or an IP address")
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.Is6() {
-		host = "[" + ip.String() + "]" // one spelling of several
+		host = "[" + ip.String() + "]" // the canonical spelling
 	}
 	path = strings.TrimSuffix(path, "/")
 	if path != "" && !plainPath(path) {
@@ -71,9 +73,9 @@ func ParseAddress(text string) (Address, error) {
 	return a, nil
 }
 
-// plainPath reports whether a path is (/[A-Za-z0-9._~-]+)+ without "." or ".." in
-// it. Every run checks one, so that compiling the pattern would be felt; the same
-// goes for labels and names.
+// plainPath reports whether path matches (/[A-Za-z0-9._~-]+)+ and has no segment "."
+// or "..". It runs on every invocation, and compiling a regular expression would be
+// noticeably slow. The same is true of labels and names.
 func plainPath(path string) bool {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
 	segments, ok := strings.CutPrefix(path, "/")
@@ -98,7 +100,8 @@ func validHost(host string) bool {
 			return false
 		}
 	}
-	// A last label of digits is an IP address to some programs and a name to others.
+	// Some programs read a host whose last label starts with a digit as an IP
+	// address, others as a name. Only an IPv4 address is valid here.
 	if last := labels[len(labels)-1]; last[0] >= '0' && last[0] <= '9' {
 		ip, err := netip.ParseAddr(host)
 		return err == nil && ip.Is4()
@@ -106,7 +109,7 @@ func validHost(host string) bool {
 	return true
 }
 
-// LabelPattern is what one label of a host name looks like.
+// LabelPattern is the regular expression for one label of a host name.
 const LabelPattern = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
 
 func validLabel(label string) bool {
@@ -122,7 +125,7 @@ func (a Address) loopback() bool {
 	return err == nil && (ip.Is4() && ip.IsLoopback() || ip == netip.IPv6Loopback())
 }
 
-// Authority returns HOST[:PORT], the port as it was given.
+// Authority returns HOST[:PORT], with the port only if the user wrote one.
 func (a Address) Authority() string {
 	if a.Port == "" {
 		return a.Host
@@ -130,7 +133,8 @@ func (a Address) Authority() string {
 	return a.Host + ":" + a.Port
 }
 
-// Origin returns SCHEME://HOST:PORT, always with the port; of the zero Address, "".
+// Origin returns SCHEME://HOST:PORT, always with a port. It returns "" for the zero
+// Address.
 func (a Address) Origin() string {
 	if a.Host == "" {
 		return ""
@@ -145,12 +149,12 @@ func (a Address) Origin() string {
 	return a.Scheme + "://" + a.Host + ":" + port
 }
 
-// String returns the address as it is called.
+// String returns the base URL: scheme, authority and path.
 func (a Address) String() string { return a.Scheme + "://" + a.Authority() + a.Path }
 
-// Address returns the base address of an environment; value gives the fields
-// its placeholders stand for, each of which must be one DNS label. The error is a
-// *failure.Error.
+// Address returns the base URL of the environment e. It replaces each placeholder
+// {FIELD} with value(FIELD), which must be a single DNS label. The error is a
+// [*failure.Error].
 func (d *Definition) Address(e Environment, value func(field string) string) (Address, error) {
 	text := e.BaseURL
 	for _, f := range d.Fields {
@@ -160,15 +164,16 @@ func (d *Definition) Address(e Environment, value func(field string) string) (Ad
 		label := value(f.Name)
 		if !validLabel(label) {
 			return Address{}, failure.New(failure.FieldInvalid, "%s is not one host name label: it must match %s", f.Name, LabelPattern).
-				WithHint("give only your subdomain, such as %s", f.Example)
+				WithHint("give only your subdomain, such as %s", cmp.Or(f.Example, "acme"))
 		}
 		text = strings.ReplaceAll(text, "{"+f.Name+"}", label)
 	}
 	return ParseAddress(text)
 }
 
-// CheckBase reads a base address that a user gave for this provider. One that ends in
-// the path of the token endpoint is an error, a *failure.Error like any other.
+// CheckBase parses a base URL that a user wrote for this provider, as [ParseAddress]
+// does. A URL that already ends in the path of the token endpoint is an error too.
+// The error is a [*failure.Error].
 func (d *Definition) CheckBase(text string) (Address, error) {
 	a, err := ParseAddress(text)
 	if err != nil {
@@ -183,13 +188,13 @@ func (d *Definition) CheckBase(text string) (Address, error) {
 	return a, nil
 }
 
-// InHost reports whether the field is a part of the host's name of any environment.
+// InHost reports whether the host name of any environment contains the field.
 func (d *Definition) InHost(field string) bool {
 	return slices.ContainsFunc(d.Environments, func(e Environment) bool { return e.uses(field) })
 }
 
-// Needs reports whether a call to e needs the field; e is nil if a base
-// address was given instead.
+// Needs reports whether the token request to e, or later calls with the token, need
+// the field. If e is nil, a base URL was set instead of an environment.
 func (d *Definition) Needs(field string, e *Environment) bool {
 	use := slices.ContainsFunc(d.Use.Headers, func(h Pair) bool { return slices.Contains(h.Value.Fields(), field) })
 	return use || d.Request.mentions(field) || e != nil && e.uses(field)

@@ -15,36 +15,31 @@ import (
 //go:embed catalog/*.toml
 var builtin embed.FS
 
-// Catalog holds the definitions of the providers that a program knows: those that
-// are built in and those of a user's directory. A definition is read when it is
-// asked for. The methods may be called from several goroutines.
+// Catalog contains the provider definitions that a program can use: the built-in
+// ones and those in the user's directory. It parses a definition on first use. It is
+// safe for concurrent use.
 type Catalog struct {
 	dir      string
 	readFile func(path string) ([]byte, error)
 
 	mu   sync.Mutex
-	read map[string]result
+	read map[string]*Definition
 }
 
-// result is what became of reading a definition.
-type result struct {
-	definition *Definition
-	err        error
-}
-
-// NewCatalog returns the catalog of the built-in providers and those that the files
-// NAME.toml of dir define. read reads such a file; its error is a *failure.Error.
-// dir may be empty, or a directory that does not exist. Nothing is read yet.
+// NewCatalog returns a catalog of the built-in providers and of the definitions in
+// the files NAME.toml in dir. It calls read to read such a file; the error of read
+// must be a [*failure.Error]. dir may be empty or may not exist. NewCatalog itself
+// reads nothing.
 func NewCatalog(dir string, read func(path string) ([]byte, error)) *Catalog {
-	return &Catalog{dir: dir, readFile: read, read: map[string]result{}}
+	return &Catalog{dir: dir, readFile: read, read: map[string]*Definition{}}
 }
 
-// ErrUnknown says that a catalog has no provider of a name.
+// ErrUnknown is returned if the catalog has no provider with the given name.
 var ErrUnknown = errors.New("no such provider")
 
 // Builtin returns the names of the built-in providers, sorted.
 func Builtin() []string {
-	entries, _ := builtin.ReadDir("catalog") // embedded, cannot fail
+	entries, _ := builtin.ReadDir("catalog") // embedded files: cannot fail
 	names := make([]string, len(entries))
 	for i, entry := range entries {
 		names[i] = strings.TrimSuffix(entry.Name(), ".toml")
@@ -55,11 +50,11 @@ func Builtin() []string {
 
 func isBuiltin(name string) bool { return slices.Contains(Builtin(), name) }
 
-// Dir returns the directory of the user's definitions, empty if there is none.
+// Dir returns the directory of the user's definitions, or "" if there is none.
 func (c *Catalog) Dir() string { return c.dir }
 
-// File returns the path of a user's definition, whether there is such a file or
-// not; empty where there is no directory for it.
+// File returns the path of the user's definition with that name, whether or not the
+// file exists. It returns "" if there is no directory for definitions.
 func (c *Catalog) File(name string) string {
 	if c.dir == "" {
 		return ""
@@ -67,8 +62,8 @@ func (c *Catalog) File(name string) string {
 	return filepath.Join(c.dir, name+".toml")
 }
 
-// Names returns the names of the providers, sorted: of a user's too those whose
-// definition is broken. It reads no definition.
+// Names returns the names of all providers, sorted. It includes user-defined
+// providers whose definition is invalid. It parses no definition.
 func (c *Catalog) Names() []string {
 	names := Builtin()
 	for _, name := range c.files() {
@@ -80,9 +75,9 @@ func (c *Catalog) Names() []string {
 	return slices.Compact(names)
 }
 
-// files returns the names of the files of the directory that end in .toml, without
-// that ending. A directory that cannot be read has none: whoever asks for a
-// provider of it is told.
+// files returns the base names, without .toml, of the .toml files in the directory.
+// For a directory that cannot be read it returns none: [Catalog.Definition] reports
+// the problem when a provider is requested.
 func (c *Catalog) files() []string {
 	if c.dir == "" {
 		return nil
@@ -97,11 +92,11 @@ func (c *Catalog) files() []string {
 	return names
 }
 
-// usable reports whether a user's provider may have the name.
+// usable reports whether name is valid for a user-defined provider.
 func usable(name string) bool { return providerName(name) && !slices.Contains(reserved, name) }
 
-// Stray returns the paths of the files in the directory that define no provider
-// because of their names.
+// Stray returns the paths of the .toml files in the directory that define no
+// provider because their names are not valid provider names.
 func (c *Catalog) Stray() []string {
 	var paths []string
 	for _, name := range c.files() {
@@ -112,7 +107,7 @@ func (c *Catalog) Stray() []string {
 	return paths
 }
 
-// Has reports whether there is a provider of that name. It reads no definition.
+// Has reports whether there is a provider with that name. It parses no definition.
 func (c *Catalog) Has(name string) bool { return isBuiltin(name) || usable(name) && c.hasFile(name) }
 
 func (c *Catalog) hasFile(name string) bool {
@@ -123,9 +118,9 @@ func (c *Catalog) hasFile(name string) bool {
 	return err == nil
 }
 
-// Title returns the title of a provider, empty for one that is not known; of one
-// whose definition is broken it says so. Of a built-in definition it reads no more, because a list
-// of all providers must be quick.
+// Title returns the title of a provider. It returns "" for an unknown provider, and
+// a text that says so if the definition is invalid. From a built-in definition it
+// reads only the title, because a list of all providers must be fast.
 func (c *Catalog) Title(name string) string {
 	if isBuiltin(name) {
 		return firstString(builtinFile(name), "title")
@@ -140,20 +135,22 @@ func (c *Catalog) Title(name string) string {
 	return name + " (its definition is broken: tokenfetch provider check " + c.File(name) + ")"
 }
 
-// Definition returns the definition of a provider. The error is ErrUnknown for a
-// name that Names does not list, else a *failure.Error.
+// Definition returns the definition of a provider. The error is [ErrUnknown] for a
+// name that [Catalog.Names] does not contain, and a [*failure.Error] otherwise.
 func (c *Catalog) Definition(name string) (*Definition, error) {
 	if !c.Has(name) {
 		return nil, ErrUnknown
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r, ok := c.read[name]
-	if !ok {
-		r.definition, r.err = c.parse(name)
-		c.read[name] = r
+	if d := c.read[name]; d != nil {
+		return d, nil
 	}
-	return r.definition, r.err
+	d, err := c.parse(name)
+	if err == nil {
+		c.read[name] = d // an error may pass: a Client can be used for a long time
+	}
+	return d, err
 }
 
 func (c *Catalog) parse(name string) (*Definition, error) {
@@ -179,8 +176,8 @@ func (c *Catalog) parse(name string) (*Definition, error) {
 	return d, nil
 }
 
-// Source returns the text of a definition, see [Catalog.Definition]. It may be
-// broken.
+// Source returns the TOML text of the definition that [Catalog.Definition] would
+// parse. The text may be invalid.
 func (c *Catalog) Source(name string) ([]byte, error) {
 	switch {
 	case isBuiltin(name):
@@ -191,7 +188,7 @@ func (c *Catalog) Source(name string) ([]byte, error) {
 	return nil, ErrUnknown
 }
 
-// builtinFile returns the file of a built-in definition, nil if there is none.
+// builtinFile returns the file of a built-in definition, or nil if there is none.
 func builtinFile(name string) []byte {
 	data, err := builtin.ReadFile("catalog/" + name + ".toml")
 	if err != nil {
@@ -200,8 +197,8 @@ func builtinFile(name string) []byte {
 	return data
 }
 
-// All returns the definitions of all providers, in the order of Names, without
-// those that are broken: broken holds why, by their names.
+// All returns the valid definitions of all providers, in the order of
+// [Catalog.Names]. broken maps the name of each other provider to its error.
 func (c *Catalog) All() (all []*Definition, broken map[string]error) {
 	broken = map[string]error{}
 	for _, name := range c.Names() {
@@ -215,8 +212,9 @@ func (c *Catalog) All() (all []*Definition, broken map[string]error) {
 }
 
 // SecretVariable returns a function that reports whether an environment variable
-// holds a secret field of a provider. A definition is read for a variable that its
-// provider may have; where it is broken all of these are taken for secrets.
+// contains a secret field of any provider. The function parses a definition only if
+// the variable's name starts with the provider's prefix. If that definition is
+// invalid, every such variable counts as secret.
 func (c *Catalog) SecretVariable() func(variable string) bool {
 	names := c.Names()
 	return func(variable string) bool {
@@ -231,8 +229,8 @@ func (c *Catalog) SecretVariable() func(variable string) bool {
 	}
 }
 
-// Conflict returns the variable that d shares with another provider, and that
-// provider's name, both empty if there is none.
+// Conflict returns an environment variable that d shares with another provider, and
+// that provider's name. Both are empty if there is no conflict.
 func (c *Catalog) Conflict(d *Definition) (variable, other string) {
 	all, _ := c.All()
 	for _, o := range all {

@@ -1,6 +1,6 @@
-// Package provider knows the providers: a definition of each, as data, how its
-// fields become a request, and what its replies mean. Nothing here is written
-// for one provider; what is special about it stands in its definition.
+// Package provider reads provider definitions, builds their token requests and
+// interprets their replies. A definition is data in a TOML file. No code here is
+// specific to one provider: everything specific is in its definition.
 package provider
 
 import (
@@ -12,128 +12,132 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 )
 
-// Definition describes one provider, as the file NAME.toml says. See [Parse].
+// Definition describes one provider, as read from the file NAME.toml. See [Parse].
 type Definition struct {
-	Name         string        // the subcommand
-	Title        string        // the provider's own name, or Name
-	Verified     string        // what the definition rests on, may be empty
-	Docs         string        // https address of its documentation, may be empty
+	Name         string        // also the name of the command
+	Title        string        // the provider's own name; defaults to Name
+	Verified     string        // the evidence for the definition; may be empty
+	Docs         string        // https URL of the provider's documentation; may be empty
 	Notes        []string      // sentences for the help text
-	Environments []Environment // none: the base address must be given
-	Fields       []Field       // in the order in which they are asked for and listed
+	Environments []Environment // if empty, the user must set a base URL
+	Fields       []Field       // in the order of prompts and listings
 	Request      Request
 	Reply        Reply
-	Outcomes     []Outcome // what replies mean; the first that fits counts
+	Outcomes     []Outcome // how to interpret replies; the first match wins
 	Policy       Policy
 	Use          Use
 	Examples     []Example
 
-	// File is the path of a user's definition, empty for one that is built in.
+	// File is the path of a user's definition. It is empty for a built-in one.
 	File string
-	// Digest tells definitions apart: a hash of the file it was read from.
+	// Digest is a hash of the file that the definition was read from. It identifies
+	// the version of the definition.
 	Digest string
 }
 
 // Environment is one of a provider's hosts.
 type Environment struct {
 	Name string
-	// BaseURL is an https address, or one of http with a loopback host. {FIELD} in
-	// its host is one DNS label.
+	// BaseURL is an https URL, or an http URL with a loopback host. {FIELD} in the
+	// host is replaced by one DNS label.
 	BaseURL string
-	// AllowListed says that the host accepts only source addresses it has listed.
+	// AllowListed is set if the host accepts requests only from source addresses on
+	// the provider's allow list.
 	AllowListed bool
 }
 
-// Field is one thing a user must supply.
+// Field is one value that a user must supply.
 type Field struct {
-	Name     string // as in profiles; flags and variables derive from it
+	Name     string // the key in profiles; the names of flags and variables are derived from it
 	Help     string // never empty
 	Secret   bool
-	Optional bool // left out of the request if not given
-	// Default is used if nothing gives the field: a text, or {FIELD} for the
-	// value of another field.
+	Optional bool // omitted from the request if it has no value
+	// Default is the value if none is supplied: a string, or {FIELD} for the value
+	// of another field.
 	Default string
-	Example string // for profiles.example.toml, not of a secret
+	Example string // for profiles.example.toml; never set for a secret
 }
 
-// Request says how the fields are sent.
+// Request describes how the fields are sent.
 type Request struct {
 	Method  string   // POST, or GET, which has no body
-	Path    Template // below the base address, as it is written; a field is one segment
-	Query   []Pair   // without secrets
+	Path    Template // appended to the base URL as written; a field is one segment
+	Query   []Pair   // never contains secrets
 	Headers []Pair
-	Basic   *Basic // the HTTP Basic pair (RFC 7617), nil for none
-	// The body: a form, JSON, or none if both are nil.
+	Basic   *Basic // HTTP Basic authentication (RFC 7617), or nil
+	// The body is a form or JSON. Both are nil if there is no body.
 	Form []Pair
 	JSON *JSON
 }
 
-// Pair is a parameter or header. One that mentions a field without a value is
-// left out.
+// Pair is a parameter or a header. It is omitted if it mentions a field that has no
+// value.
 type Pair struct {
 	Name  string
 	Value Template
 }
 
-// Basic names the fields of an HTTP Basic pair.
+// Basic contains the names of the two fields for HTTP Basic authentication.
 type Basic struct {
 	User, Password string
-	// FormEncoded says that both are form-encoded first, as RFC 6749 section 2.3.1
-	// asks. Many providers do not decode them.
+	// FormEncoded is set if both values are form-encoded first, as RFC 6749 section
+	// 2.3.1 requires. Many providers do not decode them.
 	FormEncoded bool
 }
 
-// Reply says where things stand in a reply. Each list holds paths of members
-// (key names joined by dots); all that are there must agree.
+// Reply describes where a reply contains its values. Each list contains paths of
+// members (key names joined by dots). All members that are present must have equal
+// values.
 type Reply struct {
 	Token     []string
 	Type      []string
 	ExpiresIn []string // seconds
-	ExpiresAt []string // a point of time, see token.Expiry
+	ExpiresAt []string // a point in time, see [token.LifetimeUntil]
 	Scope     []string
-	// What the provider says of a failure; the first that is there counts.
+	// How the provider describes an error. The first member that is present is used.
 	ErrorCode []string
 	ErrorText []string
 	ErrorID   []string
 
-	Types  []string // token types that are accepted, in any case
-	Prefix string   // taken off the token where it begins with it
-	Keep   []string // members that are handed on beside the token
+	Types  []string // accepted token types, compared without regard to case
+	Prefix string   // removed from the start of the token if present
+	Keep   []string // members that are returned together with the token
 }
 
-// Outcome says what a reply means whose body is a JSON object and fits every
-// condition.
+// Outcome assigns a meaning to a reply. It applies if the body is a JSON object and
+// the reply meets every condition.
 type Outcome struct {
-	Status int      // of the reply; 0 stands for 200 and 201
+	Status int      // the HTTP status; 0 means 200 or 201
 	Member string   // a path; empty for no condition
-	Absent bool     // the member is not there, or null; otherwise it must be there
-	Values []Scalar // one of which the member must be, nil for any
+	Absent bool     // the member must be missing or null; otherwise it must be present
+	Values []Scalar // the accepted values of the member; nil accepts any
 	Is     string   // ok, refused, conflict, closed, busy or untrusted
 }
 
-// Scalar is a text, number or boolean of JSON. Numbers are equal by their value,
-// and to nothing but numbers.
+// Scalar is a JSON string, number or boolean. Numbers compare by value and are equal
+// only to numbers.
 type Scalar struct{ kind, text string }
 
-// Policy says what may be done with a token.
+// Policy describes the limits of a provider's tokens and logins.
 type Policy struct {
-	SingleUse    bool  // good for one call
-	Seconds      int64 // documented lifetime where the reply states none
-	LockoutAfter int   // consecutive refusals that lock the account
-	// Account names the fields by which the provider counts them, in any case.
+	SingleUse    bool  // a token is valid for one call
+	Seconds      int64 // documented lifetime, used if the reply does not contain one
+	LockoutAfter int   // number of consecutive refusals that locks the account
+	// Account contains the names of the fields that identify the account whose
+	// refusals the provider counts. Their values compare without regard to case.
 	Account []string
 }
 
-// Use says how calls carry the provider's token: in a header, as a bearer token
-// (RFC 6750 section 2.1) if the definition says nothing, or as a member of the
-// JSON body.
+// Use describes how API calls send the token: in a header, or as a member of the
+// JSON body. The default is a bearer token in the header Authorization (RFC 6750
+// section 2.1).
 type Use struct {
 	Header, Scheme, Member string
-	Headers                []Pair // other headers that calls need
+	Headers                []Pair // other headers that API calls need
 }
 
-// UseOf says how calls carry a token that was issued for these values. Of a header
-// that mentions a secret field only the name is told.
+// UseOf describes how API calls send a token that was issued for values. A header
+// that mentions a secret field maps to nil, so that only its name is disclosed.
 func (d *Definition) UseOf(values Values) token.Use {
 	use := token.Use{Header: d.Use.Header, Scheme: d.Use.Scheme, Member: d.Use.Member, Headers: map[string]*string{}}
 	for _, header := range d.Use.Headers {
@@ -148,43 +152,44 @@ func (d *Definition) UseOf(values Values) token.Use {
 	return use
 }
 
-// secret reports whether a field is secret.
 func (d *Definition) secret(field string) bool {
 	f, _ := d.Field(field)
 	return f.Secret
 }
 
-// Lifetime returns the documented lifetime of a token, 0 if there is none.
+// Lifetime returns the documented lifetime of a token, or 0 if there is none.
 func (p Policy) Lifetime() time.Duration { return time.Duration(p.Seconds) * time.Second }
 
-// FixedLifetime returns the lifetime of every token of the provider, 0 if it is
-// never known. ok is false if each reply states it.
+// FixedLifetime returns the documented lifetime, which then applies to every token
+// of the provider. It is 0 if the lifetime is never known. ok is false if replies
+// contain the lifetime.
 func (d *Definition) FixedLifetime() (lifetime time.Duration, ok bool) {
 	return d.Policy.Lifetime(), len(d.Reply.ExpiresIn)+len(d.Reply.ExpiresAt) == 0
 }
 
-// Example is a documented reply. The emulator serves it and a test judges it.
+// Example is a documented reply. The emulator serves it, and a test checks that it
+// has the documented outcome.
 type Example struct {
 	Name   string
 	Status int
-	// Body is JSON. {token} and {refresh_token} stand for generated values.
+	// Body is JSON. {token} and {refresh_token} are replaced by generated values.
 	Body string
-	// Outcome is "token" or the code of the failure the reply is.
+	// Outcome is "token", or the [failure.Code] that the reply leads to.
 	Outcome string
 }
 
-// Field returns the field of that name, and whether there is one.
+// Field returns the field with that name, and whether it exists.
 func (d *Definition) Field(name string) (Field, bool) {
 	return find(d.Fields, func(f Field) bool { return f.Name == name })
 }
 
-// Environment returns the environment of that name, and whether there is one.
+// Environment returns the environment with that name, and whether it exists.
 func (d *Definition) Environment(name string) (Environment, bool) {
 	return find(d.Environments, func(e Environment) bool { return e.Name == name })
 }
 
-// CheckEnvironment is Environment for a name that a user gave: the error, a
-// *failure.Error, says which there are.
+// CheckEnvironment is [Definition.Environment] for a name that a user wrote. The
+// error is a [*failure.Error] whose hint lists the valid names.
 func (d *Definition) CheckEnvironment(name string) (Environment, error) {
 	if e, ok := d.Environment(name); ok {
 		return e, nil
@@ -196,13 +201,14 @@ func (d *Definition) CheckEnvironment(name string) (Environment, error) {
 	return Environment{}, err.WithHint("it has none: give its address with --base-url https://HOST")
 }
 
-// AllowListed reports whether any of the provider's hosts accepts only source
-// addresses that it has listed.
+// AllowListed reports whether any of the provider's hosts accepts requests only from
+// source addresses on the provider's allow list.
 func (d *Definition) AllowListed() bool {
 	return slices.ContainsFunc(d.Environments, func(e Environment) bool { return e.AllowListed })
 }
 
-// EnvironmentNames returns the names of the environments in their order.
+// EnvironmentNames returns the names of the environments, in the order of the
+// definition.
 func (d *Definition) EnvironmentNames() []string {
 	names := make([]string, len(d.Environments))
 	for i, e := range d.Environments {
@@ -211,7 +217,7 @@ func (d *Definition) EnvironmentNames() []string {
 	return names
 }
 
-// Example returns the example of that name, and whether there is one.
+// Example returns the example with that name, and whether it exists.
 func (d *Definition) Example(name string) (Example, bool) {
 	return find(d.Examples, func(e Example) bool { return e.Name == name })
 }
@@ -223,8 +229,8 @@ func find[T any](all []T, wanted func(T) bool) (found T, ok bool) {
 	return found, false
 }
 
-// Flag returns the name of the flag of a field, without dashes: of a secret
-// the flag that names a file.
+// Flag returns the name of the field's flag, without dashes. The flag of a secret
+// field takes the path of a file.
 func (f Field) Flag() string {
 	name := strings.ReplaceAll(f.Name, "_", "-")
 	if f.Secret {
@@ -233,13 +239,13 @@ func (f Field) Flag() string {
 	return name
 }
 
-// Variable returns the environment variable for a field or setting, such as
+// Variable returns the environment variable of a field or setting, such as
 // TOKENFETCH_ZEEPAY_CLIENT_ID for client_id.
 func (d *Definition) Variable(setting string) string {
 	return VariablePrefix(d.Name) + upper(setting)
 }
 
-// Variables returns every environment variable that belongs to the provider.
+// Variables returns all environment variables of the provider.
 func (d *Definition) Variables() []string {
 	var names []string
 	for _, setting := range []string{"environment", "base_url", "ca_file", "client_cert", "client_key"} {
@@ -251,14 +257,14 @@ func (d *Definition) Variables() []string {
 	return names
 }
 
-// VariablePrefix returns what the variables of a provider begin with.
+// VariablePrefix returns the prefix of all environment variables of a provider.
 func VariablePrefix(provider string) string { return "TOKENFETCH_" + upper(provider) + "_" }
 
-// TokenVariable returns the default name of the variable that takes the token.
+// TokenVariable returns the default name of the variable that is set to the token.
 func TokenVariable(provider string) string { return FieldVariable(provider, "access_token") }
 
-// FieldVariable returns the name of the variable that takes a field's value beside
-// the token, such as ENKASH_CLIENT_SECRET.
+// FieldVariable returns the name of the variable that is set to a field's value when
+// it is output together with the token, such as ENKASH_CLIENT_SECRET.
 func FieldVariable(provider, field string) string { return upper(provider) + "_" + upper(field) }
 
 func upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }

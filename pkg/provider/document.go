@@ -11,21 +11,20 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// node is a value of a TOML document. Unlike a decoded struct or map it keeps the
-// order of the keys and the place of each value.
+// node is a TOML value. Unlike a decoded struct or map, it keeps the order of the
+// keys and the position of each value.
 type node struct {
 	offset int           // of the first byte in the document
-	kind   unstable.Kind // String, Integer, Float, Bool, Array, Table, or a kind of date
-	text   string        // of a scalar: the string, or the characters of the document
-	pairs  []pair        // of a table, in the order of the document
+	kind   unstable.Kind // String, Integer, Float, Bool, Array, Table, or a date or time
+	text   string        // of a scalar: the decoded string, or the source text
+	pairs  []pair        // of a table, in document order
 	items  []*node       // of an array
-	// Which later parts of the document may still add to it.
+	// These flags control which later parts of the document may extend the node.
 	explicit, closed, tables bool
-	// asked are the keys that a reader has asked the table for.
+	// asked contains the keys that a reader has requested, see get.
 	asked []string
 }
 
-// pair is a key of a table with its value.
 type pair struct {
 	key   string
 	value *node
@@ -35,8 +34,8 @@ func newTable(offset int) *node {
 	return &node{offset: offset, kind: unstable.Table, pairs: make([]pair, 0, 4)}
 }
 
-// value returns the value of a key, nil if it is not there. Tables are small: a
-// definition has a bounded size.
+// value returns the value of a key, or nil. A linear search is enough: the size of a
+// definition is limited, so tables are small.
 func (n *node) value(key string) *node {
 	for i := range n.pairs {
 		if n.pairs[i].key == key {
@@ -46,7 +45,7 @@ func (n *node) value(key string) *node {
 	return nil
 }
 
-// syntaxError is a mistake at a place of a document.
+// syntaxError is an error at a position in a document.
 type syntaxError struct {
 	offset int
 	text   string
@@ -54,7 +53,7 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return e.text }
 
-// parseDocument reads TOML into a tree. The error is a *syntaxError.
+// parseDocument parses TOML into a tree. The error is a *syntaxError.
 func parseDocument(data []byte) (*node, error) {
 	if !utf8.Valid(data) {
 		return nil, &syntaxError{0, "not UTF-8 text"}
@@ -72,12 +71,12 @@ func parseDocument(data []byte) (*node, error) {
 		if e, ok := errors.AsType[*unstable.ParserError](err); ok && len(e.Highlight) > 0 {
 			offset = int(b.parser.Range(e.Highlight).Offset)
 		}
-		return nil, &syntaxError{offset, "not valid TOML"} // the library's text quotes the document
+		return nil, &syntaxError{offset, "not valid TOML"} // the library's message quotes the document
 	}
 	return b.root, nil
 }
 
-// builder makes the tree of the parser's expressions.
+// builder builds the tree from the parser's expressions.
 type builder struct {
 	parser        unstable.Parser
 	root, current *node
@@ -95,7 +94,7 @@ func (b *builder) add(expression *unstable.Node) error {
 	return nil // a comment
 }
 
-// header returns the table that [a.b] or [[a.b]] begins.
+// header returns the table that [a.b] or [[a.b]] starts.
 func (b *builder) header(expression *unstable.Node) (*node, error) {
 	table := b.root
 	for key := expression.Key(); key.Next(); {
@@ -133,7 +132,7 @@ func twice(name string, offset int) error {
 	return &syntaxError{offset, strconv.Quote(name) + " is given twice"}
 }
 
-// descend returns the table at a key, which is made if it is not there.
+// descend returns the table at a key. It creates the table if it is missing.
 func (n *node) descend(name string, offset int) (*node, error) {
 	there := n.value(name)
 	switch {
@@ -152,7 +151,7 @@ func (n *node) put(name string, value *node) {
 	n.pairs = append(n.pairs, pair{name, value})
 }
 
-// set puts the value of a key, which may be dotted, into a table.
+// set adds a key, which may be dotted, and its value to a table.
 func (b *builder) set(table *node, pair *unstable.Node) error {
 	for key := pair.Key(); key.Next(); {
 		name, offset := string(key.Node().Data), int(key.Node().Raw.Offset)
@@ -175,8 +174,8 @@ func (b *builder) set(table *node, pair *unstable.Node) error {
 	return nil
 }
 
-// value returns the tree of a value; offset is its place where the parser tells
-// none.
+// value returns the tree of a value. offset is its position if the parser does not
+// report one.
 func (b *builder) value(v *unstable.Node, offset int) (*node, error) {
 	if v.Raw.Length > 0 {
 		offset = int(v.Raw.Offset)
@@ -203,7 +202,8 @@ func (b *builder) value(v *unstable.Node, offset int) (*node, error) {
 	return n, nil
 }
 
-// get returns the value of a key of a table, nil if it is not there.
+// get returns the value of a key, or nil if n is not a table or the key is missing.
+// It records the key as known, see closed.
 func (n *node) get(key string) *node {
 	if n == nil || n.kind != unstable.Table {
 		return nil
@@ -217,7 +217,7 @@ func (n *node) get(key string) *node {
 	return n.value(key)
 }
 
-// whole returns the value of a whole number.
+// whole returns the value of an integer.
 func (n *node) whole() (int64, bool) {
 	if n.kind != unstable.Integer {
 		return 0, false
@@ -226,7 +226,8 @@ func (n *node) whole() (int64, bool) {
 	return value, err == nil
 }
 
-// number returns a number as JSON writes it; ok is false for what is none there.
+// number returns a number as JSON text. ok is false if n is not a number that JSON
+// can represent.
 func (n *node) number() (text string, ok bool) {
 	if value, ok := n.whole(); ok {
 		return strconv.FormatInt(value, 10), true
@@ -239,7 +240,7 @@ func (n *node) number() (text string, ok bool) {
 	return text, err == nil && value-value == 0 // neither infinite nor NaN
 }
 
-// position returns the line and column of an offset, both from 1 on.
+// position returns the line and column of an offset. Both start at 1.
 func position(data []byte, offset int) (line, column int) {
 	before := data[:min(offset, len(data))]
 	return 1 + bytes.Count(before, []byte("\n")), offset - bytes.LastIndexByte(before, '\n')

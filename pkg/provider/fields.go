@@ -5,26 +5,26 @@ import (
 	"strings"
 )
 
-// reserved are the names a provider may not have: commands, and words users
-// may expect to be commands one day.
+// reserved contains names that a provider cannot have: commands, and words that may
+// become commands.
 var reserved = []string{
 	"exec", "login", "logout", "status", "doctor", "provider", "emulator", "cache", "completion", "version", "help",
 	"auth", "config", "curl", "env", "fetch", "get", "init", "list", "profile", "profiles", "refresh", "run", "serve",
 	"store", "token", "tokenfetch", "whoami",
 }
 
-// settings are the names a field may not have, because its flag, variable or
-// profile key would be one of ours.
+// settings contains names that a field cannot have, because its flag, variable or
+// profile key would conflict with one of tokenfetch's own.
 var settings = []string{
 	// Keys of a profile and of the table [tokenfetch].
 	"environment", "base_url", "ca_file", "client_cert", "client_key", "timeout", "cache", "cache_key",
-	// The variable that takes the token.
+	// The variable that is set to the token.
 	"access_token",
-	// Flags of all commands: fields have flags in several. A test walks the commands.
+	// Flags of all commands, because several commands have flags for fields. A test
+	// checks this list against the commands.
 	"auth_method", "config", "delay", "dry_run", "emulator", "errors", "fault", "from", "grant_type", "help", "holds", "issuer", "journal", "listen", "lock_after", "mask",
 	"min_ttl", "network", "no_cache", "output", "profile", "purge", "refresh", "replace", "retry", "store", "token_ttl", "token_url", "try_anyway",
 	"var", "verbose", "verify", "version", "with",
-	"token_url", "grant_type", "auth_method", "issuer",
 }
 
 const (
@@ -32,12 +32,12 @@ const (
 	fieldPattern = `[a-z][a-z0-9_]{0,62}`
 )
 
-// providerName reports whether text is namePattern, the name of a provider or an
-// environment. Like fieldName it costs every run: compiling the pattern would be
-// felt.
+// providerName reports whether text matches namePattern, the pattern for the names
+// of providers and environments. It and fieldName run on every invocation, and
+// compiling a regular expression would be noticeably slow.
 func providerName(text string) bool { return isName(text, '-') }
 
-// fieldName reports whether text is fieldPattern.
+// fieldName reports whether text matches fieldPattern.
 func fieldName(text string) bool { return isName(text, '_') }
 
 func isName(text string, joint rune) bool {
@@ -46,8 +46,8 @@ func isName(text string, joint rune) bool {
 	})
 }
 
-// readFields reads the fields: first those that oauth2 supplies, if there is such
-// a table, whose help or default the others may change.
+// readFields reads the table [fields]. If there is a table [oauth2], its fields come
+// first, and [fields] may change their help and default.
 func (r *reader) readFields(table, oauth *node) {
 	d := r.definition
 	r.fieldsAt = map[string]*node{}
@@ -98,7 +98,8 @@ func (r *reader) readField(n *node, name string) Field {
 		r.wrong(n, "the name of a field must match %s", fieldPattern)
 	case strings.HasSuffix(name, "_file"):
 		r.wrong(n, "the name of a field must not end in _file, which names the file of another field")
-	// Every field has a variable that ends in _FILE, every secret such a flag.
+	// Every field has a variable that ends in _FILE, and every secret field has such
+	// a flag.
 	case slices.Contains(settings, name), slices.Contains(settings, name+"_file"):
 		r.wrong(n, "%s is the name of a setting or flag of tokenfetch: choose another name for the field", name)
 	}
@@ -109,8 +110,8 @@ func (r *reader) readField(n *node, name string) Field {
 	return f
 }
 
-// checkFields checks what takes the whole definition to know; with request set that
-// each field is used.
+// checkFields checks the rules that need the complete definition. If request is set,
+// each field must be used.
 func (r *reader) checkFields(request bool) {
 	for _, f := range r.definition.Fields {
 		at := r.fieldsAt[f.Name]
@@ -131,7 +132,7 @@ func (r *reader) checkFields(request bool) {
 	}
 }
 
-// reference returns the field whose value is f's default.
+// reference returns the name of the field that f takes its default value from.
 func (f Field) reference() (string, bool) {
 	name, ok := strings.CutPrefix(f.Default, "{")
 	if !ok {

@@ -9,9 +9,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 )
 
-// CheckExample judges a documented reply as that of a run, with samples for
-// {token} and {refresh_token}. It says how e is judged if that is not the outcome
-// that e claims, else "".
+// CheckExample interprets a documented reply as if it were real, with sample values
+// for {token} and {refresh_token}. It returns "" if the result is e.Outcome, and
+// otherwise a text that describes the difference.
 func (d *Definition) CheckExample(e Example) string {
 	body := strings.NewReplacer("{token}", "sample-of-a-token", "{refresh_token}", "sample-of-a-refresh-token").Replace(e.Body)
 	_, err := d.Token(token.NewReply(e.Status, []byte(body)))
@@ -25,6 +25,6 @@ func (d *Definition) CheckExample(e Example) string {
 	return fmt.Sprintf("is judged as %s, not as %s%s", is, e.Outcome, why)
 }
 
-// Outline returns the types of the members of a reply by their names, as
-// failure.ReplyOutline has them.
+// Outline returns the JSON type of each member of a reply, keyed by path, as in
+// [failure.ReplyOutline].
 func Outline(object token.Object) map[string]string { return outline(object) }

@@ -2,8 +2,8 @@ package provider
 
 import "slices"
 
-// CheckName says why a user's provider cannot have the name, "" if it can. What it
-// says does not repeat the name.
+// CheckName returns why name is not valid for a user-defined provider, or "" if it
+// is valid. The text does not repeat the name.
 func CheckName(name string) string {
 	switch {
 	case !providerName(name):

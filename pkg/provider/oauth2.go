@@ -8,16 +8,16 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// The values of the keys of [oauth2], the default first.
+// The valid values of the keys of [oauth2]. The first is the default.
 func grantTypes() []string  { return []string{"client_credentials", "password"} }
 func authMethods() []string { return []string{"client_secret_basic", "client_secret_post"} }
 
-// optionalParameters are those of a token request that a definition may fix or
-// make a field of: RFC 6749 section 3.3, and audience and resource (RFC 8707) as
-// servers use them.
+// optionalParameters returns the parameters of a token request that a definition may
+// set to a constant or turn into a field: scope (RFC 6749 section 3.3), and audience
+// and resource (RFC 8707) as servers use them.
 func optionalParameters() []string { return []string{"scope", "audience", "resource"} }
 
-// oauth2Fields returns the fields that [oauth2] supplies.
+// oauth2Fields returns the fields that [oauth2] defines.
 func (r *reader) oauth2Fields(n *node) []Field {
 	fields := []Field{
 		{Name: "client_id", Help: "client id"},
@@ -40,8 +40,8 @@ func (r *reader) oauth2Fields(n *node) []Field {
 	return fields
 }
 
-// readOAuth2 reads [oauth2]: a token request as RFC 6749 sections 4.3 and 4.4
-// describe it, the client named as section 2.3.1 does.
+// readOAuth2 reads [oauth2]: a token request as in RFC 6749 sections 4.3 and 4.4,
+// with client authentication as in section 2.3.1.
 func (r *reader) readOAuth2(n, environments *node) {
 	d := r.definition
 	request := &d.Request
@@ -80,8 +80,8 @@ func (r *reader) readOAuth2(n, environments *node) {
 	r.closed(n)
 }
 
-// readTokenURL reads where the token endpoint is: one address, or a path below the
-// environments.
+// readTokenURL reads the location of the token endpoint: one URL, or a path that is
+// relative to each environment.
 func (r *reader) readTokenURL(n, environments *node) {
 	d, path, address := r.definition, n.get("path"), n.get("token_url")
 	d.Request.Path = constant("")
@@ -102,11 +102,13 @@ func (r *reader) readTokenURL(n, environments *node) {
 	}
 }
 
-// OnlyEnvironment is the name of the environment of a definition with one token_url.
+// OnlyEnvironment is the name of the only environment of a definition that has a
+// token_url.
 const OnlyEnvironment = "default"
 
-// splitTokenURL cuts the address of a token endpoint into a base address, a path
-// and the parameters of its query, if it has one (RFC 6749 section 3.2).
+// splitTokenURL splits the URL of a token endpoint into a base URL, a path and the
+// query parameters, if any (RFC 6749 section 3.2). problem is "" if the URL is
+// valid.
 func splitTokenURL(text string) (base, path string, query []Pair, problem string) {
 	text, rawQuery, _ := strings.Cut(text, "?")
 	scheme, rest, _ := strings.Cut(text, "://")

@@ -6,25 +6,26 @@ import (
 	"strings"
 )
 
-// OAuth2 is the table [oauth2] of a definition that is to be written: a provider
-// that issues tokens as RFC 6749 says. Of what is empty the default holds.
+// OAuth2 contains the keys of the table [oauth2] for a new definition of a provider
+// that issues tokens as in RFC 6749. An empty key means the default.
 type OAuth2 struct {
 	TokenURL   string
-	GrantType  string // one of GrantTypes
-	AuthMethod string // one of AuthMethods
+	GrantType  string // one of [GrantTypes]
+	AuthMethod string // one of [AuthMethods]
 	Scope      string
 	Audience   string
 }
 
-// GrantTypes returns the grants that a definition can ask for, the default first.
+// GrantTypes returns the grant types that a definition can use. The first is the
+// default.
 func GrantTypes() []string { return grantTypes() }
 
-// AuthMethods returns the ways in which a client can authenticate, by their names
-// in RFC 8414, the default first.
+// AuthMethods returns the client authentication methods, by their names in RFC 8414.
+// The first is the default.
 func AuthMethods() []string { return authMethods() }
 
-// TOML returns the text of a definition that says what o says, and no more. It is
-// not checked: Parse does that.
+// TOML returns a definition with exactly the non-empty keys of o. It does not
+// validate them: [Parse] does.
 func (o OAuth2) TOML() []byte {
 	var b strings.Builder
 	b.WriteString("[oauth2]\n")
@@ -42,8 +43,8 @@ func (o OAuth2) TOML() []byte {
 	return []byte(b.String())
 }
 
-// basicString is text as a basic string of TOML. Bytes that are not UTF-8 stay what
-// they are, so that Parse finds them.
+// basicString returns text as a TOML basic string. It keeps bytes that are not
+// UTF-8, so that [Parse] reports them.
 func basicString(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -61,8 +62,8 @@ func basicString(text string) string {
 	return b.String()
 }
 
-// CheckTokenURL says what is wrong with the address of a token endpoint, without
-// repeating it; "" if a definition can have it.
+// CheckTokenURL returns why text is not valid as a token_url, or "" if it is valid.
+// The result does not repeat the URL.
 func CheckTokenURL(text string) string {
 	if text == "" {
 		return "is empty"

@@ -15,23 +15,23 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// MaxFile is the size of the largest definition that is read, in bytes.
+// MaxFile is the maximum size of a definition, in bytes.
 const MaxFile = 64 << 10
 
-// Problem is something wrong with a definition.
+// Problem is one error in a definition.
 type Problem struct {
-	Line, Column int // from 1 on
+	Line, Column int // both start at 1
 	Text         string
 }
 
-// Problems is all that is wrong with a definition, in the order of the file.
+// Problems contains all errors in a definition, in the order of the file.
 type Problems struct {
 	File string
 	All  []Problem
 }
 
-// maxProblems is how many problems one message tells; tokenfetch provider check
-// tells all.
+// maxProblems is the maximum number of problems in one error message. The command
+// provider check lists all of them.
 const maxProblems = 3
 
 func (p *Problems) Error() string {
@@ -46,23 +46,23 @@ func (p *Problems) Error() string {
 	return p.File + ": " + strings.Join(texts, "; ")
 }
 
-// failure is p as an error of a run.
+// failure converts p to the error that the rest of the program handles.
 func (p *Problems) failure() *failure.Error {
 	return failure.New(failure.DefinitionInvalid, "%s", p.Error()).WithHint("correct the definition, then run tokenfetch provider check %s", p.File)
 }
 
-// Parse reads the definition of the provider that file is named after
-// (NAME.toml) and checks all of it. The error is a *Problems.
+// Parse parses and validates the definition of one provider. The base name of file
+// must be NAME.toml, where NAME is the provider's name. The error is a [*Problems].
 //
-// The keys of a definition, all of them optional but one of [request] and
-// [oauth2]:
+// A definition has the following keys. All are optional, but either [request] or
+// [oauth2] is required:
 //
-//	title, verified, docs, notes        what help tells
+//	title, verified, docs, notes        for the help text
 //	[environments]                      NAME = "https://…" or { base_url, allow_listed }
 //	[fields]                            NAME = { help, secret, optional, default, example }
 //	[request]                           method, path, query, headers, basic, basic_encoding, form, json
 //	[oauth2]                            token_url or path, grant_type, auth_method, scope, audience, resource
-//	[reply]                             where things stand, see [Reply]
+//	[reply]                             where the reply contains its values, see [Reply]
 //	[[outcome]]                         status, member, value, absent, is; see [Outcome]
 //	[token]                             lifetime, single_use, lockout_after, account
 //	[use]                               header, scheme, member, headers
@@ -86,18 +86,18 @@ func Parse(file string, data []byte) (*Definition, error) {
 	return r.definition, nil
 }
 
-// problem is a Problem whose line is not counted yet.
+// problem is a [Problem] at a byte offset, before its line and column are known.
 type problem struct {
 	offset int
 	text   string
 }
 
-// reader reads the tree of a document into a definition.
+// reader converts the tree of a document to a definition and collects problems.
 type reader struct {
 	data       []byte
 	definition *Definition
-	fieldsAt   map[string]*node // of each field
-	used       map[string]bool  // the fields that something mentions
+	fieldsAt   map[string]*node // the position of each field
+	used       map[string]bool  // the fields that the definition mentions
 	problems   []problem
 }
 
@@ -120,7 +120,7 @@ func (r *reader) wrong(at *node, format string, args ...any) {
 	r.problems = append(r.problems, problem{offset, fmt.Sprintf(format, args...)})
 }
 
-// table returns the table at a key, nil if there is none.
+// table returns the table at a key, or nil if there is none.
 func (r *reader) table(parent *node, key string) *node {
 	n := parent.get(key)
 	if n != nil && n.kind != unstable.Table {
@@ -130,7 +130,7 @@ func (r *reader) table(parent *node, key string) *node {
 	return n
 }
 
-// tables returns the tables of an array of tables.
+// tables returns the elements of an array of tables.
 func (r *reader) tables(parent *node, key string) []*node {
 	n := parent.get(key)
 	if n == nil {
@@ -143,10 +143,10 @@ func (r *reader) tables(parent *node, key string) []*node {
 	return n.items
 }
 
-// maxText is the length of the longest text that is meant to be shown, in bytes.
+// maxText is the maximum length of a string that is displayed, in bytes.
 const maxText = 1000
 
-// text returns the text at a key, "" if there is none. It is meant to be shown: one
+// text returns the string at a key, or "". The string is for display: it must be one
 // line of printable characters.
 func (r *reader) text(parent *node, key string) string {
 	n := parent.get(key)
@@ -170,7 +170,8 @@ func (r *reader) isText(n *node, key string) bool {
 	return false
 }
 
-// texts returns a text or a list of them; known is false where the key is absent.
+// texts returns the strings at a key, whose value is a string or a list of strings.
+// known is false if the key is missing.
 func (r *reader) texts(parent *node, key string) (all []string, known bool) {
 	n := parent.get(key)
 	switch {
@@ -198,7 +199,7 @@ func (r *reader) boolean(parent *node, key string) bool {
 	return n != nil && n.text == "true"
 }
 
-// number returns a whole number from low to high, 0 if there is none.
+// number returns an integer from low to high, or 0 if the key is missing.
 func (r *reader) number(parent *node, key string, low, high int64) int64 {
 	n := parent.get(key)
 	if n == nil {
@@ -212,7 +213,7 @@ func (r *reader) number(parent *node, key string, low, high int64) int64 {
 	return value
 }
 
-// oneOf returns a text that must be one of few, the first of which is the default.
+// oneOf returns a string that must be one of few. The first one is the default.
 func (r *reader) oneOf(parent *node, key string, few ...string) string {
 	n := parent.get(key)
 	switch {
@@ -225,7 +226,7 @@ func (r *reader) oneOf(parent *node, key string, few ...string) string {
 	return n.text
 }
 
-// closed reports the keys of a table that nothing has asked for.
+// closed reports the keys of a table that no reader requested as unknown.
 func (r *reader) closed(n *node) {
 	if n == nil {
 		return
@@ -237,7 +238,7 @@ func (r *reader) closed(n *node) {
 	}
 }
 
-// cut makes a word of the file fit into a message, which quotes it.
+// cut shortens a word from the file, so that a message can quote it.
 func cut(text string) string {
 	if len(text) > 64 {
 		return text[:64] + "…"
@@ -245,8 +246,8 @@ func cut(text string) string {
 	return text
 }
 
-// read reads the whole definition: the fields first, because everything else may
-// mention them.
+// read reads the whole definition. It reads the fields first, because all other
+// parts may mention them.
 func (r *reader) read(root *node) {
 	d := r.definition
 	switch {
@@ -315,8 +316,8 @@ func (r *reader) readEnvironments(table *node) {
 	}
 }
 
-// checkHost checks the address of an environment. A field in it is one label in
-// front of the provider's domain, so that no value can choose another domain.
+// checkHost checks the base URL of an environment. A field in it must be one label
+// below the provider's domain, so that no value can select another domain.
 func (r *reader) checkHost(at *node, text string) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	host, path, _ := strings.Cut(rest, "/")
@@ -343,8 +344,8 @@ func (r *reader) checkHost(at *node, text string) {
 	}
 }
 
-// mention notes that a field is used where it must be given, if always is set. It
-// reports whether there is such a field.
+// mention records that the definition uses a field, and reports whether the field
+// exists. If always is set, the field must not be optional.
 func (r *reader) mention(at *node, name string, always bool) bool {
 	f, ok := r.definition.Field(name)
 	switch {
@@ -362,7 +363,7 @@ func (r *reader) readReply(n *node) {
 	for _, one := range []struct {
 		key      string
 		paths    *[]string
-		defaults string // RFC 6749 sections 5.1 and 5.2
+		defaults string // as in RFC 6749 sections 5.1 and 5.2
 	}{
 		{"token", &reply.Token, "access_token"},
 		{"token_type", &reply.Type, "token_type"},
@@ -406,8 +407,8 @@ func (r *reader) checkPath(at *node, key, path string) {
 	}
 }
 
-// holdsToken reports whether the member at a path is a token by its name, or is
-// one of those that the token is read from.
+// holdsToken reports whether the last name in path is that of a token, or of a
+// member that the token is read from.
 func (d *Definition) holdsToken(path string) bool {
 	last := func(path string) string {
 		name := path[strings.LastIndexByte(path, '.')+1:]
@@ -530,15 +531,15 @@ func (r *reader) readExample(n *node) {
 	r.definition.Examples = append(r.definition.Examples, e)
 }
 
-// firstString returns the string at a key in front of the first table of a
-// document, "" if there is none. It reads no further.
+// firstString returns the top-level string at a key, or "". It reads no further than
+// the first table of the document.
 func firstString(data []byte, key string) string {
 	var parser unstable.Parser
 	parser.Reset(data)
 	for parser.NextExpression() {
 		pair := parser.Expression()
 		if pair.Kind != unstable.KeyValue {
-			break // the tables come after it
+			break // top-level keys come before all tables
 		}
 		if name := pair.Key(); name.Next() && bytes.Equal(name.Node().Data, []byte(key)) && pair.Value().Kind == unstable.String {
 			return string(pair.Value().Data)

@@ -8,10 +8,8 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// The methods of a request.
 const post, get = "POST", "GET"
 
-// readRequest reads [request].
 func (r *reader) readRequest(n *node) {
 	request := &r.definition.Request
 	request.Method = r.oneOf(n, "method", post, get)
@@ -69,7 +67,7 @@ func (r *reader) readBasic(n *node) {
 	r.definition.Request.Basic = &Basic{User: names[0], Password: names[1], FormEncoded: encoding == "form"}
 }
 
-// template reads the text of n, and notes which fields it mentions.
+// template parses the string n as a template and records the fields it mentions.
 func (r *reader) template(n *node, key string) Template {
 	if n.kind != unstable.String {
 		r.wrong(n, "%s must be a text", key)
@@ -86,7 +84,7 @@ func (r *reader) template(n *node, key string) Template {
 	return t
 }
 
-// pairs reads a table of texts.
+// pairs reads a table whose values are strings.
 func (r *reader) pairs(parent *node, key string) []Pair {
 	n := r.table(parent, key)
 	if n == nil {
@@ -102,7 +100,6 @@ func (r *reader) pairs(parent *node, key string) []Pair {
 	return pairs
 }
 
-// headers reads a table of headers.
 func (r *reader) headers(parent *node, key string) []Pair {
 	all := r.pairs(parent, key)
 	for i, h := range all {
@@ -125,7 +122,8 @@ func (r *reader) headers(parent *node, key string) []Pair {
 	return all
 }
 
-// headerName reports whether name is a token of RFC 9110 section 5.6.2.
+// headerName reports whether name is a token as in RFC 9110 section 5.6.2, of at
+// most 64 bytes.
 func headerName(name string) bool {
 	const marks = "!#$%&'*+-.^_`|~"
 	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(c rune) bool {
@@ -133,13 +131,13 @@ func headerName(name string) bool {
 	})
 }
 
-// headerText reports whether text can stand in the value of a header.
+// headerText reports whether text is valid in a header value: printable ASCII.
 func headerText(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// forbiddenHeader reports whether a definition may not set a header: it belongs to
-// the connection, or to what tokenfetch does itself.
+// forbiddenHeader reports whether a definition must not set a header, because it
+// belongs to the connection or tokenfetch sets it.
 func forbiddenHeader(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "proxy-") || slices.Contains([]string{
@@ -148,7 +146,7 @@ func forbiddenHeader(name string) bool {
 	}, name)
 }
 
-// path reads the path of the token endpoint. A field is a whole segment of it.
+// path reads the path of the token endpoint. A field must be a whole segment.
 func (r *reader) path(n *node) Template {
 	if n == nil {
 		return constant("")
@@ -174,16 +172,16 @@ func (r *reader) path(n *node) Template {
 	return t
 }
 
-// pathRune reports whether a character may stand in a path (RFC 3986 section 3.3)
-// as it is.
+// pathRune reports whether a character is valid in a path without percent-encoding
+// (RFC 3986 section 3.3).
 func pathRune(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._~!$&'()*+,;=:@", c)
 }
 
-// maxDepth is how many tables and lists of a JSON body may be inside each other.
+// maxDepth is the maximum nesting depth of a JSON body.
 const maxDepth = 32
 
-// json reads a value of a JSON body.
+// json reads a value of a JSON body, at the given nesting depth.
 func (r *reader) json(n *node, key string, depth int) *JSON {
 	if depth > maxDepth {
 		r.wrong(n, "json is nested more than %d deep", maxDepth)
@@ -214,7 +212,8 @@ func (r *reader) json(n *node, key string, depth int) *JSON {
 	return &JSON{Literal: text}
 }
 
-// scalar returns a text, number or boolean as one that compares with a reply's.
+// scalar returns a string, number or boolean in the form that is comparable with a
+// value of a reply.
 func (n *node) scalar() (Scalar, bool) {
 	if text, ok := n.number(); ok {
 		return scalarOf(json.Number(text))

@@ -16,8 +16,10 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Token judges a reply: it returns the token in it, or the *failure.Error it
-// is. sent are the secrets of the request, which no token may contain.
+// Token interprets a reply. It returns the token, or a [*failure.Error] that says
+// why there is none. If the context ended while the body was read, it returns that
+// error as it is. sent contains the secrets of the request; a token that contains
+// one of them is an error.
 func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Token, error) {
 	object, parseErr := reply.Object()
 	var t *token.Token
@@ -34,9 +36,9 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	}
 	e, ok := errors.AsType[*failure.Error](err)
 	if !ok {
-		return nil, err // the run was interrupted while the body was read
+		return nil, err // the context ended while the body was read
 	}
-	e = e.WithSent(failure.SentYes, 1) // reply keeps the one of its body
+	e = e.WithSent(failure.SentYes, 1) // keeps the value that reading the body set, if any
 	e.Provider, e.HTTPStatus = d.providerError(object), reply.Status
 	e.Counted = d.counted(reply, e.Class())
 	switch e.Class() {
@@ -55,11 +57,11 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	return nil, e
 }
 
-// success reports whether the table of statuses takes a reply for a token's.
+// success reports whether the status is one of a successful token reply.
 func success(status int) bool { return status == 200 || status == 201 }
 
-// judge returns what the definition says that a reply means, empty if that is
-// nothing, and for all but "ok" the failure.
+// judge applies the outcomes of the definition to a reply. verdict is empty if none
+// applies. err is the failure for every verdict except "ok".
 func (d *Definition) judge(reply *token.Reply, object token.Object) (verdict string, err error) {
 	if object == nil {
 		return "", nil
@@ -75,7 +77,7 @@ func (d *Definition) judge(reply *token.Reply, object token.Object) (verdict str
 	return "", nil
 }
 
-// fits reports whether every condition is met.
+// fits reports whether the reply meets every condition of o.
 func (o Outcome) fits(status int, object token.Object) bool {
 	if o.Status == 0 && !success(status) || o.Status != 0 && o.Status != status {
 		return false
@@ -91,7 +93,7 @@ func (o Outcome) fits(status int, object token.Object) bool {
 	return ok && slices.Contains(o.Values, is)
 }
 
-// Satisfy puts a member into a reply that o then fits.
+// Satisfy adds a member to reply such that o matches it.
 func (o Outcome) Satisfy(reply map[string]any) {
 	switch {
 	case o.Member == "" || o.Absent:
@@ -102,7 +104,8 @@ func (o Outcome) Satisfy(reply map[string]any) {
 	}
 }
 
-// SetMember puts a value at a path of an object, and makes the objects on the way.
+// SetMember sets the value at a path of an object. It creates the objects on the
+// way.
 func SetMember(object map[string]any, path string, value any) {
 	name, rest, nested := strings.Cut(path, ".")
 	if !nested {
@@ -117,7 +120,7 @@ func SetMember(object map[string]any, path string, value any) {
 	SetMember(inner, rest, value)
 }
 
-// value returns s for encoding/json.
+// value returns s as a value for encoding/json.
 func (s Scalar) value() any {
 	switch s.kind {
 	case "number":
@@ -128,7 +131,7 @@ func (s Scalar) value() any {
 	return s.text
 }
 
-// scalarOf returns a value of a reply, if it is a scalar.
+// scalarOf converts a value of a reply. ok is false if it is not a scalar.
 func scalarOf(value any) (Scalar, bool) {
 	kind := token.TypeOf(value)
 	if truth, ok := value.(bool); ok {
@@ -137,13 +140,13 @@ func scalarOf(value any) (Scalar, bool) {
 	text, ok := token.Scalar(value)
 	if n, isNumber := value.(json.Number); isNumber {
 		if f, err := n.Float64(); err == nil && text == n.String() {
-			text = strconv.FormatFloat(f, 'g', -1, 64) // 0.50 is 0.5
+			text = strconv.FormatFloat(f, 'g', -1, 64) // 0.50 equals 0.5
 		}
 	}
 	return Scalar{kind, text}, ok
 }
 
-// failure is the failure that o makes of a reply, nil for one that is ok.
+// failure returns the error for a reply that matches o, or nil if Is is "ok".
 func (o Outcome) failure(status int, object token.Object) error {
 	in := fmt.Sprintf("(status %d)", status)
 	if success(status) {
@@ -169,7 +172,7 @@ func (o Outcome) failure(status int, object token.Object) error {
 	return failure.New(failure.UnexpectedValue, "the reply is none of those that are documented")
 }
 
-// failed returns what a status other than 200 and 201 means.
+// failed returns the error for a status other than 200 and 201.
 func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Error {
 	status := reply.Status
 	switch {
@@ -211,10 +214,11 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 		WithHint("check the base address")
 }
 
-// counted reports whether the provider has counted, or may have counted, a reply
-// as a failed login. A provider that locks accounts is given no benefit of the
-// doubt: there any answer in JSON, readable or not, counts that holds no token and
-// does not only ask for a later try. A page of HTML is a gateway's.
+// counted reports whether the provider counted a reply as a failed login, or may
+// have done so. For a provider that locks accounts it assumes the worst: every JSON
+// reply with status 2xx or 4xx counts, valid or not, unless it contains a token or
+// has status 408 or 429, which only ask to try again later. An HTML page does not
+// count, because it comes from a gateway.
 func (d *Definition) counted(reply *token.Reply, class failure.Class) bool {
 	switch status := reply.Status; {
 	case class == failure.Refused:
@@ -240,7 +244,7 @@ func wait(after *time.Duration) string {
 	return fmt.Sprintf("; it asks to wait %d s", int64(*after/time.Second))
 }
 
-// read finds the token in a reply.
+// read reads the token and its properties from a reply.
 func (d *Definition) read(object token.Object, reply *token.Reply, sent []secret.Value) (*token.Token, error) {
 	value, found, err := agree(object, d.Reply.Token)
 	if err != nil {
@@ -278,9 +282,9 @@ func (d *Definition) read(object token.Object, reply *token.Reply, sent []secret
 	return t, nil
 }
 
-// lifetime returns how long a token lives that arrived at a time: what the reply
-// states, a number of seconds before a point of time, else what is documented. 0 is
-// unknown.
+// lifetime returns the lifetime of a token that was received at the given time: as a
+// number of seconds in the reply, from an expiry time in the reply, or as
+// documented, in this order. 0 means unknown.
 func (d *Definition) lifetime(object token.Object, received time.Time) (time.Duration, error) {
 	value, found, err := agree(object, d.Reply.ExpiresIn)
 	if err != nil || found {
@@ -293,8 +297,8 @@ func (d *Definition) lifetime(object token.Object, received time.Time) (time.Dur
 	return d.Policy.Lifetime(), nil
 }
 
-// kept returns the members that are handed on beside the token, as JSON. One that
-// holds a secret of the request is not, nor is one that is too long.
+// kept returns the members listed in Reply.Keep as JSON. It omits a value that
+// contains a secret of the request or is too long.
 func (d *Definition) kept(object token.Object, sent []secret.Value) map[string]json.RawMessage {
 	var members map[string]json.RawMessage
 	for _, path := range d.Reply.Keep {
@@ -311,7 +315,7 @@ func (d *Definition) kept(object token.Object, sent []secret.Value) map[string]j
 	return members
 }
 
-// agree returns the value at the paths that are there; all must be equal.
+// agree returns the value at those paths that are present. All values must be equal.
 func agree(object token.Object, paths []string) (value any, found bool, err error) {
 	for _, path := range paths {
 		v, ok := object.Get(path)
@@ -346,11 +350,11 @@ func (d *Definition) checkType(object token.Object) error {
 	return nil
 }
 
-// maxScope is the length of the longest scope that is kept, in bytes.
+// maxScope is the maximum length of a scope, in bytes.
 const maxScope = 8 << 10
 
-// validScope reports whether text is a scope (RFC 6749 section 3.3) of a
-// reasonable length that echoes no secret.
+// validScope reports whether text is a scope (RFC 6749 section 3.3) that is not too
+// long and does not contain a secret of the request.
 func validScope(text string, sent []secret.Value) bool {
 	if len(text) > maxScope || secret.Redact(text, sent...) != text {
 		return false
@@ -358,11 +362,11 @@ func validScope(text string, sent []secret.Value) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
-// maxMembers is how many members of a reply are told.
+// maxMembers is the maximum number of members in an outline.
 const maxMembers = 50
 
-// outline returns the types of the first members of a reply, in the order of
-// their names, nil for none.
+// outline returns the type of each member of a reply, keyed by path. It keeps only
+// the first maxMembers, sorted by path. It returns nil for a nil object.
 func outline(object token.Object) map[string]string {
 	if object == nil {
 		return nil
@@ -375,10 +379,10 @@ func outline(object token.Object) map[string]string {
 	return members
 }
 
-// memberTypes returns the type of each member by its path. The members of an
-// object stand in its place, unless it has none. A name that may hold a secret is
-// never cut, because the rest of the secret would not be known as one: the length
-// is told of a name that is too long to be one.
+// memberTypes returns the type of each member, keyed by path. It lists the members
+// of a nested object instead of the object, unless the object is empty. A long name
+// is replaced by its length. It is never cut, because a name may contain a secret,
+// and redaction would not recognize a part of it.
 func memberTypes(object token.Object) map[string]string {
 	types := map[string]string{}
 	for name, value := range object {
@@ -396,8 +400,8 @@ func memberTypes(object token.Object) map[string]string {
 	return types
 }
 
-// providerError collects what the provider said of the failure, nil if that is
-// nothing. A token that the reply holds all the same is taken out of it.
+// providerError returns the provider's description of the error, or nil if there is
+// none. If the reply contains a token, it is redacted.
 func (d *Definition) providerError(object token.Object) *failure.ProviderError {
 	var issued []secret.Value
 	for _, path := range d.Reply.Token {
@@ -421,7 +425,7 @@ func (d *Definition) providerError(object token.Object) *failure.ProviderError {
 	return &p
 }
 
-// saysLocked reports whether the provider's words contain the word "locked".
+// saysLocked reports whether the provider's description contains the word "locked".
 func saysLocked(p *failure.ProviderError) bool {
 	if p == nil {
 		return false

@@ -12,36 +12,37 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Values holds the value of each field; an optional field may be missing.
+// Values maps each field to its value. An optional field may be missing.
 type Values map[string]secret.Value
 
-// JSON is a value of a request's JSON body: one of a text, a literal, an object
-// and a list.
+// JSON is a value in the JSON body of a request. It is a string, a literal, an
+// object or a list.
 type JSON struct {
 	Text    Template
-	Literal string   // a number, true or false as JSON writes it
+	Literal string   // a number, true or false, as JSON text
 	Members []Member // in the order they are sent
 	Items   []*JSON
 }
 
-// Member is a member of a JSON object. One that mentions a field without a value
-// is left out.
+// Member is a member of a JSON object. It is omitted if it mentions a field that has
+// no value.
 type Member struct {
 	Name  string
 	Value *JSON
 }
 
-// Part is a piece of a request that the definition writes down.
+// Part is a piece of a request that comes from the definition.
 type Part struct {
 	In   string // path, query, header, user, password, form or json
-	Name string // of the parameter, header or member (a path joined by dots); empty in a path and a Basic pair
-	// Value is what is sent, before it is encoded for its place.
+	Name string // of the parameter, header or member (a path joined by dots); empty for path, user and password
+	// Value is the content before it is encoded.
 	Value Template
-	// Literal says that the value is JSON other than a text.
+	// Literal is set if the value is JSON but not a string.
 	Literal bool
 }
 
-// Parts returns the pieces of the request, in their order.
+// Parts returns the pieces of the request: path, query, Basic authentication,
+// headers and body, in this order.
 func (r Request) Parts() []Part {
 	var parts []Part
 	if len(r.Path.Fields()) > 0 {
@@ -88,12 +89,12 @@ func (j *JSON) parts(path string) []Part {
 	return parts
 }
 
-// mentions reports whether a part of the request needs the field.
+// mentions reports whether any part of the request mentions the field.
 func (r Request) mentions(field string) bool {
 	return slices.ContainsFunc(r.Parts(), func(p Part) bool { return slices.Contains(p.Value.Fields(), field) })
 }
 
-// ContentType returns the media type of the request's body, empty if it has none.
+// ContentType returns the media type of the request body, or "" if there is none.
 func (r Request) ContentType() string {
 	switch {
 	case r.Form != nil:
@@ -104,9 +105,9 @@ func (r Request) ContentType() string {
 	return ""
 }
 
-// TokenRequest builds the call of the token endpoint below base. It depends on
-// nothing but its arguments: equal values give equal bytes. A value that cannot be
-// sent is a *failure.Error.
+// TokenRequest returns the request to the token endpoint below base. The result
+// depends only on the arguments: equal values produce equal bytes. If a value cannot
+// be sent, the error is a [*failure.Error].
 func (d *Definition) TokenRequest(base Address, values Values) (token.Request, error) {
 	r := token.Request{Method: d.Request.Method, ContentType: d.Request.ContentType()}
 	path, err := d.path(values)
@@ -141,7 +142,7 @@ func (d *Definition) TokenRequest(base Address, values Values) (token.Request, e
 	return r, nil
 }
 
-// path returns the path with its fields, each of which is one segment.
+// path returns the path with the fields' values. Each value is one segment.
 func (d *Definition) path(values Values) (string, error) {
 	for _, field := range d.Request.Path.Fields() {
 		if text := values[field].Reveal(); text == "" || text == "." || text == ".." {
@@ -151,7 +152,7 @@ func (d *Definition) path(values Values) (string, error) {
 	return d.Request.Path.Text(func(field string) string { return url.PathEscape(values[field].Reveal()) }), nil
 }
 
-// basic returns the Basic pair, nil if there is none.
+// basic returns the credentials for Basic authentication, or nil if there are none.
 func (d *Definition) basic(values Values) (*token.Basic, error) {
 	b := d.Request.Basic
 	if b == nil {
@@ -168,7 +169,8 @@ func (d *Definition) basic(values Values) (*token.Basic, error) {
 	return &token.Basic{User: user, Password: password}, nil
 }
 
-// queryEscape escapes for a query, where not every server takes "+" for a blank.
+// queryEscape escapes text for a query. It writes a space as %20, because not all
+// servers decode "+" to a space there.
 func queryEscape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // encode joins the pairs that have a value.
@@ -187,8 +189,8 @@ func encode(pairs []Pair, values Values, escape func(string) string) string {
 	return b.String()
 }
 
-// encode returns the value as JSON; given is false for a text that mentions a field
-// without a value.
+// encode returns the value as JSON. given is false for a string that mentions a
+// field without a value.
 func (j *JSON) encode(values Values) (text string, given bool) {
 	var parts []string
 	switch {
@@ -213,18 +215,18 @@ func (j *JSON) encode(values Values) (text string, given bool) {
 	return "{" + strings.Join(parts, ",") + "}", true
 }
 
-// quote returns text as a JSON string without the escapes that only HTML needs.
+// quote returns text as a JSON string, without the escapes that only HTML needs.
 func quote(text string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string into memory cannot fail
+	_ = encoder.Encode(text) // encoding a string in memory cannot fail
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// DefaultText says in words what the field is if nothing gives it: its constant
-// default, or "the client id" for one that takes the value of client_id. It is
-// empty for a field without a default.
+// DefaultText describes the default for the help text: the constant default, or for
+// example "the client id" if the default is the value of client_id. It is empty for
+// a field without a default.
 func (f Field) DefaultText() string {
 	if name, ok := f.reference(); ok {
 		return "the " + strings.ReplaceAll(name, "_", " ")
@@ -232,8 +234,8 @@ func (f Field) DefaultText() string {
 	return f.Default
 }
 
-// DefaultValue returns the value of a field that nothing gives: its constant
-// default, or the value of the field that its default names.
+// DefaultValue returns the value of a field that is not set: its constant default,
+// or the value of the field that the default refers to.
 func (f Field) DefaultValue(values Values) secret.Value {
 	if name, ok := f.reference(); ok {
 		return values[name]

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Template is a text in which {FIELD} stands for the value of a field; {{ and }}
-// are braces.
+// Template is a string in which {FIELD} is replaced by the value of a field. {{ and
+// }} are literal braces.
 type Template []piece
 
-// piece is a constant text or the name of a field.
+// piece is either literal text or the name of a field.
 type piece struct{ text, field string }
 
-// constant returns the template of a text as it is.
+// constant returns a template of literal text only.
 func constant(text string) Template { return Template{{text: text}} }
 
 // ofField returns the template {FIELD}.
@@ -21,7 +21,7 @@ func ofField(name string) Template { return Template{{field: name}} }
 
 var errBraces = errors.New("a brace stands alone: write {FIELD} for the value of a field, {{ and }} for braces")
 
-// parseTemplate reads a template. It does not know which fields there are.
+// parseTemplate parses a template. It does not check that the fields exist.
 func parseTemplate(text string) (Template, error) {
 	var t Template
 	var plain strings.Builder
@@ -54,7 +54,8 @@ func parseTemplate(text string) (Template, error) {
 	return t, nil
 }
 
-// Fields returns the names of the fields that t mentions, in their order.
+// Fields returns the names of the fields that t mentions, without duplicates, in the
+// order of their first occurrence.
 func (t Template) Fields() []string {
 	var names []string
 	for _, p := range t {
@@ -65,7 +66,7 @@ func (t Template) Fields() []string {
 	return names
 }
 
-// Text returns t with each field replaced by what value gives for its name.
+// Text returns t with each field replaced by value(FIELD).
 func (t Template) Text(value func(field string) string) string {
 	var b strings.Builder
 	for _, p := range t {
@@ -78,13 +79,13 @@ func (t Template) Text(value func(field string) string) string {
 	return b.String()
 }
 
-// String returns t as a definition writes it, but for the braces.
+// String returns t as in a definition, but with literal braces not doubled.
 func (t Template) String() string {
 	return t.Text(func(field string) string { return "{" + field + "}" })
 }
 
-// reveal returns the text with the fields' values in it; given is false if one of
-// them has none: an optional field that is left out.
+// reveal returns the text with the values of the fields. given is false if an
+// optional field in it has no value.
 func (t Template) reveal(values Values) (text string, given bool) {
 	given = !slices.ContainsFunc(t.Fields(), func(field string) bool {
 		_, ok := values[field]

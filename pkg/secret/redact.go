@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// shortest is the length from which a secret is cut out of a text. A shorter
-// one occurs by chance, so the whole text is hidden instead.
+// shortest is the minimum length of a secret that is replaced in a text. A shorter
+// one may occur by chance, so the whole text is hidden instead.
 const shortest = 6
 
-// Redact returns text with every secret replaced by Hidden, in each encoding
-// an echo is likely to use: as it is, percent, form, JSON, HTML, shell, hex,
-// and base64 wherever it may stand in the encoded text. A text that holds a
-// secret of fewer than 6 bytes, or one with other characters escaped than these
-// encodings escape, is hidden whole.
+// Redact returns text with every secret replaced by [Hidden], in each encoding that
+// an echo is likely to use: unchanged, percent, form, JSON, HTML, shell, hex, and
+// base64 at any offset of the encoded text. It hides the whole text if it contains a
+// secret of fewer than 6 bytes, or one that escapes other characters than these
+// encodings do.
 func Redact(text string, secrets ...Value) string {
 	if text == "" {
 		return text
@@ -41,12 +41,12 @@ func Redact(text string, secrets ...Value) string {
 			forms = append(forms, form)
 		}
 	}
-	// The longest first, so that no encoding is cut short by one it contains.
+	// The longest first, so that an encoding is replaced before a part of it.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	for _, form := range forms {
 		text = replaceFold(text, form)
 	}
-	// Which characters an encoder escapes is its own choice.
+	// Encoders differ in which characters they escape, so decode the text as well.
 	for _, decode := range []func(string) string{fromURL, fromForm, html.UnescapeString, fromString} {
 		plain := decode(text)
 		echoed := func(s Value) bool { return s.Reveal() != "" && containsFold(plain, s.Reveal()) }
@@ -59,15 +59,15 @@ func Redact(text string, secrets ...Value) string {
 
 func fromURL(text string) string {
 	return replace(text, "%", `%[0-9A-Fa-f]{2}`, func(escape string) string {
-		c, _ := hex.DecodeString(escape[1:]) // the pattern lets only hex through
+		c, _ := hex.DecodeString(escape[1:]) // the pattern matches only hex digits
 		return string(c)
 	})
 }
 
 func fromForm(text string) string { return fromURL(strings.ReplaceAll(text, "+", " ")) }
 
-// fromString undoes the escapes of JSON strings and, with a backslash before
-// any other character, of shells.
+// fromString decodes the escapes of JSON strings and of shells, where a backslash
+// may precede any other character.
 func fromString(text string) string {
 	return replace(text, `\`, `(?s)(\\u[0-9A-Fa-f]{4})+|\\.`, func(escape string) string {
 		var plain string
@@ -78,7 +78,8 @@ func fromString(text string) string {
 	})
 }
 
-// replace compiles pattern only for a text that holds its first character.
+// replace compiles pattern only if text contains first, with which every match
+// starts.
 func replace(text, first, pattern string, by func(string) string) string {
 	if !strings.Contains(text, first) {
 		return text
@@ -122,17 +123,17 @@ func inJSON(raw string) string {
 	return string(quoted[1 : len(quoted)-1])
 }
 
-// inBase64 returns the characters that raw alone decides when it is encoded
-// behind shift other bytes.
+// inBase64 returns the characters of a base64 encoding that depend only on raw, if
+// shift other bytes precede it.
 func inBase64(raw string, shift int, enc *base64.Encoding) string {
 	encoded := enc.EncodeToString([]byte(strings.Repeat("\x00", shift) + raw))
-	first := (shift*8 + 5) / 6         // characters that hold bits of the bytes before
-	last := (shift + len(raw)) * 8 / 6 // characters before any that hold bits of what follows
+	first := (shift*8 + 5) / 6         // number of characters that contain bits of the preceding bytes
+	last := (shift + len(raw)) * 8 / 6 // index of the first character that contains bits of the following bytes
 	return encoded[first:last]
 }
 
-// containsFold and replaceFold compare ASCII letters without case: percent and
-// hex encodings come in both.
+// containsFold and replaceFold ignore the case of ASCII letters, because percent and
+// hex encodings exist in both cases.
 func containsFold(text, form string) bool {
 	return strings.Contains(lower(text), lower(form))
 }
@@ -151,7 +152,7 @@ func replaceFold(text, form string) string {
 	}
 }
 
-// lower folds ASCII only and so keeps every byte where it is.
+// lower converts only ASCII letters, so that offsets stay the same.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

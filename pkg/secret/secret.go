@@ -1,6 +1,6 @@
-// Package secret holds values that must not be shown: a type that prints as
-// [hidden] whatever prints it, the store they come from, and a redactor for
-// text that may echo them.
+// Package secret contains a type for values that must not be shown, which always
+// prints as [hidden]. It also defines the interfaces of secret stores and redacts
+// secrets in text that may echo them.
 package secret
 
 import (
@@ -11,17 +11,18 @@ import (
 	"log/slog"
 )
 
-// Hidden is what stands for a secret wherever one is printed.
+// Hidden is the text that is printed instead of a secret.
 const Hidden = "[hidden]"
 
-// Value is a secret. The zero Value holds nothing. It keeps its text behind a
-// pointer, because fmt and slog print a value type in an unexported field raw.
+// Value is a secret. The zero Value is empty. The text is behind a pointer, because
+// fmt and slog print the content of a value type in an unexported field.
 type Value struct{ text *string }
 
-// New returns a Value that holds text.
+// New returns a Value that contains text.
 func New(text string) Value { return Value{&text} }
 
-// Reveal returns the secret itself. Few packages may call it; a test lists them.
+// Reveal returns the secret itself. Only a few packages may call it; a test lists
+// them.
 func (v Value) Reveal() string {
 	if v.text == nil {
 		return ""
@@ -29,36 +30,38 @@ func (v Value) Reveal() string {
 	return *v.text
 }
 
-// Format prints Hidden for every verb.
+// Format implements [fmt.Formatter]. It prints [Hidden] for every verb.
 func (v Value) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, Hidden) }
 
-// MarshalText gives Hidden, to encoding/json too.
+// MarshalText implements [encoding.TextMarshaler], also for encoding/json. It
+// returns [Hidden].
 func (v Value) MarshalText() ([]byte, error) { return []byte(Hidden), nil }
 
-// LogValue gives Hidden.
+// LogValue implements [slog.LogValuer]. It returns [Hidden].
 func (v Value) LogValue() slog.Value { return slog.StringValue(Hidden) }
 
-// Store keeps secrets under account names.
+// Store reads secrets by account name.
 type Store interface {
-	// Get returns the secret stored under account, or one of the errors of
-	// this package. It returns when ctx ends, whatever the store does.
+	// Get returns the secret of account, or one of the errors of this package. It
+	// returns when ctx ends, even if the store does not respond.
 	Get(ctx context.Context, account string) (Value, error)
 }
 
-// Keeper is a Store that can be written to.
+// Keeper is a [Store] that can also be changed.
 type Keeper interface {
 	Store
-	// Set stores a secret under account, in place of an older one. It fails with
-	// ErrTooLarge, and stores nothing, if the secret is longer than Limit says.
+	// Set stores the secret of account and replaces an existing one. If the secret
+	// is longer than Limit, it stores nothing and returns [ErrTooLarge].
 	Set(ctx context.Context, account string, value Value) error
-	// Delete removes the secret stored under account. It fails with ErrNotFound
-	// if there is none.
+	// Delete removes the secret of account. It returns [ErrNotFound] if there is
+	// none.
 	Delete(ctx context.Context, account string) error
-	// Limit returns how many bytes a secret under account may have, 0 for any number.
+	// Limit returns the maximum length of a secret of account in bytes, or 0 for no
+	// limit.
 	Limit(account string) int
 }
 
-// The reasons why a Store gives or takes no secret.
+// The errors of a [Store].
 var (
 	ErrNotFound    = errors.New("no such item in the keychain")
 	ErrUnavailable = errors.New("no keychain here")

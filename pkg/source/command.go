@@ -13,28 +13,29 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// A Terminal is lent to a helper, so that it can ask there. Its signals go to the
-// helper meanwhile, so that this program is told of them.
+// Terminal is a terminal that is lent to a helper, so that it can prompt. While the
+// helper has it, the terminal sends signals to the helper. The functions of Terminal
+// report them to this program.
 type Terminal struct {
 	File *os.File
-	// Interrupt is called once for a signal that ends programs, such as that of
-	// Ctrl-C, whatever the helper makes of it. It must end the context of the
+	// Interrupt is called once for a signal that ends programs, such as the one of
+	// Ctrl-C, even if the helper ignores it. It must cancel the context of the
 	// helper.
 	Interrupt func(os.Signal)
-	// Stop is called when the helper has been stopped, as Ctrl-Z does. It stops this
-	// program too and returns when both are to go on.
+	// Stop is called after the helper was stopped, for example with Ctrl-Z. It must
+	// stop this program too, and return when both should continue.
 	Stop func()
 }
 
-// closing is how long the output of a helper that has ended may stay open.
+// closing is how long the output of a helper may stay open after it has exited.
 const closing = 400 * time.Millisecond
 
-// Command runs a helper, argv without a shell, and takes its standard output
-// as a value. environ is the helper's whole environment. terminal, when not
-// nil, is handed to it as standard input and foreground terminal; without it the
-// helper reads end of file. What the helper prints on standard error is dropped.
-// The helper and its children are killed when ctx ends: at its deadline that is a
-// failure of the helper, else the error is the cause.
+// Command runs a helper and returns its standard output as a value. argv is run
+// without a shell, and environ is the helper's complete environment. If terminal is
+// not nil, the helper gets it as standard input and as its foreground terminal;
+// otherwise its standard input is empty. The helper's standard error is discarded.
+// When ctx ends, the helper and its children are killed. After a deadline the error
+// is a [*failure.Error] for the helper, otherwise it is the cause of ctx.
 func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
 	raw, err := output(ctx, argv, environ, terminal)
 	if err != nil {
@@ -43,8 +44,7 @@ func Command(ctx context.Context, argv, environ []string, terminal *Terminal) (s
 	return value(raw, "the helper "+filepath.Base(argv[0]), failure.HelperFailed)
 }
 
-// CommandBytes is Command for output that may be any bytes, which are returned as
-// they are.
+// CommandBytes is like [Command], but accepts any bytes and returns them unchanged.
 func CommandBytes(ctx context.Context, argv, environ []string, terminal *Terminal) (secret.Value, error) {
 	raw, err := output(ctx, argv, environ, terminal)
 	return secret.New(string(raw)), err
@@ -59,7 +59,7 @@ func output(ctx context.Context, argv, environ []string, terminal *Terminal) ([]
 	out := &limited{limit: MaxValue + 2}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Args[0] = argv[0]
-	cmd.Env = append([]string{}, environ...) // nil would be our own environment
+	cmd.Env = append([]string{}, environ...) // nil would mean our own environment
 	cmd.Stdout = out
 	cmd.WaitDelay = closing
 	out.full = func() { _ = cmd.Cancel() }
@@ -90,9 +90,8 @@ func output(ctx context.Context, argv, environ []string, terminal *Terminal) ([]
 	return out.data, nil
 }
 
-// LookPath is exec.LookPath, except that a name is never found through a relative
-// entry of PATH, not even where GODEBUG=execerrdot=0 would allow that: the error is
-// exec.ErrDot.
+// LookPath is like [exec.LookPath], but never finds a name through a relative entry
+// of PATH, not even with GODEBUG=execerrdot=0. It returns [exec.ErrDot] instead.
 func LookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil && name == filepath.Base(name) && !filepath.IsAbs(path) {
@@ -101,9 +100,9 @@ func LookPath(name string) (string, error) {
 	return path, err
 }
 
-// FindHelper finds the program of a helper: its absolute path, or its name in PATH.
-// Nothing is ever run from the working directory, neither by a relative name nor
-// through a relative entry of PATH. The error is the failure.
+// FindHelper returns the path of a helper program. name is an absolute path, or a
+// name to search in PATH. A relative name or PATH entry never selects a program, so
+// that nothing runs from the working directory. The error is a [*failure.Error].
 func FindHelper(name string) (string, error) {
 	if name != filepath.Base(name) && !filepath.IsAbs(name) {
 		return "", failure.New(failure.HelperNotFound, "the helper %s has a relative path", name).
@@ -123,7 +122,7 @@ func FindHelper(name string) (string, error) {
 	return path, nil
 }
 
-// limited keeps at most limit bytes and calls full when there are more.
+// limited stores at most limit bytes. It calls full if there are more.
 type limited struct {
 	data  []byte
 	limit int

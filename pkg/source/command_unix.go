@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run runs cmd in a process group of its own, which is killed whole. If there is
-// a terminal, that is the foreground group, and interrupted reports whether a
-// signal of the terminal has ended it.
+// run runs cmd in its own process group, so that the whole group can be killed. If
+// there is a terminal, the group becomes its foreground group. interrupted reports
+// whether a signal from the terminal ended it.
 func run(cmd *exec.Cmd, terminal *Terminal) (interrupted bool, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -26,7 +26,7 @@ func run(cmd *exec.Cmd, terminal *Terminal) (interrupted bool, err error) {
 	cmd.Stdin, cmd.Stderr = terminal.File, terminal.File
 	ours, err := unix.IoctlGetInt(int(terminal.File.Fd()), unix.TIOCGPGRP)
 	if err != nil {
-		return false, cmd.Run() // not our terminal
+		return false, cmd.Run() // not our controlling terminal
 	}
 	foreground := ours == syscall.Getpgrp()
 	l := &loan{terminal: terminal, fd: int(terminal.File.Fd()), lent: foreground}
@@ -41,8 +41,9 @@ func run(cmd *exec.Cmd, terminal *Terminal) (interrupted bool, err error) {
 	if l.group = watcher; watcher == 0 && started {
 		l.group = cmd.Process.Pid
 	}
-	// A background process that takes the terminal, or changes its settings, is
-	// stopped by SIGTTOU unless it ignores that. The helper must not inherit it.
+	// SIGTTOU stops a background process that takes the terminal or changes its
+	// settings, unless the process ignores the signal. The helper must not inherit
+	// this setting.
 	signal.Ignore(syscall.SIGTTOU)
 	defer signal.Reset(syscall.SIGTTOU)
 	watched := make(chan bool, 1)
@@ -62,22 +63,23 @@ func run(cmd *exec.Cmd, terminal *Terminal) (interrupted bool, err error) {
 		interrupted = true
 	}
 	if interrupted {
-		_ = syscall.Kill(-l.group, syscall.SIGKILL) // what the helper has left
+		_ = syscall.Kill(-l.group, syscall.SIGKILL) // processes that the helper started
 	}
 	return interrupted, err
 }
 
-// ending are the signals that end a helper because somebody wants all to end.
+// ending contains the signals that end a helper because the user wants to end
+// everything.
 var ending = []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP}
 
-// startWatcher starts a process that does nothing, in a group of its own. In the
-// helper's group it gets what the terminal sends there; the helper may ignore
-// that. It ends with release, and with this program.
+// startWatcher starts an idle process in its own process group. The helper joins the
+// group, so the watcher receives the signals of the terminal even if the helper
+// ignores them. The watcher ends with release, and when this program ends.
 func startWatcher() (pid int, release func(), err error) {
 	release = func() {}
 	path, err := LookPath("cat")
 	if err != nil {
-		path = "/bin/cat" // whatever PATH is
+		path = "/bin/cat" // independent of PATH
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -99,35 +101,36 @@ func startWatcher() (pid int, release func(), err error) {
 	pid = cat.Pid
 	return pid, func() {
 		held.Close()
-		_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been stopped
+		_ = syscall.Kill(pid, syscall.SIGCONT) // it may be stopped
 	}, cat.Release()
 }
 
-// loan is the terminal while a helper has it.
+// loan is the state of a terminal that is lent to a helper.
 type loan struct {
 	terminal *Terminal
 	fd       int
-	group    int // the helper's, and the process of the watcher
+	group    int // process group of the helper, and process ID of the watcher
 
 	mu   sync.Mutex
 	lent bool
 	over bool
 }
 
-// watch waits until the watcher ends, and reports whether a signal did that.
+// watch waits until the watcher ends, and reports whether a signal ended it.
 func (l *loan) watch() (interrupted bool) {
 	for {
 		var status syscall.WaitStatus
 		_, err := syscall.Wait4(l.group, &status, syscall.WUNTRACED, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
-		case err != nil, status.Exited(), status.Signaled() && status.Signal() == syscall.SIGKILL: // by this program
+		case err != nil, status.Exited(), status.Signaled() && status.Signal() == syscall.SIGKILL: // killed by this program
 			return false
 		case status.Signaled():
 			l.terminal.Interrupt(status.Signal())
 			return true
 		case status.Stopped():
-			// What asked in the background may be in the foreground by now.
+			// A helper that was stopped in the background may now be in the
+			// foreground.
 			if l.takeBack() || !l.lend() {
 				l.terminal.Stop()
 				if !l.lend() {
@@ -139,7 +142,7 @@ func (l *loan) watch() (interrupted bool) {
 	}
 }
 
-// lend makes the helper's group the foreground group, if that is ours.
+// lend makes the helper's group the foreground group, if that is now our group.
 func (l *loan) lend() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,8 +151,8 @@ func (l *loan) lend() bool {
 	return l.lent
 }
 
-// takeBack makes our own group the foreground group, if the helper's was, and
-// reports whether it was.
+// takeBack makes our group the foreground group. It reports whether the helper's
+// group was the foreground group before.
 func (l *loan) takeBack() (lent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +163,6 @@ func (l *loan) takeBack() (lent bool) {
 	return lent
 }
 
-// end ends the loan.
 func (l *loan) end() {
 	l.takeBack()
 	l.mu.Lock()

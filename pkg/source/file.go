@@ -15,38 +15,39 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// A File is a file that was read whole, with what is known of who may change
-// and read it. Check and content belong to the same open file.
+// File is the content of a file, and who can change and read it. Both come from the
+// same open file.
 type File struct {
 	Data []byte
-	// Unsafe says why others could have changed the file or put another in its
-	// place, and Advice what to do about that; both are empty if nobody could.
+	// Unsafe says why others could have changed or replaced the file, and Advice
+	// what to do about it. Both are empty if nobody could.
 	Unsafe, Advice string
-	// Private reports that only the owner (and root) can read the file.
+	// Private is set if only the owner (and root) can read the file.
 	Private bool
-	// Mode holds the permission bits.
+	// Mode contains the permission bits.
 	Mode fs.FileMode
 }
 
-// ReadRegular reads a regular file of at most limit bytes. Anything else (a
-// directory, FIFO, socket, device) is refused without waiting for it.
+// ReadRegular reads a regular file of at most limit bytes. It returns an error for
+// anything else (a directory, FIFO, socket or device), without blocking.
 func ReadRegular(ctx context.Context, path string, limit int64) (File, error) {
 	return read(ctx, path, called(path), limit, false)
 }
 
-// ReadRegularAs is ReadRegular for a file that errors call name, see ReadValue.
+// ReadRegularAs is like [ReadRegular], but errors call the file name, see
+// [ReadValue].
 func ReadRegularAs(ctx context.Context, path, name string, limit int64) (File, error) {
 	return read(ctx, path, name, limit, false)
 }
 
-// called is how messages name a file whose path may be shown.
+// called returns the name in messages for a file whose path may be shown.
 func called(path string) string { return "the file " + path }
 
-// ReadValue reads a value from a file or FIFO, such as the process
-// substitution <(command) of a shell. A FIFO without a writer ends with ctx.
-// The returned note says why others could have changed the file; it is an
-// error unless trusted is set. name is what errors call the file: "the file PATH",
-// unless the path must not be shown because a secret may stand there by mistake.
+// ReadValue reads a value from a file or FIFO, such as a shell's process
+// substitution <(command). Reading a FIFO without a writer ends with ctx. note says
+// why others could have changed the file; this is an error unless trusted is set.
+// Errors call the file name. That is "the file PATH", or another name if the path
+// may be a secret by mistake and must not be shown.
 func ReadValue(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
 	f, err := readSafe(ctx, path, name, MaxValue+2, trusted)
 	if err != nil {
@@ -56,18 +57,18 @@ func ReadValue(ctx context.Context, path, name string, trusted bool) (v secret.V
 	return v, f.Unsafe, err
 }
 
-// ReadBytes is ReadValue for what may be any bytes, which are returned as they
-// are. A file that others could have changed is an error.
+// ReadBytes is like [ReadValue], but accepts any bytes and returns them unchanged. A
+// file that others could have changed is an error.
 func ReadBytes(ctx context.Context, path string) (secret.Value, error) {
 	f, err := readSafe(ctx, path, called(path), MaxValue+2, false)
 	return secret.New(string(f.Data)), err
 }
 
-// maxPEM is how long a file with a certificate chain and its key may be, in bytes.
+// maxPEM is the maximum size of a file with a certificate chain and key, in bytes.
 const maxPEM = 256 << 10
 
-// ReadPEM is ReadValue for a file in PEM, which may be longer than a value and is
-// returned as it is.
+// ReadPEM is like [ReadValue] for a PEM file, which may be larger than a value. It
+// returns the content unchanged.
 func ReadPEM(ctx context.Context, path, name string, trusted bool) (v secret.Value, note string, err error) {
 	f, err := readSafe(ctx, path, name, maxPEM, trusted)
 	if err != nil {
@@ -84,29 +85,30 @@ func readSafe(ctx context.Context, path, name string, limit int64, trusted bool)
 	return f, err
 }
 
-// A Stat is what is known of a file that holds a value without reading it.
+// Stat describes a file that contains a value, without reading it.
 type Stat struct {
-	// Note says why others could have changed the file, or is empty.
+	// Note says why others could have changed the file. It is empty if nobody could.
 	Note string
-	// Shared reports that others can read the file.
+	// Shared is set if others can read the file.
 	Shared bool
-	// Pipe reports a FIFO or an inherited descriptor: what it holds can be read
-	// one time only, so nothing is known of that.
+	// Pipe is set for a FIFO or an inherited descriptor. Its content is unknown,
+	// because it can be read only once.
 	Pipe bool
 }
 
-// CheckValue finds the errors of ReadValue that show without reading the file,
-// which they call name as it does.
+// CheckValue returns those errors of [ReadValue] that it can detect without reading
+// the file. name has the same meaning.
 func CheckValue(ctx context.Context, path, name string, trusted bool) (Stat, error) {
 	return check(ctx, path, name, 1, MaxValue+2, trusted)
 }
 
-// CheckPEM finds the errors of ReadPEM that show without reading the file.
+// CheckPEM returns those errors of [ReadPEM] that it can detect without reading the
+// file.
 func CheckPEM(ctx context.Context, path, name string, trusted bool) (Stat, error) {
 	return check(ctx, path, name, 0, maxPEM, trusted)
 }
 
-// check looks at a file that must have at least least bytes and at most most.
+// check checks a file whose size must be from least to most bytes.
 func check(ctx context.Context, path, name string, least, most int64, trusted bool) (Stat, error) {
 	var advice string
 	s, err := await.Do(ctx, func() (s Stat, err error) {
@@ -159,12 +161,12 @@ func permissions(name, why, advice string) error {
 	return failure.New(failure.FilePermissions, "%s %s", name, why).WithHint("%s", advice)
 }
 
-// read reads a regular file, and with pipes also what may take its time, until ctx
-// ends.
+// read reads a regular file. If pipes is set, it also reads a FIFO, which may block
+// until ctx ends.
 func read(ctx context.Context, path, name string, limit int64, pipes bool) (File, error) {
 	wait := await.Now[File]
 	if pipes {
-		// Only a look tells: to open a FIFO and close it again would break its writer.
+		// Use Stat to detect a FIFO. Opening and closing it would break its writer.
 		info, err := os.Stat(path)
 		if pipes = err != nil || !info.Mode().IsRegular() || inherited(path); pipes {
 			wait = await.Do[File]
@@ -206,7 +208,7 @@ func readOnce(path, name string, limit int64, pipes bool) (f File, err error) {
 	return f, err
 }
 
-// explain turns the error of opening or reading the file into one of ours.
+// explain converts an error from opening or reading the file.
 func explain(err error, path, name string, limit int64) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
@@ -229,10 +231,10 @@ var (
 	errEmpty      = errors.New("empty")
 )
 
-// reason says in our words why a file could not be opened or read.
+// reason returns a fixed text that says why a file could not be opened or read.
 func reason(err error) string {
 	switch {
-	case errors.Is(err, errNotRegular), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EOPNOTSUPP): // the last two of a socket
+	case errors.Is(err, errNotRegular), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EOPNOTSUPP): // the last two are for a socket
 		return "not a regular file"
 	case errors.Is(err, errDangling):
 		return err.Error()
@@ -267,14 +269,14 @@ func reason(err error) string {
 	return "it cannot be opened"
 }
 
-// inherited reports whether path names a descriptor that the caller handed
-// over: whoever could write to it is the caller's business.
+// inherited reports whether path is the path of a file descriptor. The caller passed
+// it to this program, and is responsible for who can write to it.
 func inherited(path string) bool {
 	_, ok := descriptor(path)
 	return ok
 }
 
-// descriptor returns the number of the open descriptor that path names.
+// descriptor returns the number of the open file descriptor that path names.
 func descriptor(path string) (uintptr, bool) {
 	for _, prefix := range []string{"/dev/fd/", "/proc/self/fd/"} {
 		if rest, ok := strings.CutPrefix(path, prefix); ok {
@@ -285,9 +287,9 @@ func descriptor(path string) (uintptr, bool) {
 	return 0, false
 }
 
-// open opens path for reading. With pipes unset it never blocks on a FIFO. A
-// descriptor's path is used as that descriptor: opening it anew would lose a
-// pipe whose writer is gone.
+// open opens path for reading. If pipes is not set, it never blocks on a FIFO. It
+// duplicates a descriptor instead of opening its path, because opening would lose a
+// pipe whose writer has exited.
 func open(path string, pipes bool) (*os.File, error) {
 	if fd, ok := descriptor(path); ok && pipes {
 		return duplicate(fd, path)

@@ -15,7 +15,7 @@ import (
 
 const nonblock = syscall.O_NONBLOCK
 
-// unsafe says why somebody other than the user and root could have written the
+// unsafe returns why someone other than the user and root could have written the
 // file, or "".
 func unsafe(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
@@ -30,10 +30,9 @@ func unsafe(info fs.FileInfo) string {
 	return ""
 }
 
-// unsafeDir says the same of a directory: who can write to it can put another
-// file in a file's place, unless the sticky bit keeps files to their owners. A
-// group with its user's number is the private one that many systems give to
-// everybody.
+// unsafeDir does the same for a directory. Someone who can write to a directory can
+// replace its files, unless the sticky bit is set. A group with the same number as
+// the user is a private group, which many systems create for each user.
 func unsafeDir(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch writable := info.Mode() & 0o022; {
@@ -47,9 +46,9 @@ func unsafeDir(info fs.FileInfo) string {
 	return fmt.Sprintf("can be written by others (mode %04o)", info.Mode().Perm())
 }
 
-// duplicate opens the descriptor fd once more, so that fd itself stays open. It
-// must be one that the caller handed over: what this program or the Go runtime
-// opened, and would break if it were read, is closed on exec.
+// duplicate duplicates the descriptor fd, so that fd itself stays open. It returns
+// an error for a close-on-exec descriptor: this program or the Go runtime opened it,
+// and reading from it could break them.
 func duplicate(fd uintptr, path string) (*os.File, error) {
 	flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0)
 	if err == nil && flags&unix.FD_CLOEXEC != 0 {
@@ -67,7 +66,7 @@ func duplicate(fd uintptr, path string) (*os.File, error) {
 
 func private(info fs.FileInfo) bool { return info.Mode()&0o077 == 0 }
 
-// foreignLink says why somebody other than the user and root could have made a
+// foreignLink returns why someone other than the user and root could have created a
 // symbolic link, or "".
 func foreignLink(info fs.FileInfo) string {
 	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() && !unmappedRoot(st.Uid) {
@@ -76,9 +75,9 @@ func foreignLink(info fs.FileInfo) string {
 	return ""
 }
 
-// unmappedRoot reports whether uid is what root's files belong to in a sandbox whose
-// user namespace does not have root (user_namespaces(7)). Other users that it does not
-// have cannot be told from root there.
+// unmappedRoot reports whether uid is the owner of root's files in a sandbox whose
+// user namespace does not contain root (user_namespaces(7)). In such a sandbox,
+// other users without a mapping look the same as root.
 func unmappedRoot(uid uint32) bool {
 	overflow, err := os.ReadFile("/proc/sys/kernel/overflowuid")
 	if err != nil || strings.TrimSpace(string(overflow)) != strconv.FormatUint(uint64(uid), 10) {
@@ -87,7 +86,7 @@ func unmappedRoot(uid uint32) bool {
 	ranges, err := os.ReadFile("/proc/self/uid_map")
 	for line := range strings.Lines(string(ranges)) {
 		if f := strings.Fields(line); len(f) != 3 || f[1] == "0" {
-			return false // a range that begins with root
+			return false // the range starts with root
 		}
 	}
 	return err == nil

@@ -12,15 +12,15 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/await"
 )
 
-// Lock waits until no other process holds the lock of the file at path: a file
-// beside the one that path leads to, so that all who write it meet there, whatever
-// link or state directory they have. Its directory is made if it is missing; what
-// was made is removed with the lock, except on Windows, unless it is in use by
-// then. The kernel frees the lock of a process that dies.
+// Lock waits until no other process holds the lock for the file at path, and
+// acquires it. The lock is a file next to the file that path resolves to, so that
+// all writers use the same lock, whatever link or state directory they use. Lock
+// creates a missing directory. unlock removes what Lock created, except on Windows,
+// unless it is in use by then. If a process dies, the kernel releases its lock.
 //
-// Lock returns the cause of ctx's end if that comes first. Where no file can be
-// made, so that nobody can write, or the file system has no locks, it returns at
-// once.
+// If ctx ends first, Lock returns its cause. It returns immediately if the lock file
+// cannot be created, because then nobody can write, or if the file system does not
+// support locks.
 func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	target, err := destination(path)
 	if err != nil {
@@ -44,12 +44,12 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 				_ = os.Remove(name)
 				_ = lock.Close()
 				for _, dir := range made {
-					_ = os.Remove(dir) // if nothing is in it
+					_ = os.Remove(dir) // fails if the directory is not empty
 				}
 			}
 		case locked:
-			_ = lock.Close() // its holder has removed it: the next one counts
-		case err == nil, errors.Is(err, fs.ErrNotExist): // it is held, or its directory was just removed
+			_ = lock.Close() // its holder has removed the file: lock the next one
+		case err == nil, errors.Is(err, fs.ErrNotExist): // locked, or its directory was just removed
 		case opening && exists(name):
 			return false, unwritable(name, err)
 		default:
@@ -60,8 +60,7 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	return unlock, err
 }
 
-// missingDirs returns dir and the directories above it that do not exist, the
-// lowest first.
+// missingDirs returns dir and its parents that do not exist, starting with dir.
 func missingDirs(dir string) []string {
 	var missing []string
 	for ; !exists(dir) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
@@ -70,7 +69,7 @@ func missingDirs(dir string) []string {
 	return missing
 }
 
-// current reports whether a locked file is still the one that others would lock.
+// current reports whether the locked file is still at its path.
 func current(lock *flock.Flock) bool {
 	locked, err := lock.Stat()
 	if err != nil {

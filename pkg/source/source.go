@@ -1,8 +1,7 @@
-// Package source reads one value from where it is kept: a file, standard
-// input or the output of a helper command. What it returns is exactly what
-// stood there, less one line end; what it will not take is an error that names
-// the rule and never the value. It also writes the files that are read so. Errors are
-// *failure.Error, unless a function says otherwise.
+// Package source reads a value from a file, standard input or the output of a helper
+// command. It returns the exact content without one final line ending. The error for
+// an invalid value names the rule and never the value. The package also writes such
+// files. Errors are of type [*failure.Error] unless a function says otherwise.
 package source
 
 import (
@@ -18,11 +17,11 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// MaxValue is the longest value that is taken, in bytes.
+// MaxValue is the maximum length of a value, in bytes.
 const MaxValue = 8 << 10
 
-// Check returns the rule that value breaks, or "". A value is 1 to MaxValue
-// bytes of UTF-8 on one line.
+// Check returns the rule that value violates, or "". A value is 1 to MaxValue bytes
+// of UTF-8 on one line.
 func Check(value string) string {
 	switch {
 	case value == "":
@@ -43,8 +42,8 @@ func Check(value string) string {
 	return ""
 }
 
-// value takes what was read as a value: one line end is removed, nothing else.
-// where names the place in an error ("the file …", "standard input").
+// value converts raw data to a value. It removes one final line ending and nothing
+// else. where is the name of the source in errors ("the file …", "standard input").
 func value(raw []byte, where string, code failure.Code) (secret.Value, error) {
 	text, ended := bytes.CutSuffix(raw, []byte("\n"))
 	if ended {
@@ -56,8 +55,8 @@ func value(raw []byte, where string, code failure.Code) (secret.Value, error) {
 	return secret.New(string(text)), nil
 }
 
-// Reader reads a value from r, where names it in errors. It returns when ctx
-// ends even if r never does; r must not be used again then.
+// Reader reads a value from r. where is its name in errors. Reader returns when ctx
+// ends, even if r never returns; do not use r after that.
 func Reader(ctx context.Context, r io.Reader, where string) (secret.Value, error) {
 	raw, err := await.Do(ctx, func() ([]byte, error) { return readUpTo(r, MaxValue+2) })
 	switch {
@@ -69,7 +68,7 @@ func Reader(ctx context.Context, r io.Reader, where string) (secret.Value, error
 	return value(raw, where, failure.FieldInvalid)
 }
 
-// readUpTo reads all of r, or one byte more than limit.
+// readUpTo reads all of r, but at most limit+1 bytes.
 func readUpTo(r io.Reader, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, limit+1))
 }

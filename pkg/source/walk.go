@@ -9,25 +9,25 @@ import (
 	"syscall"
 )
 
-// A way is what leads to a file: the directories and links from the root on.
+// way describes the directories and links from the root to a file.
 type way struct {
-	target string // the path without links, as far as they could be followed
-	err    error  // fs.ErrNotExist where the file, or a directory above it, is missing
+	target string // the path with links resolved, as far as possible
+	err    error  // fs.ErrNotExist if the file or a directory above it does not exist
 
-	// The first directory or link that belongs to somebody other than the user and
-	// root, or that they could replace. why is empty if there is none.
+	// The first directory or link that someone other than the user and root owns or
+	// could replace. why is empty if there is none.
 	kind, weak, why string
 }
 
-// errDangling says that a link leads to nothing.
+// errDangling is the error for a link to a missing file.
 var errDangling = errors.New("it is a link that leads nowhere")
 
-// maxLinks is how many links are followed from a path to its file.
+// maxLinks is the maximum number of links on the way to a file.
 const maxLinks = 40
 
-// walk follows path to its file, and checks every directory and link on the way but
-// not the file itself. If all of them are safe, nobody else can change where path
-// leads afterwards. It stops at a descriptor that the caller handed over.
+// walk follows path to its file. It checks every directory and link on the way, but
+// not the file itself. If all of them are safe, nobody else can change later where
+// path leads. It stops at a descriptor that the caller passed.
 func walk(path string) (w way) {
 	const separator = string(filepath.Separator)
 	if !filepath.IsAbs(path) {
@@ -35,7 +35,7 @@ func walk(path string) (w way) {
 		if err != nil {
 			return way{target: path, err: err}
 		}
-		path = dir + separator + path // to clean it is wrong where ".." stands behind a link
+		path = dir + separator + path // not filepath.Join, because cleaning ".." after a link would be wrong
 	}
 	look := func(kind, path, why string) {
 		if w.why == "" && why != "" {
@@ -44,7 +44,7 @@ func walk(path string) (w way) {
 	}
 	w.target = filepath.VolumeName(path) + separator
 	rest := path[len(w.target)-1:]
-	own := len(rest) // a name behind which less is left stands in path itself, not in a link
+	own := len(rest) // once rest is shorter than this, a name is part of path itself, not of a link
 	if info, err := os.Lstat(w.target); err == nil {
 		look("directory", w.target, unsafeDir(info))
 	}
@@ -86,7 +86,7 @@ func walk(path string) (w way) {
 	}
 }
 
-// cutName returns the first name of a path, and what is behind it.
+// cutName returns the first name of a path, and the rest.
 func cutName(path string) (name, rest string) {
 	path = strings.TrimLeft(filepath.ToSlash(path), "/")
 	if i := strings.IndexByte(path, '/'); i >= 0 {
@@ -95,9 +95,9 @@ func cutName(path string) (name, rest string) {
 	return path, ""
 }
 
-// risk says why somebody other than the user and root could have changed the file
-// at the end of the way, or put another in its place, and what to do about that;
-// both are empty if nobody could. Paths are in it only if they may be shown.
+// risk returns why someone other than the user and root could have changed or
+// replaced the file at the end of the way, and what to do about it. Both are empty
+// if nobody could. They contain paths only if shown is set.
 func (w way) risk(info fs.FileInfo, shown bool) (why, advice string) {
 	switch why = unsafe(info); {
 	case why != "":

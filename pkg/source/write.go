@@ -13,17 +13,18 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// Write puts a file with data in the place of the one at path, whole or not at
-// all. It can be used by the user alone (0600), whatever the umask and the mode
-// of an older file; directories that are missing are made for the user alone.
-// Links of the user's own are followed. A place that somebody else could have
-// changed, or anything but a regular file, is refused.
+// Write atomically replaces the file at path, or creates it. The file and any
+// missing directories are accessible only to the user (file mode 0600), whatever the
+// umask and the mode of an old file. Write follows the user's own links. It returns
+// an error for anything but a regular file, and if others could have changed a
+// directory or link on the way.
 func Write(path string, data []byte) error {
 	return write(path, data, func(string) error { return nil })
 }
 
-// Update is Write for a file that was read before: it fails, and changes nothing,
-// if the file no longer holds old. A nil old is a file that does not exist.
+// Update is like [Write] for a file that was read before. If the content is no
+// longer old, it returns an error and changes nothing. A nil old means that the file
+// does not exist.
 func Update(path string, old, data []byte) error {
 	return write(path, data, func(target string) error {
 		now, err := os.ReadFile(target)
@@ -41,7 +42,7 @@ func Update(path string, old, data []byte) error {
 
 var errChanged = errors.New("changed by another program")
 
-// write is Write; check is asked just before the file is replaced.
+// write implements Write. It calls check just before it replaces the file.
 func write(path string, data []byte, check func(target string) error) error {
 	target, err := destination(path)
 	if err != nil {
@@ -56,9 +57,8 @@ func write(path string, data []byte, check func(target string) error) error {
 	return nil
 }
 
-// Replace puts a file with data, for the user alone, in the place of whatever
-// stands at path, whole or not at all. It checks nothing; the error is that of the
-// system.
+// Replace atomically replaces whatever is at path with a file that only the user can
+// access. It performs no checks. The error is that of the operating system.
 func Replace(path string, data []byte) error {
 	return replace(path, data, func(string) error { return nil })
 }
@@ -77,8 +77,8 @@ func replace(path string, data []byte, check func(path string) error) error {
 	return err
 }
 
-// CheckWrite reports whether Write would work, as far as that can be told
-// without making a directory or changing a file.
+// CheckWrite reports whether [Write] would succeed, as far as it can tell without
+// creating a directory or changing a file.
 func CheckWrite(path string, data []byte) error {
 	target, err := destination(path)
 	if err != nil {
@@ -95,8 +95,9 @@ func CheckWrite(path string, data []byte) error {
 	return nil
 }
 
-// WriteTemp writes data to a new file beside path, for the user alone, and
-// returns its name. After an error, which is that of the system, there is none.
+// WriteTemp writes data to a new file next to path and returns its name. Only the
+// user can access the file. With an error, there is no file; the error is that of
+// the operating system.
 func WriteTemp(path string, data []byte) (temp string, err error) {
 	var random [tempRandom]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -123,8 +124,8 @@ func WriteTemp(path string, data []byte) (temp string, err error) {
 	return temp, err
 }
 
-// RemoveTemps removes what a Write of the file at path has left beside it when it
-// was killed. Nobody else may write the file meanwhile.
+// RemoveTemps removes the temporary files that killed calls of [Write] for path left
+// behind. No other process may write the file at the same time.
 func RemoveTemps(path string) error {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -148,15 +149,15 @@ func RemoveTemps(path string) error {
 	return nil
 }
 
-// The name of a temporary file is that of the file it is going to be, random bytes
-// in hexadecimal and a suffix.
+// The name of a temporary file consists of the name of the target, random bytes in
+// hexadecimal, and a suffix.
 const (
 	tempRandom = 8
 	tempSuffix = ".tmp"
 )
 
-// TempOf returns the name of the file that a temporary file of WriteTemp is going to
-// be, and reports whether name is one of those.
+// TempOf returns the target of a temporary file of [WriteTemp]. ok reports whether
+// name is the name of one.
 func TempOf(name string) (target string, ok bool) {
 	name, ok = strings.CutSuffix(name, tempSuffix)
 	random := filepath.Ext(name)
@@ -164,8 +165,8 @@ func TempOf(name string) (target string, ok bool) {
 	return strings.TrimSuffix(name, random), ok && err == nil && len(random) == 1+2*tempRandom
 }
 
-// destination returns the path of the file itself that path leads to. Every link
-// on the way, the file and the directories above it must be safe.
+// destination resolves path to the file itself. It returns an error unless every
+// link on the way, the file and the directories above it are safe.
 func destination(path string) (string, error) {
 	refuse := func(what, why string) error {
 		return failure.New(failure.FilePermissions, "the %s %s", what, why).
@@ -193,9 +194,9 @@ func destination(path string) (string, error) {
 	return w.target, nil
 }
 
-// MakeDirs makes dir and what is missing above it, for the user alone (0700),
-// whatever the umask. It is no error if dir is there. It does not check who else can
-// change the directories above; the error is that of the system.
+// MakeDirs creates dir and its missing parents, accessible only to the user (0700),
+// whatever the umask. An existing dir is not an error. MakeDirs does not check who
+// else can change the parents. The error is that of the operating system.
 func MakeDirs(dir string) error {
 	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -212,7 +213,7 @@ func MakeDirs(dir string) error {
 	return os.Chmod(dir, 0o700) //nolint:gosec // a directory needs its x bit
 }
 
-// unwritable is the failure of writing the file at path.
+// unwritable returns the error for a failed write of the file at path.
 func unwritable(path string, err error) error {
 	if errors.Is(err, errChanged) {
 		return failure.New(failure.FileUnwritable, "cannot write the file %s: another program has just changed it", path).

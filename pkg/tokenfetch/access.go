@@ -18,8 +18,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Profiles reads the profiles file. One that Config or TOKENFETCH_CONFIG names
-// must exist. note is told what was taken on trust, nil for Trace.
+// Profiles reads the profiles file. If Options.Config or TOKENFETCH_CONFIG names the
+// file, it must exist. note receives a message if the file is used although others
+// could have changed it; nil means Person.Trace.
 func (c *Client) Profiles(ctx context.Context, note func(string)) (*profile.File, error) {
 	path, named, err := c.ProfilesPath()
 	if err != nil || path == "" {
@@ -33,8 +34,9 @@ func (c *Client) Profiles(ctx context.Context, note func(string)) (*profile.File
 	return file, err
 }
 
-// ProfilesPath returns where the profiles file is, empty if there is no home for
-// it, and whether Config or TOKENFETCH_CONFIG names it.
+// ProfilesPath returns the path of the profiles file. The path is empty if there is
+// no home directory for it. named reports whether Options.Config or
+// TOKENFETCH_CONFIG names the file.
 func (c *Client) ProfilesPath() (path string, named bool, err error) {
 	path = c.options.Config
 	_, byVariable := c.Lookup("TOKENFETCH_CONFIG")
@@ -51,8 +53,8 @@ func (c *Client) ProfilesPath() (path string, named bool, err error) {
 	return path, named, nil
 }
 
-// newCatalog returns the catalog of the built-in providers and those that the user
-// has defined: in the directory providers beside the profiles file.
+// newCatalog returns the catalog of the built-in providers and of the user's
+// definitions, which are in the directory providers next to the profiles file.
 func (c *Client) newCatalog() *provider.Catalog {
 	path, named, err := c.ProfilesPath()
 	if err != nil || path == "" {
@@ -63,9 +65,10 @@ func (c *Client) newCatalog() *provider.Catalog {
 	})
 }
 
-// ReadDefinition reads the file of a definition, which says where secrets go: one
-// that others could have changed is an error, unless trusted is set.
+// ReadDefinition reads a definition file. A definition controls where secrets are
+// sent, so a file that others could have changed is an error unless trusted is set.
 func (c *Client) ReadDefinition(path string, trusted bool) ([]byte, error) {
+	c = c.inTime()
 	ctx, cancel := c.limit.Context(context.Background())
 	defer cancel()
 	file, err := source.ReadRegular(ctx, path, provider.MaxFile)
@@ -78,9 +81,10 @@ func (c *Client) ReadDefinition(path string, trusted bool) ([]byte, error) {
 	return file.Data, err
 }
 
-// ReadProfiles reads the profiles file at path. With trusted it may be one that
-// others could have changed, of which note is told, nil for Trace.
+// ReadProfiles reads the profiles file at path. If trusted is set, others may be
+// able to change the file; note then receives a message, nil means Person.Trace.
 func (c *Client) ReadProfiles(ctx context.Context, path string, trusted bool, note func(string)) (*profile.File, error) {
+	c = c.inTime()
 	if note == nil {
 		note = c.note
 	}
@@ -89,12 +93,12 @@ func (c *Client) ReadProfiles(ctx context.Context, path string, trusted bool, no
 	return profile.Load(ctx, path, profile.Options{Home: profile.Home(c.Lookup), Trusted: trusted, Note: note})
 }
 
-// lockLimit is how long another run may keep the profiles file, which takes it
-// milliseconds.
+// lockLimit is how long to wait for another process that has locked the profiles
+// file. A process usually holds the lock for milliseconds.
 const lockLimit = 10 * time.Second
 
-// LockProfiles waits until no other run changes the profiles file or what belongs
-// to its profiles.
+// LockProfiles waits until no other process is changing the profiles file or the
+// data of its profiles, then locks it until unlock is called.
 func (c *Client) LockProfiles(ctx context.Context, file *profile.File) (unlock func(), err error) {
 	defer c.options.Person.Waiting("another run that changes the profiles file")()
 	limit, cancel := context.WithTimeout(ctx, lockLimit)
@@ -114,9 +118,10 @@ func (c *Client) LockProfiles(ctx context.Context, file *profile.File) (unlock f
 
 func (c *Client) note(text string) { c.options.Person.Trace("%s", text) }
 
-// Find finds credentials, see credential.Find. From then on the programs that
-// the Client starts do not get the variables that give secrets of the profile.
+// Find resolves credentials, see [credential.Find]. After that, programs started by
+// the Client do not inherit the variables that contain secrets of the profile.
 func (c *Client) Find(ctx context.Context, q credential.Query) (*credential.Plan, error) {
+	c = c.inTime()
 	ctx, cancel := c.limit.Context(ctx)
 	defer cancel()
 	q.Environ = c.options.Environ
@@ -125,7 +130,8 @@ func (c *Client) Find(ctx context.Context, q credential.Query) (*credential.Plan
 	return plan, err
 }
 
-// Access reaches the places values come from, each within the limit.
+// Access returns functions that read credentials from each kind of source, within
+// limit.
 func (c *Client) Access(ctx context.Context, limit *Limit) credential.Access {
 	return credential.Access{
 		Stdin: c.options.Person.Stdin,
@@ -139,7 +145,6 @@ func (c *Client) Access(ctx context.Context, limit *Limit) credential.Access {
 	}
 }
 
-// helper runs a helper command.
 func (c *Client) helper(ctx context.Context, limit *Limit, argv []string) (secret.Value, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -156,8 +161,8 @@ func (c *Client) helper(ctx context.Context, limit *Limit, argv []string) (secre
 	return source.Command(ctx, argv, c.ChildEnviron(), lent)
 }
 
-// Roots reads the certificates that a plan trusts, nil for the system's. path is
-// another file of them, empty for the plan's.
+// Roots reads the CA certificates that a plan trusts. It returns nil for the
+// system's. If path is not empty, it reads that file instead of the plan's.
 func (c *Client) Roots(ctx context.Context, limit *Limit, plan *credential.Plan, path string) (*x509.CertPool, error) {
 	name, check := "the file "+path, "check --ca-file, or ca_file in the profile"
 	if path == "" && plan.CAFile.Problem == nil && plan.CAFile.Kind == credential.File {
@@ -187,14 +192,15 @@ func (c *Client) Roots(ctx context.Context, limit *Limit, plan *credential.Plan,
 	return roots, nil
 }
 
-// HTTP makes connections that trust roots, or the system's where that is nil.
+// HTTP returns an HTTP client that trusts roots, or the system's CA certificates if
+// roots is nil.
 func (c *Client) HTTP(roots *x509.CertPool) *token.Client {
 	return &token.Client{UserAgent: c.options.UserAgent, Roots: roots, Getenv: c.getenv, Trace: c.options.Person.Trace}
 }
 
-// Keychain is the keychain, each call of it within the limit. It may be unlocked
-// in a dialog, where a person is there to answer: the time that takes does not
-// count, and it ends with ctx.
+// Keychain returns the keychain. Each call is subject to limit. If Person.Dialog is
+// set, the operating system may show a dialog to unlock the keychain. The time for
+// that does not count, and the dialog ends with ctx.
 func (c *Client) Keychain(ctx context.Context, limit *Limit) secret.Keeper {
 	store := c.options.Keychain
 	if store == nil {
@@ -210,10 +216,10 @@ func (c *Client) Keychain(ctx context.Context, limit *Limit) secret.Keeper {
 	return &limited{c, store, limit}
 }
 
-// QuietKeychain is Keychain without a dialog.
+// QuietKeychain is like [Client.Keychain], but never shows a dialog.
 func (c *Client) QuietKeychain(limit *Limit) secret.Store { return &limited{c, c.quiet(), limit} }
 
-// quiet is the keychain without a dialog or a limit.
+// quiet returns the keychain without a dialog and without a limit.
 func (c *Client) quiet() secret.Store {
 	if c.options.Keychain != nil {
 		return c.options.Keychain
@@ -221,28 +227,28 @@ func (c *Client) quiet() secret.Store {
 	return &keychain.Keychain{Getenv: c.getenv}
 }
 
-// limited gives each call of a store its time limit.
+// limited applies a time limit to each call of a store.
 type limited struct {
 	client *Client
 	store  secret.Store
 	limit  *Limit
 }
 
-// begin starts a call; end ends it.
+// begin starts a call. The caller must call end when the call is done.
 func (s *limited) begin(ctx context.Context) (_ context.Context, end func()) {
 	erase := s.client.options.Person.Waiting("the keychain")
 	ctx, done := s.limit.Keychain(ctx)
 	return ctx, func() { done(); erase() }
 }
 
-// Get asks the store within the limit of a keychain call.
+// Get returns the secret of an account, see [secret.Store].
 func (s *limited) Get(ctx context.Context, account string) (secret.Value, error) {
 	ctx, end := s.begin(ctx)
 	defer end()
 	return s.store.Get(ctx, account)
 }
 
-// Set writes to the store within that limit, if it can be written to.
+// Set writes a secret. It returns [secret.ErrUnavailable] if the store is read-only.
 func (s *limited) Set(ctx context.Context, account string, value secret.Value) error {
 	keeper, ok := s.store.(secret.Keeper)
 	if !ok {
@@ -253,7 +259,8 @@ func (s *limited) Set(ctx context.Context, account string, value secret.Value) e
 	return keeper.Set(ctx, account, value)
 }
 
-// Delete removes an item within that limit, if the store can be written to.
+// Delete removes a secret. It returns [secret.ErrUnavailable] if the store is
+// read-only.
 func (s *limited) Delete(ctx context.Context, account string) error {
 	keeper, ok := s.store.(secret.Keeper)
 	if !ok {
@@ -264,7 +271,7 @@ func (s *limited) Delete(ctx context.Context, account string) error {
 	return keeper.Delete(ctx, account)
 }
 
-// Limit returns how long an item may be, see secret.Keeper.
+// Limit returns the maximum length of a secret, see [secret.Keeper].
 func (s *limited) Limit(account string) int {
 	if keeper, ok := s.store.(secret.Keeper); ok {
 		return keeper.Limit(account)

@@ -1,12 +1,13 @@
-// Package tokenfetch is the engine: it finds where the fields of a profile come
-// from, takes a token from the cache or fetches one, and remembers what became of
-// the credentials. A Go program uses it as the command line does:
+// Package tokenfetch is the engine of the command tokenfetch. It resolves the fields
+// of a profile, returns a cached token or fetches a new one, and records whether the
+// provider accepted the credentials. A Go program uses it in the same way as the
+// command does:
 //
 //	client := tokenfetch.FromEnvironment()
 //	t, err := client.Token(ctx, "zeepay/ci")
 //
-// Nothing here prints, prompts, or reads the environment of the process, except
-// FromEnvironment.
+// The package never prints or prompts. Only [FromEnvironment] reads the process
+// environment.
 package tokenfetch
 
 import (
@@ -28,69 +29,70 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Error is why there is no token: a code, its class, how much was sent and when
-// to come back. Find it in an error with errors.As.
+// Error says why there is no token. It contains a code and its class, whether the
+// request was sent, and when to try again. Use [errors.As] to find it in an error.
 type Error = failure.Error
 
-// Options say what a Client works with. The zero Options are those of a program
-// without an environment: no profiles file, no cache, and nothing is remembered.
+// Options configures a [Client]. With the zero value, the environment is empty:
+// there is no profiles file and no cache, and login outcomes are not recorded.
 type Options struct {
-	// Environ is NAME=VALUE, as of os.Environ. It says where the profiles file, the
-	// cache and the state are, names a proxy, and fills profiles.
+	// Environ contains the environment as NAME=VALUE, like [os.Environ]. It locates
+	// the profiles file, the cache and the state directory, sets a proxy, and
+	// supplies values for profiles.
 	Environ []string
-	// Config is the path of the profiles file, empty for the one that Environ names.
+	// Config is the path of the profiles file. If empty, Environ determines it.
 	Config string
-	// Timeout limits the time that one token may take; 0 is 30 s, and 3 s for each
-	// call of the keychain beside them.
+	// Timeout limits the total time to get one token. 0 means 30 s, plus up to 3 s
+	// for each keychain call.
 	Timeout time.Duration
-	// UserAgent is what a token endpoint is told of the program, such as name/1.0.
+	// UserAgent is sent to token endpoints, for example name/1.0.
 	UserAgent string
 
-	// Catalog has the providers, nil for the built-in ones and those that are defined
-	// in the directory providers beside the profiles file.
+	// Catalog contains the provider definitions. nil means the built-in ones and
+	// those in the directory providers next to the profiles file.
 	Catalog *provider.Catalog
-	// Keychain holds the secrets, nil for the one of the operating system.
+	// Keychain stores the secrets. nil means the keychain of the operating system.
 	Keychain secret.Store
-	// Limit is one limit for everything that the Client does, nil for one of each
-	// Token, Plan and Forget that Timeout sets.
+	// Limit is one time limit for everything that the Client does. nil means that
+	// each Token, Plan and Forget has its own limit, set by Timeout.
 	Limit *Limit
-	// Person is whoever is there to be asked and told.
+	// Person contains the callbacks for interaction and progress.
 	Person Person
 }
 
-// Person is how the Client reaches a person, and whoever reads a log. Each of
-// the functions may be nil: then there is nobody.
+// Person contains callbacks to interact with a user and to report progress. Each
+// function may be nil, which means that nobody is there.
 type Person struct {
 	// Stdin reads a secret from standard input.
 	Stdin func(context.Context) (secret.Value, error)
 	// Terminal lends the terminal to a helper until end is called.
 	Terminal func() (lent *Terminal, end func())
-	// Dialog reports that a person is likely to see and answer a dialog of the
-	// keychain.
+	// Dialog is set if a user can see and answer a keychain dialog.
 	Dialog bool
-	// Waiting is told what is waited for, until done is called.
+	// Waiting reports the start of a wait for what. The wait ends when done is
+	// called.
 	Waiting func(what string) (done func())
-	// Trace is told of each step.
+	// Trace reports each step.
 	Trace func(format string, args ...any)
-	// Hide is told which values must not be shown.
+	// Hide receives values that must not be shown.
 	Hide func(...secret.Value)
 	// Sending is called before the credentials may be sent.
 	Sending func()
 }
 
-// Terminal is a terminal that is lent to a helper, so that it can ask there.
+// Terminal is a terminal that is lent to a helper, so that it can prompt.
 type Terminal = source.Terminal
 
-// Client fetches tokens. Its methods may be called from several goroutines.
+// Client fetches tokens. It is safe for concurrent use.
 type Client struct {
 	options Options
 	catalog *provider.Catalog
 	limit   *Limit
 	dirs    cache.Dirs
-	hidden  *variables // that programs which the Client starts do not get
+	hidden  *variables // names of variables that child processes do not inherit
 }
 
-// New returns a Client. It reads nothing yet.
+// New returns a Client with the given options. It reads no files.
 func New(o Options) *Client {
 	c := &Client{options: o, catalog: o.Catalog, limit: o.Limit, hidden: new(variables)}
 	if c.limit == nil {
@@ -116,21 +118,22 @@ func New(o Options) *Client {
 	return c
 }
 
-// FromEnvironment returns a Client that works with the environment of the
-// process, as the command does: its profiles file, variables, keychain and cache.
-// It is the only function of the package that reads it.
+// FromEnvironment returns a Client that uses the profiles file, variables, keychain
+// and cache of the process environment, as the command does. It is the only function
+// of the package that reads the process environment.
 func FromEnvironment() *Client {
 	return New(Options{Environ: os.Environ(), UserAgent: "tokenfetch"})
 }
 
-// Token returns a token of a profile, PROVIDER or PROVIDER/PROFILE: from the
-// cache if there is one, else from the provider. The error wraps an *Error; where
-// ctx has ended it wraps the cause of that too.
+// Token returns a token for ref, which is PROVIDER or PROVIDER/PROFILE. It returns a
+// cached token if there is one, and otherwise fetches one from the provider. The
+// error wraps an [*Error]. If ctx has ended, the error also wraps its cause.
 func (c *Client) Token(ctx context.Context, ref string) (*Token, error) {
 	return c.token(ctx, ref, false)
 }
 
-// token is Token; with refresh it takes only one that is fetched from now on.
+// token implements Token. If refresh is set, it ignores tokens that were cached
+// before the call.
 func (c *Client) token(ctx context.Context, ref string, refresh bool) (*Token, error) {
 	t, err := c.run(ctx, ref, refresh)
 	if err != nil && ctx.Err() != nil {
@@ -139,20 +142,21 @@ func (c *Client) token(ctx context.Context, ref string, refresh bool) (*Token, e
 	return t, err
 }
 
-// ended is err of a token that ctx did not wait for.
+// ended combines err with the cause of ctx, which ended before there was a token.
 func ended(ctx context.Context, err error) error {
 	e, known := errors.AsType[*Error](err)
 	if !known {
 		e = new(Error)
 	}
-	// What was under way when a caller gave up is not what went wrong.
+	// When the caller cancels, the operation in progress is not the reason for the
+	// failure.
 	if !known || errors.Is(ctx.Err(), context.Canceled) && e.HTTPStatus == 0 {
 		e = failure.New(failure.Interrupted, "the token was not waited for").WithSent(e.Sent, e.Attempts)
 	}
 	return fmt.Errorf("%w: %w", e, context.Cause(ctx))
 }
 
-// run is one run of the engine.
+// run resolves, loads and returns one token.
 func (c *Client) run(ctx context.Context, ref string, refresh bool) (*Token, error) {
 	f, err := c.Ref(ref)
 	if err != nil {
@@ -168,8 +172,8 @@ func (c *Client) run(ctx context.Context, ref string, refresh bool) (*Token, err
 	return plan.Token(ctx)
 }
 
-// inTime returns the Client of one run: with a limit that begins now, if there is
-// none for everything.
+// inTime returns a Client for one operation. If Options.Limit is nil, its time limit
+// starts now.
 func (c *Client) inTime() *Client {
 	if c.options.Limit != nil {
 		return c
@@ -180,18 +184,18 @@ func (c *Client) inTime() *Client {
 	return &run
 }
 
-// Ref is a profile of a provider.
+// Ref identifies a profile of a provider.
 type Ref struct {
 	Definition *provider.Definition
 	Profile    string
 }
 
-// String returns the name with both parts, such as zeepay/default.
+// String returns PROVIDER/PROFILE, such as zeepay/default.
 func (f Ref) String() string { return f.Definition.Name + "/" + f.Profile }
 
-// Ref reads PROVIDER[/PROFILE]; without a profile it is the one of
-// TOKENFETCH_PROFILE, else the default. The error does not repeat a word that is
-// neither, which may be a misplaced secret.
+// Ref parses PROVIDER[/PROFILE]. The default for PROFILE is TOKENFETCH_PROFILE, or
+// the default profile if that is not set. The error for an unknown word does not
+// quote it, because it may be a misplaced secret.
 func (c *Client) Ref(text string) (Ref, error) {
 	name, profileName, named := strings.Cut(text, "/")
 	d, err := c.catalog.Definition(name)
@@ -209,8 +213,8 @@ func (c *Client) Ref(text string) (Ref, error) {
 	return Ref{d, profileName}, CheckProfileName(d, profileName)
 }
 
-// UnnamedProfile returns the name of the profile where nobody names one:
-// $TOKENFETCH_PROFILE, or the default.
+// UnnamedProfile returns the name of the profile to use if none is given:
+// TOKENFETCH_PROFILE if set, otherwise [profile.Default].
 func (c *Client) UnnamedProfile() (string, error) {
 	const variable = "TOKENFETCH_PROFILE"
 	value, set := c.Lookup(variable)
@@ -225,8 +229,8 @@ func (c *Client) UnnamedProfile() (string, error) {
 	return value, nil
 }
 
-// CheckProfileName returns the failure of a name that no profile can have, nil
-// for any other.
+// CheckProfileName returns nil if name is a valid profile name, and an [*Error]
+// otherwise.
 func CheckProfileName(d *provider.Definition, name string) error {
 	if !profile.ValidName(name) {
 		return failure.New(failure.BadProfileName, "the profile's name must match %s", profile.NamePattern).
@@ -235,15 +239,15 @@ func CheckProfileName(d *provider.Definition, name string) error {
 	return nil
 }
 
-// Catalog returns the providers that the Client knows.
+// Catalog returns the catalog of the providers that the Client knows.
 func (c *Client) Catalog() *provider.Catalog { return c.catalog }
 
-// Lookup returns the value of a variable in environ (NAME=VALUE), and whether it
-// is set. The last of several entries counts.
+// Lookup returns the value of a variable in environ (NAME=VALUE), and whether it is
+// set. If there are several entries, the last one is used.
 func Lookup(environ []string, name string) (string, bool) { return credential.Lookup(environ, name) }
 
-// Lookup returns the value of a variable of the Client's environment, and whether
-// it is set.
+// Lookup returns the value of a variable in the Client's environment, and whether it
+// is set.
 func (c *Client) Lookup(name string) (string, bool) {
 	return Lookup(c.options.Environ, name)
 }
@@ -254,9 +258,9 @@ func (c *Client) getenv(name string) string {
 	return value
 }
 
-// CIVariable returns the variable that says that this is a job of continuous
-// integration, or "". Nobody is there to answer then, and files belong to whoever
-// checked them out.
+// CIVariable returns the name of the variable that identifies a CI job, or "". In a
+// CI job nobody can answer a prompt, and files belong to the user that checked them
+// out.
 func CIVariable(lookup func(string) (string, bool)) string {
 	if ci, _ := lookup("CI"); ci != "" && ci != "false" && ci != "0" {
 		return "CI"
@@ -269,10 +273,10 @@ func CIVariable(lookup func(string) (string, bool)) string {
 	return ""
 }
 
-// CI reports whether this is a job of continuous integration, see CIVariable.
+// CI reports whether the Client runs in a CI job, see [CIVariable].
 func (c *Client) CI() bool { return CIVariable(c.Lookup) != "" }
 
-// variables is a set of names.
+// variables is a set of variable names that is safe for concurrent use.
 type variables struct {
 	mu    sync.Mutex
 	names []string
@@ -282,14 +286,14 @@ func (v *variables) add(names ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, name := range names {
-		if !slices.Contains(v.names, name) { // a Client may be kept for long
+		if !slices.Contains(v.names, name) { // a Client may live long: avoid duplicates
 			v.names = append(v.names, name)
 		}
 	}
 }
 
-// ChildEnviron returns the environment of a program that is started: that of the
-// Client without the variables that hold secrets, see credential.WithoutSecrets.
+// ChildEnviron returns the environment for a child process: that of the Client
+// without the variables that contain secrets, see [credential.WithoutSecrets].
 func (c *Client) ChildEnviron() []string {
 	c.hidden.mu.Lock()
 	defer c.hidden.mu.Unlock()

@@ -14,16 +14,16 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// Issuer is what an issuer of tokens says of itself: the members of RFC 8414
-// section 2 that a token request depends on.
+// Issuer contains those members of an issuer's metadata (RFC 8414 section 2) that a
+// token request depends on.
 type Issuer struct {
 	TokenURL    string   // the token endpoint
-	GrantTypes  []string // nil where it does not say
-	AuthMethods []string // how clients authenticate at the token endpoint; nil where it does not say
+	GrantTypes  []string // nil if not in the metadata
+	AuthMethods []string // client authentication methods at the token endpoint; nil if not in the metadata
 }
 
-// CheckIssuer says what is wrong with the address of an issuer, without repeating
-// it; "" if it can be asked.
+// CheckIssuer returns why text is not valid as an issuer URL, or "" if it is valid.
+// The result does not repeat the URL.
 func CheckIssuer(text string) string {
 	_, err := provider.ParseAddress(text)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
@@ -33,11 +33,11 @@ func CheckIssuer(text string) string {
 	return ""
 }
 
-// Discover asks an issuer for what it says of itself: first as RFC 8414 does, and
-// where there is nothing, as OpenID Connect Discovery 1.0 does. That must name this
-// very issuer (RFC 8414 section 3.3) and an address of https, or of http on this
-// computer. caFile names the only certificates that are trusted, empty for the
-// system's. The error is an *Error, or the cause of ctx.
+// Discover fetches the metadata of an issuer: first as in RFC 8414, and if there is
+// none, as in OpenID Connect Discovery 1.0. The metadata must name the same issuer
+// (RFC 8414 section 3.3). The token endpoint must have an https URL, or an http URL
+// with a loopback host. caFile is a file with the only CA certificates to trust; if
+// empty, the system's are trusted. The error is an [*Error], or the cause of ctx.
 func (c *Client) Discover(ctx context.Context, issuer, caFile string) (*Issuer, error) {
 	c = c.inTime()
 	if problem := CheckIssuer(issuer); problem != "" {
@@ -62,7 +62,7 @@ func (c *Client) Discover(ctx context.Context, issuer, caFile string) (*Issuer, 
 	return said, err
 }
 
-// interview is the questions to one issuer.
+// interview contains the state of the requests to one issuer.
 type interview struct {
 	issuer   string
 	address  provider.Address
@@ -98,7 +98,7 @@ func (i *interview) ask(ctx context.Context) (*Issuer, error) {
 		WithHint("check the issuer's address, or give that of its token endpoint with --token-url")
 }
 
-// explain returns an error with what to do about it where the issuer is asked.
+// explain returns err with hints that fit a request to an issuer.
 func (i *interview) explain(err error) *failure.Error {
 	e := failure.From(err)
 	switch e.Code {
@@ -112,7 +112,7 @@ func (i *interview) explain(err error) *failure.Error {
 	return e
 }
 
-// read reads what the issuer says.
+// read checks a reply and reads the metadata in it.
 func (i *interview) read(reply *token.Reply) (*Issuer, error) {
 	switch status := reply.Status; {
 	case status == 407:
@@ -134,7 +134,7 @@ func (i *interview) read(reply *token.Reply) (*Issuer, error) {
 	}
 	e, ok := errors.AsType[*failure.Error](err)
 	if !ok {
-		return nil, err // interrupted while the body was read
+		return nil, err // the context ended while the body was read
 	}
 	if e.Class() == failure.Reply {
 		e = e.WithSent(failure.SentNo, i.requests)
@@ -146,7 +146,7 @@ func (i *interview) read(reply *token.Reply) (*Issuer, error) {
 	return nil, e
 }
 
-// understand reads the document.
+// understand validates the metadata document and converts it.
 func (i *interview) understand(object token.Object) (*Issuer, error) {
 	wrong := func(format string, args ...any) *failure.Error {
 		return failure.New(failure.DiscoveryFailed, "what %s says of itself cannot be used: %s", i.address.Authority(), fmt.Sprintf(format, args...))
@@ -176,8 +176,8 @@ func (i *interview) understand(object token.Object) (*Issuer, error) {
 	return said, nil
 }
 
-// texts returns a list of texts in a reply, nil if there is none; ok is false for
-// anything else.
+// texts returns the strings of a JSON array. It returns nil for a missing value. ok
+// is false for any other value.
 func texts(value any) (list []string, ok bool) {
 	if value == nil {
 		return nil, true
@@ -191,10 +191,10 @@ func texts(value any) (list []string, ok bool) {
 	return list, ok
 }
 
-// Complete returns o, which says how tokens are wanted, with the issuer's token
-// endpoint, and where it does not say how the client authenticates with a way that
-// both sides know. What the issuer does not offer is an *Error; what it says nothing
-// about it may offer.
+// Complete returns o with the issuer's token endpoint. If o has no authentication
+// method, Complete selects one that both sides support. It returns an [*Error] if
+// the issuer's metadata excludes the grant or the method. If the metadata does not
+// mention them, it accepts them.
 func (i *Issuer) Complete(o provider.OAuth2) (provider.OAuth2, error) {
 	o.TokenURL = i.TokenURL
 	grant, methods := cmp.Or(o.GrantType, provider.GrantTypes()[0]), provider.AuthMethods()
@@ -215,7 +215,8 @@ func (i *Issuer) Complete(o provider.OAuth2) (provider.OAuth2, error) {
 		WithHint("ask the provider for a client that authenticates with a secret; if it takes one all the same, --auth-method says how")
 }
 
-// listed lists words of an issuer, as far as they look like words of a standard.
+// listed joins words of an issuer for a message. It keeps only those that look like
+// identifiers of a standard.
 func listed(words []string) string {
 	const most, letters = 10, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:.-"
 	var known []string

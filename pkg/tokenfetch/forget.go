@@ -14,20 +14,21 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Dirs returns the directories for cached tokens and for what is remembered of
-// credentials.
+// Dirs returns the directories of the token cache and of the recorded login
+// outcomes.
 func (c *Client) Dirs() cache.Dirs { return c.dirs }
 
-// ErrNoKey says that the key which seals cached tokens cannot be read.
+// ErrNoKey is returned if the key that encrypts cached tokens cannot be read.
 var ErrNoKey = errors.New("no sealing key")
 
-// ClearTokens removes the cached tokens of profiles, each a provider and a name.
-// It fails with ErrNoKey where it cannot tell which those are.
+// ClearTokens removes the cached tokens of profiles, and returns their number. Each
+// element of refs is a provider and a profile name. It returns [ErrNoKey] if it
+// cannot tell which tokens belong to the profiles, because it has no key.
 func (c *Client) ClearTokens(ctx context.Context, file *profile.File, refs [][]string) (removed int, err error) {
 	key, err := c.CacheKey(ctx, file)
 	switch {
 	case errors.Is(err, secret.ErrNotFound):
-		return 0, nil // nothing was ever sealed
+		return 0, nil // no key: no token was ever cached
 	case err != nil:
 		return 0, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
@@ -42,23 +43,25 @@ func (c *Client) ClearTokens(ctx context.Context, file *profile.File, refs [][]s
 	return removed, nil
 }
 
-// DropTokens is ClearTokens for tokens that must not be used any more: where the
-// key cannot be read that would tell which they are, all are removed, which costs
-// the other profiles a request.
+// DropTokens is like [Client.ClearTokens], for tokens that must no longer be used.
+// If the key cannot be read, it removes all cached tokens, because it cannot tell
+// them apart. This costs the other profiles one request each.
 func (c *Client) DropTokens(ctx context.Context, file *profile.File, refs [][]string) (removed int, err error) {
 	removed, err = c.ClearTokens(ctx, file, refs)
 	if errors.Is(err, ErrNoKey) {
 		removed, err = cache.ClearTokens(ctx, c.dirs.Cache)
 	}
 	if errors.Is(err, cache.ErrUnusable) {
-		err = nil // there are none
+		err = nil // no usable directory: there are no tokens
 	}
 	return removed, err
 }
 
-// ClearHolds lifts the holds of the account that found leads to. held is why the
-// account is still held back, nil if it is not: the count of failed logins stays.
+// ClearHolds removes the holds of the account that found resolves to. held says why
+// the account is still on hold, or is nil if it is not: the count of failed logins
+// is kept.
 func (c *Client) ClearHolds(ctx context.Context, found *credential.Plan) (removed int, held *cache.Hold, err error) {
+	c = c.inTime()
 	values, err := found.ReadAccount(ctx, c.Access(ctx, c.limit))
 	if err != nil {
 		return 0, nil, err
@@ -68,32 +71,31 @@ func (c *Client) ClearHolds(ctx context.Context, found *credential.Plan) (remove
 	return removed, guard.State(ctx, time.Now(), time.Time{}).Hold, err
 }
 
-// readAccount opens what is known of the account that found leads to with values,
-// whatever its password.
+// readAccount opens the records of the account that found and values identify,
+// independently of the password.
 func (c *Client) readAccount(ctx context.Context, found *credential.Plan, values provider.Values) *cache.Guard {
 	_, account := found.Fingerprint(values)
 	return cache.ReadGuard(ctx, c.dirs.State, cache.Credential{Account: account, LockoutAfter: found.Definition.Policy.LockoutAfter})
 }
 
-// Hold is why credentials are held back.
+// Hold says why credentials are not sent.
 type Hold = cache.Hold
 
-// Forgotten says what Forget has removed.
+// Forgotten describes what [Client.Forget] removed.
 type Forgotten struct {
-	Tokens int   // cached tokens
-	Holds  int   // holds, and other records of credentials
-	Held   *Hold // why the account is still held back, nil if it is not
-	// Counted reports, of ForgetAll, that failed logins are still counted, which end
-	// with a success or after 24 hours.
+	Tokens int   // number of cached tokens
+	Holds  int   // number of holds and other records of credentials
+	Held   *Hold // why the account is still on hold, or nil
+	// Counted is set by [Client.ForgetAll] if failed logins are still counted. The
+	// count ends with a successful login or after 24 hours.
 	Counted bool
-	// Kept is why cached tokens were not removed although the holds were, nil if
-	// they were.
+	// Kept is the error if the holds were removed but the cached tokens were not.
 	Kept error
 }
 
-// Forget removes the cached tokens of a profile, which must exist if it is named.
-// With holds it also lifts what holds its credentials back, which needs no
-// keychain; the count of failed logins stays.
+// Forget removes the cached tokens of a profile. If a name is given, the profile
+// must exist. If holds is set, it also removes the holds of the credentials, which
+// does not need the keychain. The count of failed logins is kept.
 func (c *Client) Forget(ctx context.Context, f Ref, file *profile.File, holds bool) (Forgotten, error) {
 	c = c.inTime()
 	var done Forgotten
@@ -126,7 +128,7 @@ func (c *Client) Forget(ctx context.Context, f Ref, file *profile.File, holds bo
 	return done, removal("cached tokens of "+f.String(), err)
 }
 
-// ForgetAll is Forget for all profiles.
+// ForgetAll does what [Client.Forget] does, for all profiles.
 func (c *Client) ForgetAll(ctx context.Context, holds bool) (done Forgotten, err error) {
 	done.Tokens, err = cache.ClearTokens(ctx, c.dirs.Cache)
 	if err = removal("cached tokens", err); err != nil || !holds {
@@ -137,8 +139,8 @@ func (c *Client) ForgetAll(ctx context.Context, holds bool) (done Forgotten, err
 	return done, removal("holds", err)
 }
 
-// removal is the failure of removing files: nil without one, and where there is no
-// directory that can be used. A failure of ours is returned as it is.
+// removal returns the error for a failed removal of files. It returns nil if err is
+// nil or there is no usable directory. An [*Error] is returned unchanged.
 func removal(what string, err error) error {
 	switch _, ours := errors.AsType[*failure.Error](err); {
 	case ours:
@@ -150,8 +152,8 @@ func removal(what string, err error) error {
 		WithHint("check the owner and mode of the directory")
 }
 
-// ForgetAccount removes everything that is remembered of an account, the count of
-// its failed logins too: its provider, an emulator, has forgotten it.
+// ForgetAccount removes all records of an account, including the count of failed
+// logins. It is for an emulator that was restarted and has lost its accounts.
 func (c *Client) ForgetAccount(ctx context.Context, d *provider.Definition, baseURL string, values provider.Values) error {
 	found, err := c.Find(ctx, credential.Query{
 		Definition: d, Profile: profile.Default, File: &profile.File{}, Alone: true, BaseURL: baseURL, Given: values,
@@ -163,6 +165,6 @@ func (c *Client) ForgetAccount(ctx context.Context, d *provider.Definition, base
 	return err
 }
 
-// EmulatorVariable names a directory for the cache and the state in place of the
-// user's own: the emulator sets it for a command that it runs.
+// EmulatorVariable is the environment variable for a directory that replaces the
+// user's cache and state directories. The emulator sets it for its child process.
 const EmulatorVariable = cache.Emulated

@@ -16,35 +16,37 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// How the sealing key is looked for: a run goes on without.
+// Limits for reading the encryption key. Without the key the program continues, but
+// does not use the cache.
 const (
-	sealingKeyLimit = time.Second // for each look
-	sealingKeyPause = time.Second // between two looks while another run fetches
+	sealingKeyLimit = time.Second // for each attempt
+	sealingKeyPause = time.Second // between two attempts while another process fetches
 	maxKeyTimeouts  = 3
 )
 
-// kept is the cached tokens that a run may use. A nil one holds none.
+// kept gives access to the cached tokens of one owner. A nil *kept has no tokens.
 type kept struct {
 	client *Client
 	path   string
 	owner  cache.Owner
-	since  time.Time     // only tokens from then on, for Query.Refresh
-	minTTL time.Duration // only tokens that live this long
-	key    []byte        // nil while there is none
+	since  time.Time     // if Query.Refresh is set: ignore tokens cached before this time
+	minTTL time.Duration // ignore tokens whose remaining lifetime is shorter
+	key    []byte        // nil if there is no key (yet)
 
-	// The sealing key of the keychain, nil where there is none to be had.
+	// findKey reads the encryption key from the keychain. It is nil if the keychain
+	// cannot have the key.
 	findKey  func() ([]byte, error)
-	makeKey  func() ([]byte, error) // where there is none yet
-	keyError error                  // of the last look, nil if there was a key
-	looked   time.Time              // when that was
-	timeouts int                    // of all looks
-	waited   bool                   // for another run, which may have made the key
+	makeKey  func() ([]byte, error) // creates the key if there is none
+	keyError error                  // of the last attempt; nil if it found a key
+	looked   time.Time              // time of the last attempt
+	timeouts int                    // number of attempts that timed out
+	waited   bool                   // whether this process waited for another one, which may have created the key
 
-	told bool // why the token that is kept is not used
+	told bool // whether the reason not to use the cached token was already reported
 }
 
-// CacheAllowed reports whether tokens of a profile may be cached: the definition,
-// the profile and the machine all have a say.
+// CacheAllowed reports whether the tokens of a profile may be cached. This depends
+// on the definition, the profile and the machine.
 func (c *Client) CacheAllowed(found *credential.Plan) (bool, error) {
 	var wanted *bool
 	if found.Profile != nil {
@@ -63,7 +65,8 @@ func (c *Client) CacheAllowed(found *credential.Plan) (bool, error) {
 	return !c.CI(), nil
 }
 
-// openKept returns the cached tokens of a plan, nil where none may be used.
+// openKept returns the cached tokens for a plan, or nil if the cache must not be
+// used.
 func (c *Client) openKept(ctx context.Context, p *Plan, generation string) (*kept, error) {
 	if allowed, err := c.CacheAllowed(p.found); err != nil || !allowed || p.query.NoCache {
 		return nil, err
@@ -88,17 +91,19 @@ func (c *Client) openKept(ctx context.Context, p *Plan, generation string) (*kep
 	return nil, nil
 }
 
-// CacheKey returns the key that seals cached tokens: where cache_key says, or in
-// the keychain. It opens no dialog, and takes a second at most.
+// CacheKey returns the key that encrypts cached tokens. It reads the key from the
+// place that cache_key names, or from the keychain. It shows no dialog and takes at
+// most one second.
 func (c *Client) CacheKey(ctx context.Context, file *profile.File) ([]byte, error) {
+	c = c.inTime()
 	k := &kept{client: c}
 	err := k.open(ctx, c.limit, file)
 	return k.key, err
 }
 
-// open finds the sealing key.
+// open finds the encryption key.
 func (k *kept) open(ctx context.Context, limit *Limit, file *profile.File) (err error) {
-	// Neither takes the time that the fetch needs.
+	// Reading the key must not use up the time for the fetch.
 	inTime := func(most time.Duration, get func(context.Context) ([]byte, error)) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, min(most, limit.Left()/3))
 		defer cancel()
@@ -122,9 +127,9 @@ func (k *kept) open(ctx context.Context, limit *Limit, file *profile.File) (err 
 	return k.keyError
 }
 
-// look looks for the sealing key in the keychain, unless that is known to be of
-// no use. One that does not answer in time may have many runs asking at once: it
-// is asked again, but not for ever.
+// look reads the encryption key from the keychain, unless that cannot succeed. A
+// timeout may mean that many processes ask the keychain at the same time. Therefore
+// look tries again after a timeout, but only maxKeyTimeouts times.
 func (k *kept) look() {
 	if k.key != nil || k.findKey == nil {
 		return
@@ -140,17 +145,18 @@ func (k *kept) look() {
 	}
 }
 
-// keyMissing reports whether the keychain has no key that can be used, so that
-// one may be made.
+// keyMissing reports whether the keychain contains no usable key, so that a new one
+// may be created.
 func (k *kept) keyMissing() bool {
 	return errors.Is(k.keyError, secret.ErrNotFound) || errors.Is(k.keyError, cache.ErrUnusable)
 }
 
-// usable reports whether there may be a cached token now or later in the run.
+// usable reports whether a cached token may be available, now or later.
 func (k *kept) usable() bool { return k != nil && (k.key != nil || k.findKey != nil) }
 
-// readCacheKey reads the key that cache_key names. One that is wrong is a
-// failure.CacheKeyInvalid; one that is not here is another error.
+// readCacheKey reads the key that cache_key names. For an invalid key the error has
+// the code [failure.CacheKeyInvalid]. If the key is not available here, the error
+// has another code.
 func (c *Client) readCacheKey(ctx context.Context, s *profile.Source) ([]byte, error) {
 	var kept secret.Value
 	var err error
@@ -179,7 +185,7 @@ func (c *Client) readCacheKey(ctx context.Context, s *profile.Source) ([]byte, e
 	return key, nil
 }
 
-// badCacheKey is the failure of a setting that has to be corrected.
+// badCacheKey returns the error for a setting that the user must correct.
 func badCacheKey(why, hint string) error {
 	if hint == "" {
 		hint = "make a key with: openssl rand -hex 32"
@@ -187,14 +193,14 @@ func badCacheKey(why, hint string) error {
 	return failure.New(failure.CacheKeyInvalid, "cache_key in [tokenfetch] cannot be used: %s", why).WithHint("%s", hint)
 }
 
-// IsBadCacheKey reports whether err says that cache_key is wrong, and not only not
-// here.
+// IsBadCacheKey reports whether err says that cache_key is invalid, rather than
+// unavailable here.
 func IsBadCacheKey(err error) bool {
 	e, ok := errors.AsType[*failure.Error](err)
 	return ok && e.Code == failure.CacheKeyInvalid
 }
 
-// get returns the cached token, nil if there is none that this run may use.
+// get returns the cached token, or nil if there is none that the query accepts.
 func (k *kept) get(ctx context.Context) *token.Token {
 	if k == nil || k.key == nil {
 		return nil
@@ -216,7 +222,8 @@ func (k *kept) get(ctx context.Context) *token.Token {
 	return t
 }
 
-// getWaiting is get while another run fetches, which may make the sealing key.
+// getWaiting is like get, for use while another process fetches. That process may
+// create the encryption key, so it looks for the key again.
 func (k *kept) getWaiting(ctx context.Context) *token.Token {
 	if k == nil {
 		return nil
@@ -228,25 +235,26 @@ func (k *kept) getWaiting(ctx context.Context) *token.Token {
 	return k.get(ctx)
 }
 
-// getInTurn is get once it is this run's turn to fetch.
+// getInTurn is like get, for use after this process has acquired the lock.
 func (k *kept) getInTurn(ctx context.Context) *token.Token {
 	if k != nil && k.keyMissing() {
 		k.look()
 	}
 	for k.usable() && errors.Is(k.keyError, secret.ErrTimeout) && k.others() {
-		k.look() // to go without would cost a request
+		k.look() // fetching without the cache would cost a request
 	}
 	return k.get(ctx)
 }
 
-// others reports whether other runs may have kept a token since this run began,
-// or shortly before.
+// others reports whether other processes may have cached a token since this one
+// started, or shortly before.
 func (k *kept) others() bool {
 	info, err := os.Stat(k.path)
 	return k.waited || err == nil && time.Since(info.ModTime()) < time.Minute
 }
 
-// put keeps a token. Trouble costs the next run a request, and no more.
+// put caches a token. If that fails, the only consequence is that the next
+// invocation sends a request.
 func (k *kept) put(ctx context.Context, t *token.Token) {
 	if k == nil || t.Lifetime <= cache.Margin(t.Lifetime) {
 		return
@@ -263,7 +271,8 @@ func (k *kept) put(ctx context.Context, t *token.Token) {
 	}
 }
 
-// CacheProblem says in our words why the cache could not be used.
+// CacheProblem returns why the cache could not be used. It returns only fixed texts
+// of this program.
 func CacheProblem(err error) string {
 	for _, known := range []error{secret.ErrUnavailable, secret.ErrLocked, secret.ErrTimeout, cache.ErrUnusable, cache.ErrExpired} {
 		if errors.Is(err, known) {

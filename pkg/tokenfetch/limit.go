@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// The time limits of a run that sets none.
+// The default time limits.
 const (
-	defaultLimit  = 30 * time.Second // for everything but the keychain
-	keychainLimit = 3 * time.Second  // for each call of the keychain
+	defaultLimit  = 30 * time.Second // for everything except keychain calls
+	keychainLimit = 3 * time.Second  // for each keychain call
 )
 
-// Limit is the time a run may take. Given by --timeout or a profile it is one
-// deadline for everything; by default the keychain has its own limit beside it.
-// The time a person takes to answer never counts. All limits of a run share its
-// clock. Methods may be called from several goroutines.
+// Limit is a time limit for one invocation. If --timeout or a profile sets it, it is
+// a single deadline for everything. By default, keychain calls have a separate
+// limit. The time that a user takes to answer never counts. All limits of one
+// invocation share a clock. A Limit is safe for concurrent use.
 type Limit struct {
 	clock *clock
 	span  time.Duration
 	given bool
 }
 
-// NewLimit returns the limit of a run that began at start: of given, or without
-// one of 30 s, with 3 s for each call of the keychain beside them.
+// NewLimit returns a limit for an invocation that started at start. If given is 0,
+// the limit is 30 s, plus up to 3 s for each keychain call.
 func NewLimit(start time.Time, given time.Duration) *Limit {
 	l := &Limit{clock: &clock{start: start, alarms: map[*alarm]bool{}}, span: defaultLimit}
 	if given > 0 {
@@ -32,31 +32,32 @@ func NewLimit(start time.Time, given time.Duration) *Limit {
 	return l
 }
 
-// Of returns another limit of the same run.
+// Of returns a different limit with the same clock. It counts as set by the user.
 func (l *Limit) Of(span time.Duration) *Limit { return &Limit{l.clock, span, true} }
 
-// Start returns when the run began.
+// Start returns when the invocation started.
 func (l *Limit) Start() time.Time { return l.clock.start }
 
-// Given reports whether the limit is one that somebody has set.
+// Given reports whether the user set the limit.
 func (l *Limit) Given() bool { return l.given }
 
-// Span returns how long the run may take in all.
+// Span returns the total time.
 func (l *Limit) Span() time.Duration { return l.span }
 
-// Left returns how much time is left.
+// Left returns the remaining time.
 func (l *Limit) Left() time.Duration {
 	l.clock.mu.Lock()
 	defer l.clock.mu.Unlock()
 	return l.span - l.clock.elapsed()
 }
 
-// Context returns a context that ends at the deadline as it is now.
+// Context returns a context that ends at the current deadline.
 func (l *Limit) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, l.Left())
 }
 
-// Keychain returns the context of one call of the keychain; done ends it.
+// Keychain returns a context for one keychain call. The caller must call done when
+// the call has returned.
 func (l *Limit) Keychain(ctx context.Context) (_ context.Context, done func()) {
 	if l.given {
 		return l.Context(ctx)
@@ -72,8 +73,8 @@ func (l *Limit) Pause() (resume func()) {
 	return sync.OnceFunc(l.clock.resume)
 }
 
-// WhenOver calls over in a goroutine of its own when the time is over, pauses
-// that are yet to come included, unless stop is called before.
+// WhenOver calls over in its own goroutine when the time is over. Later pauses
+// postpone the call. stop prevents it.
 func (l *Limit) WhenOver(over func()) (stop func()) {
 	c := l.clock
 	c.mu.Lock()
@@ -91,25 +92,24 @@ func (l *Limit) WhenOver(over func()) (stop func()) {
 	}
 }
 
-// clock measures how long a run has worked: the time since its start without
-// the pauses.
+// clock measures the time since start, without pauses.
 type clock struct {
 	start time.Time
 
 	mu     sync.Mutex
-	paused time.Duration // all pauses that are over
-	pauses int           // how many are not
-	since  time.Time     // when the first of those began
+	paused time.Duration // total time of the finished pauses
+	pauses int           // number of active pauses
+	since  time.Time     // when the first of the active pauses began
 	alarms map[*alarm]bool
 }
 
-// alarm is a timer that stands still in a pause.
+// alarm is a timer that stops during a pause.
 type alarm struct {
 	span  time.Duration
 	timer *time.Timer
 }
 
-// elapsed is called with the lock held.
+// elapsed returns the measured time. The caller must hold mu.
 func (c *clock) elapsed() time.Duration {
 	now := time.Now()
 	if c.pauses > 0 {

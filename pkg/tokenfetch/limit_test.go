@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -89,4 +90,35 @@ func TestLimitStandsStillInAPause(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// TestClientThatIsOlderThanItsTimeout: the timeout is for each operation, not for the
+// life of a Client.
+func TestClientThatIsOlderThanItsTimeout(t *testing.T) {
+	home := t.TempDir()
+	dir := filepath.Join(home, ".config", "tokenfetch")
+	if err := os.MkdirAll(filepath.Join(dir, "providers"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"providers/acme.toml": "[oauth2]\ntoken_url = \"https://acme.example/token\"\n",
+		"profiles.toml":       "[acme.default]\nclient_id = \"1\"\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := New(Options{Environ: []string{"HOME=" + home}, Timeout: 20 * time.Millisecond})
+	time.Sleep(50 * time.Millisecond)
+	f, err := client.Ref("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := client.Profiles(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Find(t.Context(), credential.Query{Definition: f.Definition, Profile: f.Profile, File: file}); err != nil {
+		t.Error(err)
+	}
 }

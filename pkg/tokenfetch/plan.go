@@ -18,29 +18,29 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Query says which token is wanted, and how.
+// Query says which token to get, and how.
 type Query struct {
 	Ref
-	Environment string            // which of the provider's hosts, empty for the profile's
-	BaseURL     string            // or its address
-	Flags       map[string]string // values by the names of the fields' flags: of a secret a path, "-" for standard input
-	CAFile      string            // trust these certificates, and only these
-	Retries     int               // how many more attempts may be made
-	NoCache     bool              // neither use nor keep a cached token
-	Refresh     bool              // only a token that is fetched from now on
-	MinTTL      time.Duration     // only a token that lives at least this long
-	TryAnyway   bool              // send credentials that an earlier refusal holds back
-	With        []string          // fields whose values are wanted too, see Plan.Value
+	Environment string            // one of the provider's environments; empty for the one in the profile
+	BaseURL     string            // a base URL, instead of an environment
+	Flags       map[string]string // values by flag name (see [provider.Field.Flag]); for a secret a path, or "-" for standard input
+	CAFile      string            // trust only the CA certificates in this file
+	Retries     int               // maximum number of additional attempts
+	NoCache     bool              // neither read nor write the cache
+	Refresh     bool              // ignore the cache and fetch a new token
+	MinTTL      time.Duration     // minimum lifetime of the token
+	TryAnyway   bool              // send credentials even if they are on hold after a refusal
+	With        []string          // fields whose values are also needed, see [Plan.Value]
 
-	// For a profile that is not written yet, or never will be.
-	File       *profile.File   // in place of the profiles file
-	Alone      bool            // without the variables that fill a profile
-	Given      provider.Values // values at hand, by the names of their fields
-	Unrecorded bool            // neither holds back nor remembers a refusal
+	// For credentials that are not, or not yet, in the profiles file.
+	File       *profile.File   // replaces the profiles file
+	Alone      bool            // ignore the environment variables of the profile
+	Given      provider.Values // known values, by field name
+	Unrecorded bool            // neither check nor record login outcomes
 }
 
-// Plan is where everything that one token needs comes from. Once it is loaded,
-// what is needed is at hand, and nothing has been sent.
+// Plan says where each value for one token comes from. After [Plan.Load] it also
+// contains the values. Only [Plan.Token] sends a request.
 type Plan struct {
 	client *Client
 	query  Query
@@ -50,16 +50,16 @@ type Plan struct {
 
 	values      provider.Values
 	roots       *x509.CertPool   // nil for the system's
-	certificate *tls.Certificate // of ours, nil for none
-	kept        *kept            // nil where no cached token may be used
-	cached      *token.Token     // nil if it must be fetched
-	held        *cache.Hold      // why it was not fetched, nil if it was
+	certificate *tls.Certificate // the client certificate, or nil
+	kept        *kept            // nil if the cache must not be used
+	cached      *token.Token     // nil if a token must be fetched
+	held        *cache.Hold      // why no token was fetched, or nil
 	lastOne     bool             // one more failed login could lock the account
 }
 
-// Plan finds where everything comes from. It reads the profiles file, runs no
-// helper, asks no keychain and sends nothing. With an error too it returns what
-// is known of the plan.
+// Plan resolves where each value comes from. It reads the profiles file, but runs no
+// helper, does not access the keychain and sends nothing. With an error it also
+// returns the part of the plan that is known.
 func (c *Client) Plan(ctx context.Context, q Query) (*Plan, error) {
 	c = c.inTime()
 	p := &Plan{client: c, query: q, limit: c.limit, file: q.File, found: &credential.Plan{Definition: q.Definition, ProfileName: q.Profile}}
@@ -88,18 +88,17 @@ func shortLifetime() *failure.Error {
 		WithHint("ask for less, or do without --min-ttl")
 }
 
-// Limit returns the time that is left for the token: the profile may set one
-// where the Client has none.
+// Limit returns the time limit for the token. If the Client has none, the profile
+// may set it.
 func (p *Plan) Limit() *Limit { return p.limit }
 
-// Profiles returns the profiles file that was read, nil if none was.
+// Profiles returns the profiles file that was read, or nil if none was.
 func (p *Plan) Profiles() *profile.File { return p.file }
 
-// Origin returns SCHEME://HOST:PORT of the token endpoint, empty if it is not
-// known.
+// Origin returns SCHEME://HOST:PORT of the token endpoint, or "" if it is unknown.
 func (p *Plan) Origin() string { return p.found.Base.Origin() }
 
-// Load gets what is needed: a cached token, or the credentials. It sends nothing.
+// Load reads a cached token, or the credentials. It sends nothing.
 func (p *Plan) Load(ctx context.Context) (err error) {
 	c, found := p.client, p.found
 	access := c.Access(ctx, p.limit)
@@ -129,23 +128,23 @@ func (p *Plan) Load(ctx context.Context) (err error) {
 	return found.Unfinished()
 }
 
-// generation is that of the cached tokens of the profile. It must be read before
-// the secrets are.
+// generation returns the generation of the profile's cached tokens. It must be read
+// before the secrets are.
 func (p *Plan) generation(ctx context.Context) string {
 	ctx, cancel := p.limit.Context(ctx)
 	defer cancel()
 	return cache.Generation(ctx, p.client.dirs.State, p.found.Ref())
 }
 
-// fromCache returns the cached token, nil if there is none to be used.
+// fromCache returns the cached token, or nil if there is none to use.
 func (p *Plan) fromCache(ctx context.Context) *token.Token {
 	ctx, cancel := p.limit.Context(ctx)
 	defer cancel()
 	return p.kept.get(ctx)
 }
 
-// readWanted reads the fields that are wanted beside a cached token, and those that
-// calls need in a header which may be told.
+// readWanted reads the fields that Query.With names, and the non-secret fields that
+// the headers of API calls contain. It is for use with a cached token.
 func (p *Plan) readWanted(ctx context.Context, access credential.Access) error {
 	wanted := slices.Clone(p.query.With)
 	for _, h := range p.query.Definition.Use.Headers {
@@ -164,32 +163,31 @@ func (p *Plan) readWanted(ctx context.Context, access credential.Access) error {
 	return p.found.Unfinished()
 }
 
-// Value returns the value of a field, and whether there is one: after Load, of
-// one that With names.
+// Value returns the value of a field that Query.With names, and whether there is
+// one. It is valid after [Plan.Load].
 func (p *Plan) Value(field string) (secret.Value, bool) {
 	value, ok := p.values[field]
 	return value, ok
 }
 
-// HeldBack reports whether these very credentials were held back, and not their
-// account whatever the password.
+// HeldBack reports whether exactly these credentials were on hold, as opposed to the
+// account with any password.
 func (p *Plan) HeldBack() bool { return p.held != nil && p.held.LockoutAfter == 0 }
 
-// AccountHeld reports, after Token has failed, whether the account is held back
-// whatever the password: one more failed login could lock it.
+// AccountHeld reports, after Token has failed, whether the account is on hold with
+// any password: one more failed login could lock it.
 func (p *Plan) AccountHeld() bool { return p.lastOne }
 
-// Describe returns the request that would be sent, line by line, and where each
-// value comes from. No value of a secret field is known before Load, and none is
-// shown.
+// Describe returns a description of the request, line by line, and the source of
+// each value. It never shows the value of a secret field.
 func (p *Plan) Describe() []string {
 	d, values := p.found.Definition, p.found.Known()
 	lines := requestLines(d, p.found.Base.String()+d.Request.Path.String(), func(value provider.Template) string { return p.describe(value, values) })
 	return append(lines, p.describeCertificate()...)
 }
 
-// describeCertificate returns a line of Describe for the client certificate, none
-// where there is no certificate, or no TLS.
+// describeCertificate returns the line of Describe for the client certificate, if
+// there is a certificate and the scheme is https.
 func (p *Plan) describeCertificate() []string {
 	if !p.found.HasCertificate() || p.found.Base.Scheme != "https" {
 		return nil
@@ -197,8 +195,8 @@ func (p *Plan) describeCertificate() []string {
 	return []string{fmt.Sprintf("client certificate, if the host asks for one  (client_cert from %s, client_key from %s)", p.found.ClientCert.Where, p.found.ClientKey.Where)}
 }
 
-// describe returns what would be sent in a place, and where each field in it comes
-// from.
+// describe returns the text of one part of the request, and the source of each field
+// in it.
 func (p *Plan) describe(value provider.Template, values provider.Values) string {
 	var origins []string
 	left := false

@@ -7,8 +7,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Sketch returns the request that a provider gets, line by line, with <FIELD> for
-// each field whose value is not secret.
+// Sketch returns a description of the provider's token request, line by line, with
+// <FIELD> for each field that is not secret.
 func Sketch(d *provider.Definition) []string {
 	address := "https://HOST"
 	if len(d.Environments) > 0 {
@@ -38,13 +38,13 @@ func Sketch(d *provider.Definition) []string {
 	})
 }
 
-// SketchHost returns the address of an environment with <FIELD> for each field.
+// SketchHost returns the base URL of an environment with <FIELD> for each field.
 func SketchHost(baseURL string) string {
 	return strings.NewReplacer("{", "<", "}", ">").Replace(baseURL)
 }
 
-// requestLines describes a request to an address, line by line; describe returns
-// what is sent in a place.
+// requestLines describes a request to an address, line by line. describe returns the
+// text for the content of one part.
 func requestLines(d *provider.Definition, address string, describe func(provider.Template) string) []string {
 	lines := []string{d.Request.Method + " " + address}
 	if body := d.Request.ContentType(); body != "" {

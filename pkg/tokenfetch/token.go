@@ -16,45 +16,45 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Token is an access token with what is known of it.
+// Token is an access token and its properties.
 type Token struct {
-	// AccessToken is 1 to 8192 bytes of visible ASCII. It prints as [hidden]; Reveal
-	// returns it.
+	// AccessToken is 1 to 8192 bytes of printable ASCII without spaces. It prints as
+	// [hidden]; [secret.Value.Reveal] returns the content.
 	AccessToken secret.Value
-	Lifetime    time.Duration // from Obtained on, whole seconds; 0 if it is unknown
+	Lifetime    time.Duration // from Obtained on, in whole seconds; 0 if unknown
 	Obtained    time.Time     // when the reply arrived, UTC
-	Scope       string        // RFC 6749 section 3.3, empty if not stated
+	Scope       string        // RFC 6749 section 3.3; empty if not in the reply
 	SingleUse   bool          // the provider accepts it for one call only
-	Use         Use           // how calls carry it
-	// Extra are members of the reply that the definition keeps, as JSON, by their
-	// paths: texts, numbers and booleans.
+	Use         Use           // how API calls send it
+	// Extra contains members of the reply that the definition keeps, keyed by path.
+	// The values are JSON strings, numbers and booleans.
 	Extra  map[string]json.RawMessage
-	Cached bool // it comes from the cache
+	Cached bool // whether it comes from the cache
 
 	Ref
-	Environment string // of the provider, empty if a base address was given
+	Environment string // of the provider; empty if a base URL was set
 	BaseURL     string // of the token endpoint
-	Origin      string // SCHEME://HOST:PORT of it
+	Origin      string // SCHEME://HOST:PORT of BaseURL
 }
 
-// Use says how a call carries a token: in a header, or as a member of its JSON
+// Use says how an API call sends a token: in a header, or as a member of its JSON
 // body.
 type Use = token.Use
 
-// MaxTokenLength is the length of the longest token that is accepted, in bytes.
+// MaxTokenLength is the maximum length of a token, in bytes.
 const MaxTokenLength = token.MaxLength
 
-// Expired reports whether the token is not to be used at now any more: the last
-// part of its life, a minute or 5 % of it, does not count. A token whose lifetime
-// is unknown never is.
+// Expired reports whether the token should no longer be used at now. It becomes true
+// before the lifetime ends, by a margin of one minute or 5 % of the lifetime. It is
+// always false if the lifetime is unknown.
 func (t *Token) Expired(now time.Time) bool {
 	return t.Lifetime > 0 && !now.Before(t.Obtained.Add(t.Lifetime-cache.Margin(t.Lifetime)))
 }
 
-// Token returns the token: the cached one, or one that is fetched. Nothing is
-// sent while an earlier refusal holds the credentials back; they are sent by one
-// process at a time until they have been seen to work; and whoever waits takes
-// the token that another process has fetched meanwhile.
+// Token returns the cached token that [Plan.Load] found, or fetches a new one. It
+// sends nothing while the credentials are on hold after a refusal. Until the
+// credentials have worked once, only one process at a time sends them. A process
+// that waits returns the token that another process fetched meanwhile.
 func (p *Plan) Token(ctx context.Context) (*Token, error) {
 	if p.cached != nil {
 		return p.result(p.cached, true), nil
@@ -99,7 +99,7 @@ func (p *Plan) result(t *token.Token, cached bool) *Token {
 	}
 }
 
-// request builds the request. The secrets in it are hidden from then on.
+// request builds the request, and passes the secrets in it to Person.Hide.
 func (p *Plan) request() ([]secret.Value, token.Request, error) {
 	var secrets []secret.Value
 	for _, f := range p.query.Definition.Fields {
@@ -110,13 +110,14 @@ func (p *Plan) request() ([]secret.Value, token.Request, error) {
 	p.client.options.Person.Hide(secrets...)
 	request, err := p.query.Definition.TokenRequest(p.found.Base, p.values)
 	if request.Basic != nil {
-		secrets = append(secrets, request.Basic.Password) // form-encoded, maybe
+		secrets = append(secrets, request.Basic.Password) // may be form-encoded
 	}
 	p.client.options.Person.Hide(append(secrets, request.Body)...)
 	return secrets, request, err
 }
 
-// guard opens what is known of the credentials, nil if that does not matter.
+// guard opens the recorded login outcomes of the credentials, or returns nil for
+// Query.Unrecorded.
 func (p *Plan) guard(ctx context.Context) *cache.Guard {
 	if p.query.Unrecorded {
 		return nil
@@ -129,7 +130,7 @@ func (p *Plan) guard(ctx context.Context) *cache.Guard {
 	return guard
 }
 
-// ignoreBefore is the time before which refusals hold nothing back.
+// ignoreBefore returns the time before which refusals are ignored.
 func (p *Plan) ignoreBefore() time.Time {
 	if p.query.TryAnyway {
 		return p.client.limit.Start()
@@ -137,9 +138,9 @@ func (p *Plan) ignoreBefore() time.Time {
 	return time.Time{}
 }
 
-// awaitTurn waits until no other run sends the same credentials, where that
-// matters: while they have never been seen to work, where a refusal may lock
-// the account, and where the other run's token can be shared.
+// awaitTurn waits until no other process sends the same credentials. It does so only
+// if the credentials have never worked, if refusals may lock the account, or if the
+// processes can share the token through the cache.
 func (p *Plan) awaitTurn(ctx context.Context, guard *cache.Guard) (release func(), err error) {
 	proven := guard == nil || guard.Proven(ctx, time.Now())
 	if proven && !guard.Alone() && p.kept == nil {
@@ -148,7 +149,8 @@ func (p *Plan) awaitTurn(ctx context.Context, guard *cache.Guard) (release func(
 	wait, cancel := p.limit.Context(ctx)
 	defer cancel()
 	if proven && !guard.Alone() {
-		// Whoever has the lock may be stuck; these credentials are safe to send.
+		// The process that holds the lock may hang. These credentials are safe to
+		// send, so do not wait for the whole time.
 		wait, cancel = context.WithTimeout(wait, p.limit.Left()/3)
 		defer cancel()
 	}
@@ -168,15 +170,15 @@ func (p *Plan) awaitTurn(ctx context.Context, guard *cache.Guard) (release func(
 		WithHint("try again later")
 }
 
-// The waits between attempts that never reached the provider: a random part
-// (full jitter) of a bound that doubles from the first to the last.
+// The delays between attempts. A delay is a random part (full jitter) of a bound
+// that doubles from the first value up to the last.
 const (
 	firstBackoff = 200 * time.Millisecond
 	lastBackoff  = 5 * time.Second
 )
 
-// exchange sends the request and judges the reply. As many more attempts are made
-// as the query allows, where that cannot count as a second login: see retryWait.
+// exchange sends the request and interprets the reply. It repeats the attempt up to
+// Query.Retries times if that cannot count as a second login, see retryWait.
 func (p *Plan) exchange(ctx context.Context, guard *cache.Guard, request token.Request, sent []secret.Value) (*token.Token, error) {
 	p.client.options.Person.Sending()
 	if guard.Err() == nil {
@@ -207,8 +209,9 @@ func (p *Plan) exchange(ctx context.Context, guard *cache.Guard, request token.R
 	}
 }
 
-// attempt is one exchange. What becomes of it is recorded: where a login without
-// an answer counts, from the moment on when the connection stands.
+// attempt sends the request once and records the outcome. For a provider that may
+// count a login without a reply, the record starts when the connection is
+// established.
 func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Request, sent []secret.Value) (*token.Token, error) {
 	defer p.client.options.Person.Waiting(p.found.Base.Authority())()
 	limit, cancel := p.limit.Context(ctx)
@@ -225,8 +228,7 @@ func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Re
 	return t, err
 }
 
-// maybeIssued adds to a failure after the request was sent that a token that can
-// be used once may be lost.
+// maybeIssued adds to an error after sending that a single-use token may be lost.
 func (p *Plan) maybeIssued(err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
 	if ok && p.query.Definition.Policy.SingleUse && e.Sent != failure.SentNo {
@@ -235,12 +237,12 @@ func (p *Plan) maybeIssued(err error) error {
 	return err
 }
 
-// recordLimit is how long that may take once there is an answer, whatever ends the
-// run.
+// recordLimit is the maximum time for recording an outcome, even if the context has
+// ended.
 const recordLimit = time.Second
 
-// record records what became of the credentials in one attempt that ended with
-// err. An attempt without an answer stays on record as it was begun.
+// record records the outcome of one attempt that returned err. An attempt without a
+// reply keeps the record that was written at its start.
 func record(ctx context.Context, guard *cache.Guard, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
@@ -257,10 +259,11 @@ func record(ctx context.Context, guard *cache.Guard, err error) {
 	}
 }
 
-// retryWait says how long to wait before another attempt, and whether there
-// may be one: only after a failure that provably came before the first byte of
-// the request, or if the provider itself names a time (429 and 503). A
-// certificate that is refused once is refused again, and so is a proxy's password.
+// retryWait returns the delay before another attempt, and whether there may be one.
+// That requires a failure that certainly happened before the first byte of the
+// request was sent, or a time from the provider itself (status 429 or 503). Errors
+// of certificates and proxy authentication are not retried, because they would occur
+// again.
 func retryWait(e *failure.Error, attempt int) (time.Duration, bool) {
 	certificate := []failure.Code{failure.TLSUntrusted, failure.TLSExpired, failure.TLSWrongHost, failure.TLSInvalid, failure.TLSClientCert}
 	switch {
@@ -268,13 +271,12 @@ func retryWait(e *failure.Error, attempt int) (time.Duration, bool) {
 		bound := min(lastBackoff, firstBackoff<<(min(attempt, 10)-1))
 		return rand.N(bound), true
 	case (e.HTTPStatus == 429 || e.HTTPStatus == 503) && e.RetryAfter != nil:
-		// A little later than asked, so that many processes do not come at once.
+		// Add a random delay, so that many processes do not retry at the same time.
 		return *e.RetryAfter + rand.N(*e.RetryAfter/4+firstBackoff), true
 	}
 	return 0, false
 }
 
-// sleep waits, saying so.
 func (p *Plan) sleep(ctx context.Context, wait time.Duration) error {
 	defer p.client.options.Person.Waiting("another attempt")()
 	select {
@@ -285,7 +287,7 @@ func (p *Plan) sleep(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// advise says in the error of a login what to do about it.
+// advise adds hints to the error of a login.
 func (p *Plan) advise(ctx context.Context, guard *cache.Guard, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
@@ -295,10 +297,10 @@ func (p *Plan) advise(ctx context.Context, guard *cache.Guard, err error) error 
 	return err
 }
 
-// AdviseAllowList returns e with a hint where the source address may be the reason:
-// a host that accepts only listed ones gives no proper answer, or any host of a
-// provider that keeps such a list says that the request is not allowed. environment
-// is the name of the host, empty if it is none of the provider's.
+// AdviseAllowList adds a hint to e if the source address may be the reason for the
+// error. That is the case if a host with an allow list returned no proper reply, or
+// if any host of a provider with an allow list returned that the request is not
+// allowed. environment is the name of the environment, or empty for a base URL.
 func AdviseAllowList(d *provider.Definition, environment string, e *Error) *Error {
 	suspects := []failure.Code{failure.Timeout, failure.ConnectionLost, failure.ConnectFailed, failure.NotAllowed, failure.NotJSON}
 	if !slices.Contains(suspects, e.Code) {
@@ -320,8 +322,8 @@ func AdviseAllowList(d *provider.Definition, environment string, e *Error) *Erro
 	return e.WithHint("%s", hint)
 }
 
-// adviseRefusal adds to e what follows on this computer where the provider has
-// counted a failed login, or may have.
+// adviseRefusal adds to e the consequences of a login that the provider counted as
+// failed, or may have.
 func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure.Error) *failure.Error {
 	d := p.query.Definition
 	lockoutAfter := d.Policy.LockoutAfter
@@ -359,10 +361,10 @@ func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure
 	return e
 }
 
-// unrecordedHint is what to do where refusals cannot be recorded.
+// unrecordedHint is the hint if refusals cannot be recorded.
 const unrecordedHint = "this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)"
 
-// HoldHint is what to do where the credentials of a profile are held back.
+// HoldHint returns the hint for a profile whose credentials are on hold.
 func HoldHint(f Ref, h *cache.Hold) string {
 	switch {
 	case h.LockoutAfter > 0:

@@ -12,29 +12,30 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// Transport is an http.RoundTripper that adds the token of a profile to requests
-// for its origins, and to no others: a redirect to another host takes no token
-// along. A token that has expired, or that the API answers with 401, is replaced
-// before the next request. It may be used by several goroutines, which share one
-// token; one that can be used once is fetched for each request.
+// Transport is an [http.RoundTripper] that adds the token of a profile to requests
+// for its origins. It adds no token to other requests, so a redirect to another host
+// does not disclose it. It replaces a token that has expired, or that the API
+// answered with 401, before the next request. It is safe for concurrent use: all
+// goroutines share one token, but a single-use token is fetched for each request.
 type Transport struct {
-	// Base makes the requests, nil for http.DefaultTransport.
+	// Base sends the requests. nil means [http.DefaultTransport].
 	Base http.RoundTripper
 
 	client  *Client
 	ref     string
 	origins []string
-	problem error // why it can make no request
+	problem error // returned for every request if not nil
 
-	turn    chan struct{}         // holds a value while token is free
-	token   *Token                // the last one, nil for none
-	refused atomic.Pointer[Token] // the last one that the API did not take
+	turn    chan struct{}         // holds a value while token is unlocked
+	token   *Token                // the last token, or nil
+	refused atomic.Pointer[Token] // the last token that the API rejected
 }
 
-// Transport returns a RoundTripper for the token of ref, PROVIDER or
-// PROVIDER/PROFILE. Each origin is SCHEME://HOST[:PORT], https or loopback. What is
-// wrong with ref or an origin is the error of every request. So is a provider
-// whose token travels in the body of a call, where no header can carry it.
+// Transport returns a RoundTripper for ref, which is PROVIDER or PROVIDER/PROFILE.
+// Each origin is SCHEME://HOST[:PORT] with https, or with http and a loopback host.
+// If ref or an origin is invalid, every request returns that error. The same applies
+// to a provider that expects the token in the body, because a RoundTripper can only
+// add headers.
 func (c *Client) Transport(ref string, origins ...string) *Transport {
 	t := &Transport{client: c, ref: ref, turn: make(chan struct{}, 1)}
 	t.turn <- struct{}{}
@@ -62,8 +63,8 @@ func (c *Client) Transport(ref string, origins ...string) *Transport {
 	return t
 }
 
-// RoundTrip makes the request, with the token if it goes to one of the origins. An
-// error of fetching the token is that of Client.Token.
+// RoundTrip sends the request, with the token if its origin is one of the origins.
+// If no token can be fetched, the error is that of [Client.Token].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
@@ -94,7 +95,8 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// refuse ends a request that is not made: a RoundTripper must close its body.
+// refuse closes the body of a request that is not sent, as a RoundTripper must, and
+// returns err.
 func refuse(request *http.Request, err error) error {
 	if request.Body != nil {
 		_ = request.Body.Close()
@@ -102,8 +104,8 @@ func refuse(request *http.Request, err error) error {
 	return err
 }
 
-// adds reports whether the request gets the token. One that is incomplete is left
-// to Base, which refuses it.
+// adds reports whether the request gets the token. It is false for an incomplete
+// request, which Base rejects.
 func (t *Transport) adds(request *http.Request) bool {
 	if request.URL == nil || request.Header == nil {
 		return false
@@ -132,12 +134,12 @@ func (t *Transport) take(ctx context.Context) (*Token, error) {
 	return token, nil
 }
 
-// youth is for how long a new token is not blamed for a 401: then the reason is
-// another one, and a login for each request would not help.
+// youth is the minimum age at which a 401 counts against the token. For a newer
+// token there must be another reason, and a login for each request would not help.
 const youth = time.Minute
 
-// reject remembers that the API has not taken a token. It waits for nobody: the
-// answer is there, and another request may be fetching a token for a long time.
+// reject records that the API rejected a token. It does not wait for the lock: the
+// response is already there, and another request may take long to fetch a token.
 func (t *Transport) reject(token *Token) {
 	if time.Since(token.Obtained) > youth {
 		t.refused.Store(token)

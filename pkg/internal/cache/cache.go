@@ -1,9 +1,9 @@
-// Package cache keeps what may outlive a run: sealed tokens, so that a token is
-// fetched once for all processes that may share it, and what is known of
-// credentials, so that a rejected password never locks an account. Trouble
-// with either is never an error of a run, which goes on without: the errors of this
-// package say why, those that wrap ErrUnusable in words that may be shown, others as
-// the operating system gives them.
+// Package cache stores data that outlives an invocation. It stores encrypted tokens,
+// so that processes can share a token that was fetched once. It also stores login
+// outcomes, so that repeated attempts with a rejected password never lock an
+// account. If either fails, the invocation continues without it. The errors of this
+// package say why. Errors that wrap [ErrUnusable] have a text of ours and may be
+// displayed; other errors come from the operating system.
 package cache
 
 import (
@@ -17,23 +17,24 @@ import (
 	"strings"
 )
 
-// Dirs are the directories that are used; an empty one is not there.
+// Dirs contains the directories to use. An empty path means there is none.
 type Dirs struct {
-	State string // what is known of credentials
-	Cache string // sealed tokens
+	State string // recorded login outcomes
+	Cache string // encrypted tokens
 }
 
-// Emulated is the variable that names a directory for state and cache in place of
-// the user's. The emulator sets it for a command. XDG_CACHE_HOME would lead other
-// programs there too, such as the Go command to an empty build cache.
+// Emulated is the environment variable for a directory that replaces the user's
+// state and cache directories. The emulator sets it for its child process. Setting
+// XDG_CACHE_HOME instead would affect other programs: the Go command, for example,
+// would use an empty build cache.
 const Emulated = "TOKENFETCH_EMULATOR_DIR"
 
-// UserDirs returns the directories of the user: tokenfetch in $XDG_STATE_HOME
-// or ~/.local/state and in $XDG_CACHE_HOME or ~/.cache, on Windows in
-// %LocalAppData%. Where one of them cannot be used it is tokenfetch in the first
-// path of $STATE_DIRECTORY or $CACHE_DIRECTORY, which systemd sets for a service
-// (systemd.exec(5)). Both are below Emulated where that is set. Only absolute paths
-// count.
+// UserDirs returns the user's directories. On Unix these are the directory
+// tokenfetch in $XDG_STATE_HOME or ~/.local/state, and in $XDG_CACHE_HOME or
+// ~/.cache. On Windows it is in %LocalAppData%. If such a directory is unusable,
+// UserDirs returns tokenfetch in the first path of $STATE_DIRECTORY or
+// $CACHE_DIRECTORY instead, which systemd sets for a service (systemd.exec(5)). If
+// [Emulated] is set, both directories are below it. Relative paths are ignored.
 func UserDirs(lookup func(string) (string, bool)) Dirs {
 	if path := lookupPath(lookup, Emulated); path != "" {
 		return Dirs{State: filepath.Join(path, "state"), Cache: filepath.Join(path, "cache")}
@@ -75,11 +76,12 @@ func lookupPath(lookup func(string) (string, bool), variable string) string {
 	return ""
 }
 
-// ErrUnusable is the reason why a directory, file or key is not used: it is not the
-// user's alone, or damaged. What wraps it may be shown.
+// ErrUnusable is returned for a directory, file or key that is not used because it
+// is damaged or others can access it. Errors that wrap it may be displayed.
 var ErrUnusable = errors.New("a directory or file is not usable")
 
-// digest returns the keyed hash of parts, which cannot run into each other.
+// digest returns the keyed hash of parts. Each part is prefixed with its length, so
+// that different lists never have the same input.
 func digest(key []byte, parts ...string) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, part := range parts {
@@ -91,7 +93,7 @@ func digest(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// fileName is a name that reveals nothing of parts without the key.
+// fileName returns a file name that discloses nothing about parts without the key.
 func fileName(key []byte, parts ...string) string {
 	return hex.EncodeToString(digest(key, parts...)[:16])
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// CheckDir reports whether the directory path can be used: nil, or an error that
-// says why not. exists is false where it would have to be made, which this does
-// not do. In a directory that is there a file is written and removed again.
+// CheckDir reports whether the directory path is usable. err says why it is not.
+// exists is false if the directory would have to be created; CheckDir does not
+// create it. In an existing directory, CheckDir writes a file and removes it.
 func CheckDir(ctx context.Context, path string) (exists bool, err error) {
 	err = within(ctx, func() (err error) {
 		exists, err = tryDir(path)
@@ -40,7 +40,7 @@ func tryDir(path string) (exists bool, err error) {
 	return true, os.Remove(file)
 }
 
-// checkParent reports whether the directory path could be made.
+// checkParent returns an error if the directory path cannot be created.
 func checkParent(path string) error {
 	parent := filepath.Dir(path)
 	info, err := os.Stat(parent)
@@ -55,7 +55,7 @@ func checkParent(path string) error {
 	return nil
 }
 
-// couldUse reports whether the directory path is usable, or could be made.
+// couldUse reports whether the directory path is usable or can be created.
 func couldUse(path string) bool {
 	if path == "" {
 		return false

@@ -18,20 +18,21 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// maxFile is the size of the largest file that is read.
+// maxFile is the maximum size of a file, in bytes.
 const maxFile = 64 << 10
 
-// dir is a directory of ours: 0700 and owned by the user.
+// dir is a directory that the user owns, with mode 0700.
 type dir struct{ path string }
 
-// openDir returns the directory at path. One that others can write is not used; one
-// that they can only read is made the user's alone again. With create it is made, unless
-// that would leave files of one user in the home of another (sudo with HOME kept).
+// openDir returns the directory at path. It refuses a directory that others can
+// write, and sets the mode of one that others can only read to 0700. If create is
+// set, it creates a missing directory, unless that would leave files of one user in
+// the home of another (sudo that keeps HOME).
 func openDir(ctx context.Context, path string, create bool) (dir, error) {
 	return await.Now(ctx, func() (dir, error) { return useDir(path, create) })
 }
 
-// useDir is openDir, which may never return.
+// useDir implements openDir. It may block forever.
 func useDir(path string, create bool) (dir, error) {
 	if path == "" {
 		return dir{}, fmt.Errorf("%w: there is no home directory", ErrUnusable)
@@ -55,8 +56,8 @@ func useDir(path string, create bool) (dir, error) {
 	return dir{path}, nil
 }
 
-// open opens a file of ours without waiting, whatever stands there: only a
-// regular file that belongs to the user is one.
+// open opens a file without blocking. It refuses anything but a regular file that
+// belongs to the user.
 func (d dir) open(name string, flag int) (*os.File, fs.FileInfo, error) {
 	path := filepath.Join(d.path, name)
 	file, err := os.OpenFile(path, flag|noFollow|nonblock, 0o600)
@@ -79,14 +80,14 @@ func (d dir) open(name string, flag int) (*os.File, fs.FileInfo, error) {
 	return file, info, nil
 }
 
-// read returns the content of a file of ours, and makes it the user's alone again
-// whatever its mode was: nobody else reaches it in the directory, and to pass over
-// a record would forget what it holds back.
+// read returns the content of a file. If the mode of the file is not private, read
+// repairs it. It still uses the content: the mode of the directory keeps others out,
+// and ignoring a record would remove the hold in it.
 func (d dir) read(ctx context.Context, name string) ([]byte, error) {
 	return await.Now(ctx, func() ([]byte, error) { return d.content(name) })
 }
 
-// content is read, which may never return.
+// content implements read. It may block forever.
 func (d dir) content(name string) ([]byte, error) {
 	file, info, err := d.open(name, os.O_RDONLY)
 	if err != nil {
@@ -97,12 +98,12 @@ func (d dir) content(name string) ([]byte, error) {
 		return nil, ErrUnusable
 	}
 	if foreign(info) {
-		_ = file.Chmod(0o600) // it fails where nothing can be changed, by others either
+		_ = file.Chmod(0o600) // fails only where others cannot change the file either
 	}
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
 
-// write replaces a file whole, or not at all.
+// write atomically replaces a file.
 func (d dir) write(ctx context.Context, name string, data []byte) error {
 	return within(ctx, func() error {
 		d.makeRoom(name)
@@ -111,14 +112,14 @@ func (d dir) write(ctx context.Context, name string, data []byte) error {
 	})
 }
 
-// within runs a call of the file system for as long as ctx lasts.
+// within runs a file system call until ctx ends.
 func within(ctx context.Context, call func() error) error {
 	_, err := await.Do(ctx, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }
 
-// random returns the content of a file that holds size random bytes. One that is
-// missing or damaged is made, by one process for all.
+// random returns the content of a file with size random bytes. If the file is
+// missing or damaged, one process creates it for all.
 func (d dir) random(ctx context.Context, name string, size int) ([]byte, error) {
 	if data, err := d.read(ctx, name); err == nil && len(data) == size {
 		return data, nil
@@ -145,21 +146,20 @@ func (d dir) makeRandom(name string, size int) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = os.Remove(temp) }()
-	// A link never replaces a file: where there are no locks, one process wins.
+	// os.Link never replaces a file. So without locks, too, only one process wins.
 	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return d.content(name)
 }
 
-// list returns what is in the directory.
 func (d dir) list(ctx context.Context) ([]fs.DirEntry, error) {
 	return await.Do(ctx, func() ([]fs.DirEntry, error) { return os.ReadDir(d.path) })
 }
 
-// makeRoom removes what stands in the place of a file of ours and is none: a
-// directory, link or FIFO, or another user's file. Two processes that do so
-// never remove what the other has made since.
+// makeRoom removes anything at the path of a file that is not a regular file of the
+// user: a directory, link or FIFO, or another user's file. If two processes do so,
+// neither removes what the other has created meanwhile.
 func (d dir) makeRoom(name string) {
 	path := filepath.Join(d.path, name)
 	occupied := func() bool {
@@ -171,7 +171,7 @@ func (d dir) makeRoom(name string) {
 	}
 	defer lockDir(d.path)()
 	if occupied() {
-		_ = d.delete(name) // what comes next fails where this does
+		_ = d.delete(name) // if this fails, the next operation fails too
 	}
 }
 
@@ -181,8 +181,9 @@ func (d dir) remove(ctx context.Context, name string) error {
 
 func (d dir) delete(name string) error { return os.RemoveAll(filepath.Join(d.path, name)) }
 
-// openLock prepares the lock of that name: a file of ours, whatever the umask.
-// Where none can be made, the key that every run reads is locked instead.
+// openLock creates and returns the lock file with that name, independently of the
+// umask. If it cannot be created, openLock returns a lock on the key file, which
+// every process reads.
 func (d dir) openLock(name string) (*flock.Flock, error) {
 	d.makeRoom(name)
 	flag := os.O_RDWR | os.O_CREATE
@@ -201,11 +202,11 @@ func (d dir) openLock(name string) (*flock.Flock, error) {
 	return flock.New(filepath.Join(d.path, name), flock.SetFlag(flag|noFollow|nonblock), flock.SetPermissions(0o600)), nil
 }
 
-// staleAfter is the age from which a temporary file is one that a killed run has
-// left: writing takes milliseconds.
+// staleAfter is the age at which a temporary file counts as left behind by a killed
+// process. Writing takes milliseconds.
 const staleAfter = time.Hour
 
-// sweep removes the temporary files that killed runs have left.
+// sweep removes temporary files that killed processes left behind.
 func (d dir) sweep() {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
@@ -219,8 +220,8 @@ func (d dir) sweep() {
 	}
 }
 
-// clearFiles removes the files of ours in the directory path whose names begin
-// with prefix and end with suffix, and what writes of them left behind.
+// clearFiles removes the files in the directory path whose names have the given
+// prefix and suffix, and their temporary files. It returns how many it removed.
 func clearFiles(ctx context.Context, path, prefix, suffix string) (int, error) {
 	d, err := openDir(ctx, path, false)
 	if err != nil {
@@ -255,7 +256,8 @@ func (d dir) clear(prefix, suffix string) (int, error) {
 	return removed, nil
 }
 
-// ownName reports whether name begins like the names we give: two keyed hashes.
+// ownName reports whether name starts like the names that this package creates, with
+// two keyed hashes.
 func ownName(name string) bool {
 	for i := range 65 {
 		if i >= len(name) || (name[i] == '-') != (i == 32) || i != 32 && !strings.ContainsRune("0123456789abcdef", rune(name[i])) {

@@ -23,15 +23,15 @@ func ours(info fs.FileInfo) bool {
 	return ok && int(st.Uid) == os.Geteuid()
 }
 
-// foreign reports whether others may use the file.
+// foreign reports whether others can access the file.
 func foreign(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 
-// shared reports whether others may write the file.
+// shared reports whether others can write the file.
 func shared(info fs.FileInfo) bool { return info.Mode().Perm()&0o022 != 0 }
 
-// lockDir waits until no other process changes the directory path, for a second
-// at most: a change takes milliseconds, and a process that is stopped in one
-// must not stop the others.
+// lockDir waits until no other process changes the directory path, then locks it. It
+// waits for at most one second: a change takes milliseconds, and a process that is
+// suspended during one must not block the others.
 func lockDir(path string) (unlock func()) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -43,5 +43,5 @@ func lockDir(path string) (unlock func()) {
 	return func() { _ = file.Close() }
 }
 
-// writable reports whether files can be made in the directory path.
+// writable reports whether files can be created in the directory path.
 func writable(path string) bool { return unix.Access(path, unix.W_OK|unix.X_OK) == nil }

@@ -10,10 +10,11 @@ const (
 	generationSize   = 16
 )
 
-// Generation returns the generation of the tokens of a provider's profile, ref,
-// for [Owner]. It is read from the directory path before any secret is, so that
-// a token is kept under the generation of the secrets that it was fetched with.
-// Before the first [Advance], and where there is no directory, it is "".
+// Generation returns the generation of the cached tokens of ref, a provider and a
+// profile name, for use in [Owner]. path is the state directory. Call it before
+// reading any secret, so that a token is cached under the generation of the secrets
+// that it was fetched with. It returns "" before the first [Advance] and if there is
+// no directory.
 func Generation(ctx context.Context, path string, ref []string) string {
 	d, err := openDir(ctx, path, false)
 	if err != nil {
@@ -30,15 +31,15 @@ func Generation(ctx context.Context, path string, ref []string) string {
 	}
 	if err != nil || len(generation) != generationSize {
 		if generation, err = d.random(ctx, name, generationSize); err != nil {
-			return rand.Text() // nothing that is kept belongs to it
+			return rand.Text() // matches no cached token
 		}
 	}
 	return string(generation)
 }
 
-// Advance gives the tokens of each of refs a new generation: those that were
-// kept before are not found any more, wherever their files are. After an error some
-// may have kept the old one.
+// Advance starts a new generation for the tokens of each of refs. Tokens of the old
+// generation are no longer found, wherever their files are. After an error, some of
+// the refs may still have the old generation.
 func Advance(ctx context.Context, path string, refs [][]string) error {
 	d, err := openDir(ctx, path, true)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// hold is how long credentials are held back after the n-th refusal in a row.
+// hold returns how long credentials are on hold after the n-th consecutive refusal.
 func hold(refusals int) time.Duration {
 	switch refusals {
 	case 0:
@@ -31,48 +31,48 @@ func hold(refusals int) time.Duration {
 
 const (
 	countFor      = 24 * time.Hour      // how long the refusals of an account are counted
-	unknownFor    = time.Hour           // how long a login without an answer is counted as one
-	unknownHold   = 10 * time.Minute    // how long such a login holds its credentials back
-	provenFor     = 30 * 24 * time.Hour // how long credentials that gave a token are taken to work
-	provenRefresh = 24 * time.Hour      // how old the record of that may become
+	unknownFor    = time.Hour           // how long a login without a reply counts as a failed one
+	unknownHold   = 10 * time.Minute    // how long such a login puts its credentials on hold
+	provenFor     = 30 * 24 * time.Hour // how long credentials that led to a token count as proven
+	provenRefresh = 24 * time.Hour      // maximum age of that record before it is renewed
 )
 
-// Credential identifies what a guard watches over. Neither part is ever
-// written: files are named by a keyed hash of them.
+// Credential identifies what a [Guard] records. Neither Values nor Account is ever
+// written to disk: file names contain a keyed hash of them.
 type Credential struct {
-	Values  []string // every field and the address
-	Account []string // what the provider counts refusals by, see provider.Policy
-	// LockoutAfter is after how many refusals in a row the provider locks the
-	// account, 0 if it is not known to.
+	Values  []string // every field and the URL
+	Account []string // the identity by which the provider counts refusals, see provider.Policy
+	// LockoutAfter is the number of consecutive refusals after which the provider
+	// locks the account. It is 0 if the provider is not known to lock accounts.
 	LockoutAfter int
 }
 
-// Guard records the outcomes of logins with one set of credentials, for this
-// and all other processes of the user. Without a usable directory it records
-// nothing, and Err says why. The methods of a nil Guard do nothing.
+// Guard records login outcomes for one set of credentials. All processes of the user
+// share the records. Without a usable directory it records nothing, and [Guard.Err]
+// says why. On a nil Guard, all methods except [Guard.Clear] do nothing.
 type Guard struct {
 	dir          dir
-	err          error  // why nothing is recorded, nil if it is
-	account      string // what the names of the account's files begin with
-	values       string // file about these values
-	count        string // file about the account
+	err          error  // why nothing is recorded, or nil
+	account      string // name prefix of the account's files
+	values       string // name of the file for these values
+	count        string // name of the file for the account
 	lock         string
 	lockoutAfter int
 	readOnly     bool
-	attempt      *attempt // that was begun, nil once it is settled
+	attempt      *attempt // the attempt in progress, or nil
 }
 
-// record is what is known of one set of values, or of an account.
+// record contains the login outcomes of one set of values, or of an account.
 type record struct {
-	Refusals   int       `json:"refusals"`            // in a row
-	Refused    time.Time `json:"refused,omitzero"`    // the last one
-	Code       string    `json:"code,omitempty"`      // of the last refusal
+	Refusals   int       `json:"refusals"`            // consecutive refusals
+	Refused    time.Time `json:"refused,omitzero"`    // time of the last refusal
+	Code       string    `json:"code,omitempty"`      // code of the last refusal
 	Proven     time.Time `json:"proven,omitzero"`     // when the values last worked
-	Unanswered int       `json:"unanswered,omitzero"` // of an account: logins without an answer
-	Attempted  time.Time `json:"attempted,omitzero"`  // the last login without an answer, which may be under way
+	Unanswered int       `json:"unanswered,omitzero"` // for an account: number of logins without a reply
+	Attempted  time.Time `json:"attempted,omitzero"`  // time of the last login without a reply, which may be in progress
 }
 
-// attempt is a login under way: what was known before it.
+// attempt contains the records from before the login in progress.
 type attempt struct{ values, count record }
 
 const (
@@ -81,8 +81,8 @@ const (
 	countSuffix  = ".count"
 )
 
-// OpenGuard returns the guard of credentials, whose records are in the directory
-// path. It can be used even if it records nothing, see Err.
+// OpenGuard returns a Guard for c, with its records in the directory path. The Guard
+// is valid even if it records nothing, see [Guard.Err].
 func OpenGuard(ctx context.Context, path string, c Credential) *Guard {
 	g := &Guard{lockoutAfter: c.LockoutAfter}
 	var key []byte
@@ -93,7 +93,8 @@ func OpenGuard(ctx context.Context, path string, c Credential) *Guard {
 	return g
 }
 
-// ReadGuard is OpenGuard for looking only: it makes and changes nothing.
+// ReadGuard is like [OpenGuard], but the Guard is read-only: it creates and changes
+// no files.
 func ReadGuard(ctx context.Context, path string, c Credential) *Guard {
 	g := &Guard{lockoutAfter: c.LockoutAfter, readOnly: true}
 	g.dir, g.err = await.Do(ctx, func() (dir, error) {
@@ -102,7 +103,7 @@ func ReadGuard(ctx context.Context, path string, c Credential) *Guard {
 		}
 		return dir{path}, checkParent(path)
 	})
-	var key []byte // without it there are no records
+	var key []byte // without a key there are no records
 	if g.err == nil {
 		var err error
 		if key, err = g.dir.read(ctx, keyFile); err != nil && !Missing(err) {
@@ -113,18 +114,18 @@ func ReadGuard(ctx context.Context, path string, c Credential) *Guard {
 	return g
 }
 
-// watch names the files of the credentials c.
+// watch sets the file names for the credentials c.
 func (g *Guard) watch(key []byte, c Credential) {
 	g.account = fileName(key, append([]string{"account"}, c.Account...)...)
 	name := g.account + "-" + fileName(key, append([]string{"values"}, c.Values...)...)
 	g.values, g.count, g.lock = name+recordSuffix, g.account+countSuffix, name+".lock"
 	if c.LockoutAfter > 0 {
-		g.lock = g.account + ".lock" // another password counts for the same account
+		g.lock = g.account + ".lock" // other passwords count for the same account
 	}
 }
 
-// Err returns why nothing is recorded, nil if everything has been so far. What
-// wraps ErrUnusable may be shown.
+// Err returns why nothing is recorded, or nil if all writes have succeeded. Errors
+// that wrap [ErrUnusable] may be displayed.
 func (g *Guard) Err() error {
 	if g == nil {
 		return nil
@@ -132,46 +133,46 @@ func (g *Guard) Err() error {
 	return g.err
 }
 
-// fingerprintKey reads the random key of the directory, or makes it.
+// fingerprintKey reads the random key in the directory. It creates a missing key.
 func fingerprintKey(ctx context.Context, d dir) ([]byte, error) {
 	return d.random(ctx, keyFile, KeySize)
 }
 
-// Alone reports whether runs with these credentials go one at a time even when
-// they are proven, because a refusal may lock the account.
+// Alone reports whether only one process at a time may use these credentials, even
+// if they are proven, because a refusal may lock the account.
 func (g *Guard) Alone() bool { return g != nil && g.lockoutAfter > 0 }
 
-// Proven reports whether the credentials gave a token within the last 30 days,
-// and have not been refused, or sent without an answer, since.
+// Proven reports whether the credentials led to a token within the last 30 days, and
+// since then were neither refused nor sent without a reply.
 func (g *Guard) Proven(ctx context.Context, now time.Time) bool {
 	return g != nil && g.err == nil && g.read(ctx, g.values).proven(now)
 }
 
-// Tried reports whether it is on record what became of these credentials before: a
-// token, a refusal, or no answer.
+// Tried reports whether an earlier result of these credentials is recorded: a token,
+// a refusal, or no answer.
 func (g *Guard) Tried(ctx context.Context) bool {
 	return g != nil && g.err == nil && g.read(ctx, g.values) != (record{})
 }
 
-// State is what holds credentials back at one time.
+// State says whether credentials may be sent at a given time.
 type State struct {
-	// Hold is why they are not sent, nil if they may be.
+	// Hold says why the credentials must not be sent. It is nil if they may be sent.
 	Hold *Hold
-	// Left is how many more refusals the account may have before the provider
-	// locks it, nil if that is not known.
+	// Left is the number of further refusals until the provider locks the account,
+	// or nil if unknown.
 	Left *int
 }
 
-// Hold is why credentials are not sent.
+// Hold says why credentials must not be sent.
 type Hold struct {
-	Left         time.Duration // from now on, whole seconds
-	Since        time.Duration // since it began, whole seconds
-	Failures     int           // refusals in a row, and logins without an answer
-	Code         failure.Code  // of the last refusal, OutcomeUnknown if there was no answer
-	LockoutAfter int           // not 0 if it is the account that is held, whatever the password: there is no Code
+	Left         time.Duration // remaining time, whole seconds
+	Since        time.Duration // time since it began, whole seconds
+	Failures     int           // consecutive refusals and logins without a reply
+	Code         failure.Code  // of the last refusal; OutcomeUnknown if there was no reply
+	LockoutAfter int           // not 0 if the account is on hold, with any password; Code is then empty
 }
 
-// Failure returns the failure of sending credentials that are held back.
+// Failure returns the error for credentials that are on hold.
 func (h *Hold) Failure() *failure.Error {
 	left, since := failure.Span(h.Left), failure.Span(h.Since)
 	switch {
@@ -187,8 +188,8 @@ func (h *Hold) Failure() *failure.Error {
 	return failure.New(failure.HeldBack, "the provider refused these credentials %s ago (%s); they are held back for another %s", since, h.Code, left)
 }
 
-// State returns what is known at now. With ignoreBefore set, what was recorded
-// before that time holds nothing back, nor does a record of a clock that was ahead.
+// State returns the state at now. If ignoreBefore is set, it ignores holds from
+// before that time, and holds from the future, which a wrong clock recorded.
 func (g *Guard) State(ctx context.Context, now, ignoreBefore time.Time) State {
 	if g == nil || g.err != nil {
 		return State{}
@@ -212,17 +213,17 @@ func (g *Guard) State(ctx context.Context, now, ignoreBefore time.Time) State {
 	return s
 }
 
-// correct writes a record of a clock that was ahead anew, so that it counts from
-// now on and not for ever.
+// correct rewrites a record whose time is in the future because of a wrong clock.
+// Otherwise its hold would last until that time.
 func (g *Guard) correct(ctx context.Context, name string, r record, now time.Time) {
 	if g.readOnly || !r.last().After(now) {
 		return
 	}
 	r.Refused, r.Attempted = earlier(r.Refused, now), earlier(r.Attempted, now)
-	_ = g.save(ctx, name, r) // the next run corrects it otherwise
+	_ = g.save(ctx, name, r) // on failure, the next invocation corrects it
 }
 
-// last returns when the record's last failure was.
+// last returns the time of the last failure in the record.
 func (r record) last() time.Time {
 	if r.Attempted.After(r.Refused) {
 		return r.Attempted
@@ -230,13 +231,14 @@ func (r record) last() time.Time {
 	return r.Refused
 }
 
-// proven reports whether the values may be taken to work.
+// proven reports whether the values worked recently and have not failed since.
 func (r record) proven(now time.Time) bool {
 	return r.Refusals == 0 && r.Attempted.IsZero() && !r.Proven.After(now) && now.Before(r.Proven.Add(provenFor))
 }
 
-// uncounted returns how many logins without an answer were not counted, because
-// the values were proven: if these are refused now, so was that one.
+// uncounted returns the number of logins without a reply that were not counted,
+// because the values were proven. If the values are refused now, those logins failed
+// too.
 func (r record) uncounted(now time.Time) int {
 	if r.Proven.IsZero() || until(r.Attempted, unknownFor, now) == 0 {
 		return 0
@@ -244,12 +246,13 @@ func (r record) uncounted(now time.Time) int {
 	return 1
 }
 
-// hold returns why the values are held back, nil if they are not.
+// hold returns why the values are on hold, or nil if they are not.
 func (r record) hold(now time.Time) *Hold {
 	if left := until(r.Refused, hold(r.Refusals), now); left > 0 {
 		return &Hold{Left: left, Since: ago(r.Refused, now), Failures: r.Refusals, Code: failure.Code(r.Code)}
 	}
-	// Values that worked before keep no one waiting: they only lose that.
+	// A login without a reply does not put proven values on hold. They only lose the
+	// status of being proven.
 	if left := until(r.Attempted, unknownHold, now); left > 0 && r.Proven.IsZero() {
 		return &Hold{Left: left, Since: ago(r.Attempted, now), Failures: 1, Code: failure.OutcomeUnknown}
 	}
@@ -268,8 +271,8 @@ func (r record) failures(now time.Time) int {
 	return n
 }
 
-// accountHold returns why an account is held back: one more failed login could
-// lock it. It is nil if that is not so.
+// accountHold returns a hold if one more failed login could lock the account, and
+// nil otherwise.
 func (r record) accountHold(lockoutAfter int, now time.Time) *Hold {
 	failures := r.failures(now)
 	if failures < lockoutAfter-1 {
@@ -282,8 +285,8 @@ func (r record) accountHold(lockoutAfter int, now time.Time) *Hold {
 	return &Hold{Left: left, Since: ago(r.last(), now), Failures: failures, LockoutAfter: lockoutAfter}
 }
 
-// OthersHeld reports whether any values of the account are held back at now. It
-// needs only the Account of a Credential.
+// OthersHeld reports whether any values for the account are on hold at now. It uses
+// only the Account of the [Credential].
 func (g *Guard) OthersHeld(ctx context.Context, now time.Time) bool {
 	return g.anyRecord(ctx, func(r record) bool { return r.hold(now) != nil })
 }
@@ -308,8 +311,8 @@ func (g *Guard) anyRecord(ctx context.Context, is func(record) bool) bool {
 	})
 }
 
-// until returns the time left of d since start. A start in the future, of a
-// clock that was set back, counts as now.
+// until returns the part of d that remains since start. A start in the future counts
+// as now, because the clock was set back.
 func until(start time.Time, d time.Duration, now time.Time) time.Duration {
 	if start.IsZero() {
 		return 0
@@ -326,9 +329,9 @@ func earlier(a, b time.Time) time.Time {
 
 func ago(start, now time.Time) time.Duration { return max(0, now.Sub(start)).Round(time.Second) }
 
-// Begin records, where a refusal may lock the account, that the credentials are
-// about to be sent: a login that is never answered, whatever ends it, has left
-// its trace. Record settles it.
+// Begin records that the credentials are about to be sent, if refusals may lock the
+// account. So a login without a reply leaves a record, whatever ends the process.
+// [Guard.Record] completes the record.
 func (g *Guard) Begin(ctx context.Context, now time.Time) {
 	if g == nil || g.err != nil || g.lockoutAfter == 0 {
 		return
@@ -344,23 +347,23 @@ func (g *Guard) Begin(ctx context.Context, now time.Time) {
 		}
 		values.Proven = time.Time{}
 		count.Unanswered, count.Attempted = count.Unanswered+1, now.UTC()
-		g.write(ctx, g.count, count) // first: killed in between, it is counted and not held
+		g.write(ctx, g.count, count) // first, because after a kill in between, the login is counted but no hold exists
 	}
 	values.Attempted = now.UTC()
 	g.write(ctx, g.values, values)
 }
 
-// Outcome is what became of a login.
+// Outcome is the result of a login.
 type Outcome int
 
-// The outcomes. One that is not recorded is that there was no answer.
+// The outcomes of a login. If none is recorded, there was no reply.
 const (
-	Answered Outcome = iota // neither of the others: nothing is known of the credentials
-	Worked                  // there was a token
-	Refused                 // the provider has, or may have, counted a failed login
+	Answered Outcome = iota // neither of the others: the credentials may be right or wrong
+	Worked                  // the provider issued a token
+	Refused                 // the provider counted a failed login, or may have
 )
 
-// Record records what became of a login, at now; code is why it was refused.
+// Record records the outcome of a login at now. code is the reason for a refusal.
 func (g *Guard) Record(ctx context.Context, outcome Outcome, code failure.Code, now time.Time) {
 	if g == nil || g.err != nil {
 		return
@@ -379,7 +382,7 @@ func (g *Guard) Record(ctx context.Context, outcome Outcome, code failure.Code, 
 		if g.lockoutAfter > 0 {
 			g.fail(g.dir.remove(ctx, g.count))
 		} else if values.proven(now) && now.Sub(values.Proven) < provenRefresh {
-			return // that is known
+			return // already recorded
 		}
 		g.write(ctx, g.values, record{Proven: now.UTC()})
 	case Refused:
@@ -401,7 +404,7 @@ func (g *Guard) Record(ctx context.Context, outcome Outcome, code failure.Code, 
 
 func (g *Guard) read(ctx context.Context, name string) record { return g.dir.record(ctx, name) }
 
-// record returns a record; one that is missing or damaged says nothing.
+// record reads a record. A missing or damaged record is empty.
 func (d dir) record(ctx context.Context, name string) record {
 	var r record
 	data, err := d.read(ctx, name)
@@ -411,7 +414,7 @@ func (d dir) record(ctx context.Context, name string) record {
 	return r
 }
 
-// write saves a record, or removes the file of one that says nothing.
+// write saves a record. It removes the file of an empty record.
 func (g *Guard) write(ctx context.Context, name string, r record) {
 	if r == (record{}) {
 		g.fail(g.dir.remove(ctx, name))
@@ -420,7 +423,7 @@ func (g *Guard) write(ctx context.Context, name string, r record) {
 	g.fail(g.save(ctx, name, r))
 }
 
-// fail remembers the first error of recording. It ends the recording.
+// fail stores the first error. After that, nothing is recorded.
 func (g *Guard) fail(err error) {
 	if g.err == nil {
 		g.err = err
@@ -435,12 +438,12 @@ func (g *Guard) save(ctx context.Context, name string, r record) error {
 	return g.dir.write(ctx, name, data)
 }
 
-// Clear lifts the holds of every password of the account, and returns how many
-// records there were. The count of refusals that may lock the account stays, unless
-// counts says that the provider has forgotten them, as an emulator does when it ends.
+// Clear removes the holds of the account with any password, and returns the number
+// of removed records. It also removes the count of refusals if counts is set: the
+// provider must have forgotten them, as an emulator does when it ends.
 func (g *Guard) Clear(ctx context.Context, counts bool) (int, error) {
-	if g.err != nil {
-		return 0, g.err
+	if err := g.Err(); g == nil || err != nil {
+		return 0, err
 	}
 	removed, err := clearFiles(ctx, g.dir.path, g.account+"-", recordSuffix)
 	if counts {
@@ -449,14 +452,14 @@ func (g *Guard) Clear(ctx context.Context, counts bool) (int, error) {
 	return removed, err
 }
 
-// ClearHolds lifts all holds in the directory path, and returns how many records
-// were removed, with an error too.
+// ClearHolds removes all holds in the directory path. It returns how many records it
+// removed, even with an error.
 func ClearHolds(ctx context.Context, path string) (int, error) {
 	return clearFiles(ctx, path, "", recordSuffix)
 }
 
-// AnyCount reports whether failed logins of any account are counted in the
-// directory path at now. In one that cannot be read none are.
+// AnyCount reports whether failed logins of any account are counted in the directory
+// path at now. It returns false for an unreadable directory.
 func AnyCount(ctx context.Context, path string, now time.Time) bool {
 	d, err := openDir(ctx, path, false)
 	if err != nil {
@@ -468,13 +471,13 @@ func AnyCount(ctx context.Context, path string, now time.Time) bool {
 	})
 }
 
-// Acquire waits until no other process sends these credentials, or enough says
-// that there is no need to wait any more. It returns the cause of ctx's end if
-// that comes first. Where there are no locks it returns at once. The kernel frees
-// the lock of a process that dies.
+// Acquire waits until no other process sends these credentials, then locks them
+// until unlock is called. It stops waiting when enough returns true. If ctx ends
+// first, it returns the cause. Without support for locks it returns immediately. If
+// a process dies, the kernel releases its lock.
 func (g *Guard) Acquire(ctx context.Context, enough func() bool) (unlock func(), err error) {
 	if g.Err() != nil || g == nil {
-		return func() {}, nil //nolint:nilerr // where nothing is recorded the run goes on
+		return func() {}, nil //nolint:nilerr // if nothing is recorded, the program continues
 	}
 	return g.dir.lock(ctx, g.lock, enough)
 }
@@ -483,16 +486,16 @@ func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock 
 	none := func() {}
 	lock, err := await.Do(ctx, func() (*flock.Flock, error) { return d.openLock(name) })
 	if err != nil {
-		return none, nil //nolint:nilerr // without a lock the run goes on
+		return none, nil //nolint:nilerr // without a lock, the program continues
 	}
 	release := func() { _ = lock.Close() }
 	if locked, err := lock.TryLock(); locked || err != nil {
-		return release, nil //nolint:nilerr // where there are no locks the run goes on
+		return release, nil //nolint:nilerr // without support for locks, the program continues
 	}
 	turn := make(chan struct{})
 	go func() {
 		defer close(turn)
-		_ = lock.Lock() // which nothing can break off; where there are no locks the run goes on
+		_ = lock.Lock() // Lock cannot be canceled; without support for locks, the program continues
 	}()
 	for {
 		var ended error
@@ -514,6 +517,6 @@ func (d dir) lock(ctx context.Context, name string, enough func() bool) (unlock 
 	}
 }
 
-// lookAgain is how often a run that waits for its turn looks whether it need not:
-// mostly its turn is what tells.
+// lookAgain is how often a waiting process checks whether it can stop waiting.
+// Usually the wait ends earlier, when the lock is free.
 const lookAgain = 250 * time.Millisecond

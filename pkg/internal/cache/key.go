@@ -12,19 +12,19 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// KeyStore is a store that can also keep the sealing key.
+// KeyStore is a [secret.Store] that can also store the encryption key.
 type KeyStore interface {
 	secret.Store
-	// Set stores a secret under account, in place of an older one.
+	// Set stores a secret under account and replaces an existing one.
 	Set(ctx context.Context, account string, value secret.Value) error
 }
 
-// keyAccount is the sealing key's name in the keychain. No provider is called
-// tokenfetch.
+// keyAccount is the keychain account of the encryption key. No provider can have the
+// name tokenfetch.
 const keyAccount = "tokenfetch/cache_key"
 
-// SealingKey returns the key in the store: secret.ErrNotFound if there is none,
-// ErrUnusable if it is damaged.
+// SealingKey returns the encryption key in the store. It returns
+// [secret.ErrNotFound] if there is none, and [ErrUnusable] if it is damaged.
 func SealingKey(ctx context.Context, store secret.Store) ([]byte, error) {
 	value, err := store.Get(ctx, keyAccount)
 	if err != nil {
@@ -37,14 +37,14 @@ func SealingKey(ctx context.Context, store secret.Store) ([]byte, error) {
 	return key, nil
 }
 
-// MakeSealingKey returns the key in the store, and makes one if there is none
-// that can be used. Of the processes that use the directory path one makes it. The
-// error is one of the store, secret.ErrTimeout too where ctx ends before it is this
-// process's turn, or ErrUnusable for the directory.
+// MakeSealingKey returns the encryption key in the store. If the store has no usable
+// key, it creates one; a lock in the directory path ensures that only one process
+// does so. The error is one of the store, [secret.ErrTimeout] if ctx ends while
+// waiting for the lock, or [ErrUnusable] for the directory.
 func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, error) {
 	d, err := openDir(ctx, path, true)
 	if err != nil {
-		return nil, err // of no use without one
+		return nil, err // without a directory, a key is of no use
 	}
 	unlock, err := d.lock(ctx, "sealing-key.lock", func() bool { return false })
 	if err != nil {
@@ -60,15 +60,15 @@ func MakeSealingKey(ctx context.Context, store KeyStore, path string) ([]byte, e
 	if err := store.Set(ctx, keyAccount, secret.New(base64.StdEncoding.EncodeToString(key))); err != nil {
 		return nil, err
 	}
-	return SealingKey(ctx, store) // another directory's process may have been later
+	return SealingKey(ctx, store) // a process with another directory may have stored a different key
 }
 
-// minKey is how many bytes a key has that the user keeps.
+// minKey is the minimum length of a key that the user supplies, in bytes.
 const minKey = 32
 
-// KeyFrom makes a sealing key of one that the user keeps: any bytes, made at
-// random. One line end behind them (LF or CR LF) does not belong to the key. With
-// fewer than 32 bytes it is an error.
+// KeyFrom derives an encryption key from a key that the user supplies, which must be
+// random bytes. One line ending at its end (LF or CR LF) is removed. A key with
+// fewer than 32 bytes is an error.
 func KeyFrom(kept secret.Value) ([]byte, error) {
 	key := kept.Reveal()
 	for _, end := range []string{"\r\n", "\n"} {

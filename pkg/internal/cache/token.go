@@ -15,41 +15,42 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// How long a cached token is used: not in the last part of its life, and never
-// for longer than maxAge after it was issued.
+// Limits for the use of a cached token: not in the last part of its lifetime, and
+// not more than maxAge after it was issued.
 const (
 	minMargin = time.Minute
 	maxAge    = 12 * time.Hour
-	// header tells the version of a file. A file of another version is left alone.
+	// header identifies the version of the file format. A file of another version is
+	// neither read nor replaced.
 	header = "tokenfetch-token/1\n"
 	suffix = ".token"
 )
 
-// Margin is the end of a token's life in which it is not handed out any more:
-// the larger of a minute and 5 % of its lifetime.
+// Margin returns the part at the end of a token's lifetime in which the token is no
+// longer returned: the larger of one minute and 5 % of the lifetime.
 func Margin(lifetime time.Duration) time.Duration { return max(minMargin, lifetime/20) }
 
-// KeySize is the length of a sealing key, in bytes.
+// KeySize is the length of an encryption key, in bytes.
 const KeySize = 32
 
-// Owner is whose token an entry is.
+// Owner identifies a cache entry.
 type Owner struct {
 	Ref        []string // provider and profile
 	Identity   []string // everything else that must be equal
-	Generation string   // see the function of that name
+	Generation string   // see [Generation]
 }
 
-// Tokens are the sealed tokens of a user.
+// Tokens gives access to the encrypted tokens in a directory.
 type Tokens struct {
 	path string
 	key  []byte
 }
 
-// OpenTokens returns the tokens in the directory path that key (KeySize bytes)
-// seals.
+// OpenTokens returns the tokens in the directory path that are encrypted with key,
+// which must have KeySize bytes.
 func OpenTokens(path string, key []byte) *Tokens { return &Tokens{path, key} }
 
-// entry is what a file holds, sealed.
+// entry is the content of a file before encryption.
 type entry struct {
 	Token    string    `json:"token"`
 	Scope    string    `json:"scope,omitempty"`
@@ -59,9 +60,9 @@ type entry struct {
 	Extra map[string]json.RawMessage `json:"extra,omitempty"`
 }
 
-// Get returns the token that was kept for owner, if it may still be used at
-// now. An entry that is damaged, expired, or from the future is none. The error
-// says why there is none, see Missing.
+// Get returns the cached token of owner if it is usable at now. It ignores an entry
+// that is damaged, expired, or from the future. The error says why there is no
+// token, see [Missing].
 func (t *Tokens) Get(ctx context.Context, owner Owner, now time.Time) (*token.Token, error) {
 	d, err := openDir(ctx, t.path, false)
 	if err != nil {
@@ -104,8 +105,8 @@ func (t *Tokens) Get(ctx context.Context, owner Owner, now time.Time) (*token.To
 	}, nil
 }
 
-// Put keeps a token for owner, in place of an older one. A token of unknown
-// lifetime, or for one use, is not kept, which is no error.
+// Put caches a token for owner and replaces an existing one. It does not cache a
+// single-use token or one with an unknown lifetime; this is not an error.
 func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) error {
 	if issued.SingleUse || issued.Lifetime <= 0 {
 		return nil
@@ -115,7 +116,7 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 		return err
 	}
 	name := t.name(owner)
-	// A newer program's entry stays.
+	// Do not replace the entry of a newer version of the program.
 	if old, err := d.read(ctx, name); err == nil && !strings.HasPrefix(string(old), header) && strings.HasPrefix(string(old), "tokenfetch-token/") {
 		return ErrUnusable
 	}
@@ -133,21 +134,21 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 	if err != nil {
 		return err
 	}
-	sealed := gcm.Seal(nil, nil, plain, t.additional(owner)) //nolint:gosec // this cipher makes its own random nonce
+	sealed := gcm.Seal(nil, nil, plain, t.additional(owner)) //nolint:gosec // this cipher creates its own random nonce
 	return d.write(ctx, name, slices.Concat([]byte(header), sealed))
 }
 
-// Clear removes the tokens of the given provider and profile, and returns how
-// many were removed, with an error too.
+// Clear removes the tokens of the given provider and profile. It returns how many it
+// removed, even with an error.
 func (t *Tokens) Clear(ctx context.Context, ref []string) (int, error) {
 	return clearFiles(ctx, t.path, t.ref(ref)+"-", suffix)
 }
 
-// ErrExpired says that a token which is kept has come to its end, or nearly.
+// ErrExpired is returned for a cached token that has expired or is about to.
 var ErrExpired = errors.New("it has expired, or is about to")
 
-// Any reports whether there is an entry of the given provider and profile,
-// whatever else it belongs to. It may be too old to be used.
+// Any reports whether there is an entry for the given provider and profile, with any
+// identity and generation. The entry may have expired.
 func (t *Tokens) Any(ctx context.Context, ref []string) bool {
 	entries, err := dir{t.path}.list(ctx)
 	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
@@ -155,9 +156,9 @@ func (t *Tokens) Any(ctx context.Context, ref []string) bool {
 	})
 }
 
-// ClearTokens removes all tokens in the directory path, whichever key seals
-// them, and what broken-off writes left. Files that are not ours stay. It returns how
-// many tokens were removed, with an error too.
+// ClearTokens removes all tokens in the directory path, encrypted with any key, and
+// the temporary files of interrupted writes. It leaves other files alone. It returns
+// how many tokens it removed, even with an error.
 func ClearTokens(ctx context.Context, path string) (int, error) {
 	return clearFiles(ctx, path, "", suffix)
 }
@@ -170,7 +171,8 @@ func (t *Tokens) name(owner Owner) string {
 	return t.ref(owner.Ref) + "-" + fileName(t.key, append([]string{"entry"}, owner.parts()...)...) + suffix
 }
 
-// additional binds an entry to its owner: it opens for no other.
+// additional returns the additional data that binds an entry to its owner. No other
+// owner can decrypt the entry.
 func (t *Tokens) additional(owner Owner) []byte {
 	return digest(t.key, append([]string{header}, owner.parts()...)...)
 }
@@ -187,5 +189,5 @@ func (t *Tokens) cipher() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Missing reports whether err only says that nothing was kept.
+// Missing reports whether err only says that there is no entry.
 func Missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

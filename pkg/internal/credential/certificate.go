@@ -16,11 +16,11 @@ import (
 )
 
 // HasCertificate reports whether the plan has a client certificate for mutual TLS
-// (RFC 8446 section 4.4.2): ClientCert and ClientKey give it.
+// (RFC 8446 section 4.4.2), that is, whether ClientCert or ClientKey is set.
 func (p *Plan) HasCertificate() bool { return p.ClientCert.given() || p.ClientKey.given() }
 
-// CertificatePlaces returns where the client certificate and its key are, nil if the
-// plan has none.
+// CertificatePlaces returns the places of the client certificate and its key, or nil
+// if the plan has none.
 func (p *Plan) CertificatePlaces() []Place {
 	if !p.HasCertificate() {
 		return nil
@@ -28,11 +28,11 @@ func (p *Plan) CertificatePlaces() []Place {
 	return []Place{p.ClientCert, p.ClientKey}
 }
 
-// given reports whether something gives the setting.
+// given reports whether the setting has a source.
 func (place Place) given() bool { return place.Kind != Missing }
 
-// checkPair makes a certificate without its key, or a key without its certificate,
-// a problem of the one that is missing.
+// checkPair sets the Problem of the missing part if the plan has a certificate
+// without a key, or a key without a certificate.
 func (p *Plan) checkPair() {
 	for _, pair := range [][2]*Place{{&p.ClientCert, &p.ClientKey}, {&p.ClientKey, &p.ClientCert}} {
 		missing, other := pair[0], pair[1]
@@ -43,7 +43,7 @@ func (p *Plan) checkPair() {
 		e := failure.New(failure.FieldMissing, "%s is missing: %s needs it%s", name, p.giver(*other), p.query.similar(variable))
 		_, set := p.query.lookup(variable)
 		switch {
-		case set: // or else it would give it
+		case set: // otherwise its value would be used
 			e = e.WithHint("%s is set, but a named profile is read alone: write %s = \"PATH\" into %s", variable, name, p.query.table())
 		case p.query.named():
 			e = e.WithHint("write %s = \"PATH\" into %s; one PEM file may hold both, and is named twice", name, p.query.table())
@@ -54,7 +54,8 @@ func (p *Plan) checkPair() {
 	}
 }
 
-// giver names what gives a setting: a variable, or the key of the profile.
+// giver returns the name of the source of a setting: a variable, or a key of the
+// profile.
 func (p *Plan) giver(place Place) string {
 	if place.ByVariable() {
 		return p.Definition.Variable(place.Field.Name)
@@ -62,8 +63,8 @@ func (p *Plan) giver(place Place) string {
 	return place.Field.Name + " of " + p.query.table()
 }
 
-// checkCertificateBinding refuses to present a certificate of the profile, which
-// belongs to the host own, to another one.
+// checkCertificateBinding returns an error if a certificate of the profile, which is
+// for the host own, would be presented to another host.
 func (p *Plan) checkCertificateBinding(own string) error {
 	for _, place := range []Place{p.ClientCert, p.ClientKey} {
 		if place.level != byProfile {
@@ -78,9 +79,9 @@ func (p *Plan) checkCertificateBinding(own string) error {
 	return nil
 }
 
-// ReadCertificate reads the client certificate and its private key, nil if the plan
-// has none. The error is a *failure.Error: one that is expired or not yet valid is
-// one too.
+// ReadCertificate reads the client certificate and its private key. It returns nil
+// if the plan has none. The error is a [*failure.Error]; an expired or not yet valid
+// certificate is an error too.
 func (p *Plan) ReadCertificate(ctx context.Context, a Access) (*tls.Certificate, error) {
 	if !p.HasCertificate() {
 		return nil, nil
@@ -93,10 +94,12 @@ func (p *Plan) ReadCertificate(ctx context.Context, a Access) (*tls.Certificate,
 	return p.certificate, err
 }
 
-// Certificate returns the client certificate once it was read and is valid.
+// Certificate returns the client certificate, or nil if it was not read or is not
+// valid.
 func (p *Plan) Certificate() *tls.Certificate { return p.certificate }
 
-// readPair reads the two files, one that holds both only once: it may be a pipe.
+// readPair reads the two files. It reads a file that contains both only once,
+// because the file may be a pipe.
 func (p *Plan) readPair(ctx context.Context, a Access) (chain, key secret.Value, err error) {
 	if key, err = p.readPEM(ctx, a, p.ClientKey); err != nil || p.ClientCert.Path == p.ClientKey.Path {
 		return key, key, err
@@ -105,8 +108,9 @@ func (p *Plan) readPair(ctx context.Context, a Access) (chain, key secret.Value,
 	return chain, key, err
 }
 
-// readPEM reads one of the files. Whoever could change the certificate alone gains
-// nothing, so that only the file with the key is checked for that.
+// readPEM reads one of the files. It checks only for the file with the key whether
+// others could have changed it, because nobody gains anything by changing the
+// certificate alone.
 func (p *Plan) readPEM(ctx context.Context, a Access, place Place) (secret.Value, error) {
 	if a.File != nil {
 		var cancel context.CancelFunc
@@ -120,7 +124,7 @@ func (p *Plan) readPEM(ctx context.Context, a Access, place Place) (secret.Value
 	return value, p.ofFile(place, err)
 }
 
-// ofFile adds to an error of a file which setting names it, and what to do.
+// ofFile adds to a file error which setting names the file, and what to do.
 func (p *Plan) ofFile(place Place, err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
 	if !ok {
@@ -135,8 +139,8 @@ func (p *Plan) ofFile(place Place, err error) error {
 	return e
 }
 
-// takePair makes the certificate of its two parts, in PEM. With an error it returns
-// the one that is wrong.
+// takePair builds the certificate from its two PEM parts. With an error, it also
+// returns the place with the problem.
 func (p *Plan) takePair(chain, key secret.Value, now time.Time) (wrong *Place, err error) {
 	certificate := &tls.Certificate{}
 	if err := p.parseChain(certificate, chain); err != nil {
@@ -157,7 +161,7 @@ func (p *Plan) takePair(chain, key secret.Value, now time.Time) (wrong *Place, e
 	return nil, nil
 }
 
-// parseChain adds the certificates in data, the first of which is the leaf.
+// parseChain adds the certificates in data. The first is the leaf.
 func (p *Plan) parseChain(certificate *tls.Certificate, data secret.Value) (err error) {
 	for block := range blocks(data) {
 		if block.Type == "CERTIFICATE" {
@@ -182,7 +186,7 @@ func (p *Plan) parseKey(certificate *tls.Certificate, data secret.Value) error {
 		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
 			continue
 		}
-		// PKCS #8, and RFC 1421 section 4.6.1.1, which OpenSSL used before.
+		// PKCS #8, and the older format of OpenSSL (RFC 1421 section 4.6.1.1).
 		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
 			return failure.New(failure.ClientCertInvalid, "the private key in %s is encrypted", name).
 				WithHint("decrypt it into a file for you alone: openssl pkey -in FILE -out NEWFILE && chmod 600 NEWFILE; then let %s name NEWFILE", p.giver(p.ClientKey))
@@ -204,7 +208,7 @@ func (p *Plan) parseKey(certificate *tls.Certificate, data secret.Value) error {
 		WithHint("let %s name a PEM file with the private key of the client certificate", p.giver(p.ClientKey))
 }
 
-// blocks returns the blocks of a text in PEM (RFC 7468).
+// blocks iterates over the blocks of a PEM text (RFC 7468).
 func blocks(data secret.Value) func(func(*pem.Block) bool) {
 	return func(yield func(*pem.Block) bool) {
 		for rest := []byte(data.Reveal()); ; {
@@ -216,7 +220,7 @@ func blocks(data secret.Value) func(func(*pem.Block) bool) {
 	}
 }
 
-// publicOf returns the public part of a key that can sign, else nil.
+// publicOf returns the public key of a private key that can sign, or nil.
 func publicOf(key any) crypto.PublicKey {
 	if signer, ok := key.(crypto.Signer); ok {
 		return signer.Public()
@@ -224,7 +228,7 @@ func publicOf(key any) crypto.PublicKey {
 	return nil
 }
 
-// checkDates refuses a certificate that is expired or not yet valid.
+// checkDates returns an error if the certificate is expired or not yet valid.
 func (p *Plan) checkDates(now time.Time) error {
 	const day = "2006-01-02 15:04 UTC"
 	switch {
@@ -238,8 +242,8 @@ func (p *Plan) checkDates(now time.Time) error {
 	return nil
 }
 
-// inspectCertificate is Inspect for the client certificate: the key is read to see
-// whether it belongs to the certificate, unless that takes a pipe.
+// inspectCertificate implements Inspect for the client certificate. It reads the key
+// to check that it matches the certificate, unless one of the files is a pipe.
 func (p *Plan) inspectCertificate(ctx context.Context, a Access) {
 	complete := p.HasCertificate()
 	for _, place := range []*Place{&p.ClientCert, &p.ClientKey} {

@@ -1,7 +1,7 @@
-// Package credential finds the fields of a provider: which source gives each
-// (Find, which reads no secret and asks nobody), whether it would (Inspect), and
-// their values (Read). The precedence is flag, variable, profile, keychain for a
-// secret, default.
+// Package credential resolves the fields of a provider. [Find] determines the source
+// of each field, without reading secrets or prompting. [Plan.Inspect] checks whether
+// the sources are usable, and [Plan.Read] reads the values. The precedence is flag,
+// environment variable, profile, keychain (for a secret), default.
 package credential
 
 import (
@@ -20,63 +20,63 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Query is what a run says of the credentials it wants.
+// Query says which credentials to find.
 type Query struct {
 	Definition *provider.Definition
-	Profile    string // its name; profile.Default is the one nobody named
+	Profile    string // name of the profile; profile.Default if none was named
 	File       *profile.File
-	Environ    []string // NAME=VALUE, as of os.Environ
+	Environ    []string // NAME=VALUE, like os.Environ
 
-	// From the command line, empty or absent if not given.
+	// From the command line. Empty or missing if not used.
 	Environment string
 	BaseURL     string
-	Flags       map[string]string // flag name to value: of a secret a path, "-" for standard input
+	Flags       map[string]string // values by flag name; for a secret a path, or "-" for standard input
 
-	// Alone reads the default profile too without the variables that fill it.
+	// Alone makes the default profile ignore its environment variables.
 	Alone bool
-	// Given holds values that are at hand already, by the names of their fields.
+	// Given contains known values, by field name.
 	Given provider.Values
 }
 
-// Kind says what kind of place a value comes from.
+// Kind is the kind of source that a value comes from.
 type Kind int
 
-// The kinds, in the order of precedence. A profile may name any of the last four.
+// The kinds, in order of precedence. A profile may use any of the last four.
 const (
 	Missing  Kind = iota
-	Text          // written down: on the command line, in a variable or the profile
+	Text          // a literal on the command line, in a variable or in the profile
 	Stdin         // standard input
 	File          // the file at Path
-	Helper        // the output of Argv
+	Helper        // the output of the command Argv
 	Keychain      // the item Account
-	Default       // another field's value, or a constant of the definition
+	Default       // the value of another field, or a constant of the definition
 )
 
-// Place is where the value of one field comes from.
+// Place is the source of the value of one field.
 type Place struct {
 	Field provider.Field
 	Kind  Kind
-	Where string // in words: "TOKENFETCH_ZEEPAY_USERNAME", "keychain item …"
+	Where string // description, such as "TOKENFETCH_ZEEPAY_USERNAME" or "keychain item …"
 
-	Variable string // of a Text that is in one
+	Variable string // the variable that contains a Text, or empty
 	Path     string
 	Argv     []string
 	Account  string
 
-	// Shared reports, after Inspect, that others can read the file at Path.
+	// Shared is set by [Plan.Inspect] if others can read the file at Path.
 	Shared bool
-	// Problem is why the place gives no value, as far as that is known: a
-	// *failure.Error, or nil.
+	// Problem says why the place has no value, as far as known. It is a
+	// [*failure.Error] or nil.
 	Problem error
 
 	text    secret.Value
 	level   level
-	profile string // the profile whose keychain item it is
+	profile string // the profile that the keychain item belongs to
 }
 
-// Source names the kind of place in a word: "flag", "variable", "profile",
-// "stdin", "file", "helper", "keychain", "default", or "" where nothing gives the
-// field.
+// Source returns the kind of the place as one word: "flag", "variable", "profile",
+// "stdin", "file", "helper", "keychain" or "default". It returns "" if the field has
+// no source.
 func (place Place) Source() string {
 	switch {
 	case place.Kind != Text:
@@ -89,7 +89,7 @@ func (place Place) Source() string {
 	return "profile"
 }
 
-// level is the level of precedence a setting was found at.
+// level is the precedence of the source that sets a value.
 type level int
 
 const (
@@ -100,41 +100,41 @@ const (
 	byFlag
 )
 
-// Plan is where everything a request needs comes from.
+// Plan contains the source of each value that a request needs.
 type Plan struct {
 	Definition  *provider.Definition
 	ProfileName string
-	Profile     *profile.Profile // nil if the file has none of that name
-	Environment string           // empty if a base address was given
+	Profile     *profile.Profile // nil if the file has no profile with that name
+	Environment string           // empty if a base URL was set
 	Base        provider.Address
-	Places      []Place // of the fields that are needed, in the definition's order
-	CAFile      Place   // the certificates to trust, Missing for the system's
+	Places      []Place // for the needed fields, in the order of the definition
+	CAFile      Place   // the CA certificates to trust; Missing for the system's
 
-	// The client certificate and its private key, both Missing if there is none.
+	// The client certificate and its private key. Both are Missing if there is none.
 	ClientCert, ClientKey Place
-	Leaf                  *x509.Certificate // the client certificate once it was read, else nil
+	Leaf                  *x509.Certificate // the client certificate after it was read, or nil
 
-	// Problem is what is wrong with the profile as a whole or with its host, nil
-	// if nothing is. Base is empty then, unless the host itself is known.
+	// Problem is the error of the profile as a whole or of its host, or nil. With an
+	// error, Base is empty unless the host itself is known.
 	Problem error
 
 	query       *Query
-	hostAt      level // the highest level that gives the host or a field in its name
+	hostAt      level // the highest level that sets the host or a field in its name
 	certificate *tls.Certificate
 }
 
-// Find decides where each field comes from and which host is called, as Survey
-// does. The error is the first problem of the plan, which is returned too and may
-// hold the host.
+// Find determines the source of each field and the host, like [Survey]. The error is
+// the first problem of the plan. Find also returns the plan with an error; the plan
+// may then contain the host.
 func Find(ctx context.Context, q Query) (*Plan, error) {
 	p := Survey(ctx, q)
 	return p, p.Err()
 }
 
-// Survey decides where each field comes from and which host is called. What is
-// wrong stands in the plan and its places, so that one problem hides no other. It
-// reads no file, runs no helper and asks no keychain, except that a field which is
-// part of the host's name may be read from its file.
+// Survey determines the source of each field and the host. It stores problems in the
+// plan and its places, so that one problem does not hide others. It reads no file,
+// runs no helper and does not access the keychain. The only exception: a field that
+// is part of the host name may be read from its file.
 func Survey(ctx context.Context, q Query) *Plan {
 	p := &Plan{Definition: q.Definition, ProfileName: q.Profile, query: &q}
 	p.Profile, p.Problem = q.File.Profile(q.Definition.Name, q.Profile, ProfileFields(q.Definition))
@@ -146,13 +146,14 @@ func Survey(ctx context.Context, q Query) *Plan {
 	}
 	p.findFiles()
 	if p.Problem = p.findHost(ctx); p.Problem != nil && p.Profile == nil && !q.touched() {
-		return p // not set up at all, which says more than a list of its fields
+		return p // "not set up at all" is more helpful than a list of missing fields
 	}
 	p.findFields()
 	return p
 }
 
-// ProfileFields returns the fields of a definition, as profiles know them.
+// ProfileFields returns the fields of a definition in the form that package profile
+// uses.
 func ProfileFields(d *provider.Definition) []profile.Field {
 	fields := make([]profile.Field, len(d.Fields))
 	for i, f := range d.Fields {
@@ -161,7 +162,7 @@ func ProfileFields(d *provider.Definition) []profile.Field {
 	return fields
 }
 
-// Err returns the first of Problems, nil if there is none.
+// Err returns the first of [Plan.Problems], or nil.
 func (p *Plan) Err() error {
 	if problems := p.Problems(); len(problems) > 0 {
 		return problems[0]
@@ -169,8 +170,8 @@ func (p *Plan) Err() error {
 	return nil
 }
 
-// Problems returns the problems of the plan: its own, and those of its fields. All
-// fields that nothing gives are one problem, which comes last.
+// Problems returns the problem of the plan and those of its fields. All missing
+// fields are one problem, which comes last.
 func (p *Plan) Problems() []error {
 	var all []error
 	if p.Problem != nil {
@@ -196,9 +197,9 @@ func (p *Plan) Problems() []error {
 	return all
 }
 
-// Unfinished returns the failure of sending secrets that a login has begun to
-// replace and not finished, nil if there is none: an old one and a new one would
-// be a failed login.
+// Unfinished returns an error if an interrupted login has replaced only some of the
+// secrets, and nil otherwise. A mixture of old and new secrets would lead to a
+// failed login.
 func (p *Plan) Unfinished() error {
 	d := p.Definition
 	for _, place := range p.Places {
@@ -215,14 +216,15 @@ func (p *Plan) Unfinished() error {
 	return nil
 }
 
-// named reports whether somebody named a profile: such a one is read alone.
+// named reports whether the user named a profile. A named profile ignores
+// environment variables.
 func (q *Query) named() bool { return q.Profile != profile.Default }
 
-// lookup returns the value of an environment variable.
+// lookup returns the value of an environment variable, and whether it is set.
 func (q *Query) lookup(name string) (string, bool) { return Lookup(q.Environ, name) }
 
-// Lookup returns the value of a variable in environ (NAME=VALUE), and whether it
-// is set. The last of several entries counts.
+// Lookup returns the value of a variable in environ (NAME=VALUE), and whether it is
+// set. If there are several entries, the last one is used.
 func Lookup(environ []string, name string) (string, bool) {
 	for _, entry := range slices.Backward(environ) {
 		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
@@ -232,8 +234,8 @@ func Lookup(environ []string, name string) (string, bool) {
 	return "", false
 }
 
-// variable returns a variable of this provider, which must not be empty. A
-// named profile is not reached by variables.
+// variable returns the value of one of the provider's variables. An empty value is
+// an error. Variables do not apply to a named profile.
 func (q *Query) variable(name string) (value string, found bool, err error) {
 	if q.named() || q.Alone {
 		return "", false, nil
@@ -245,8 +247,9 @@ func (q *Query) variable(name string) (value string, found bool, err error) {
 	return value, found, nil
 }
 
-// EmptyHint is what to do about a variable that is set but empty. In a job of
-// GitHub Actions it says why: what does not exist there is an empty text.
+// EmptyHint returns the hint for a variable that is set but empty. In GitHub Actions
+// it adds the likely reason: an undefined secret or variable expands to an empty
+// string there.
 func EmptyHint(lookup func(string) (string, bool)) string {
 	return "give it a value, or unset it" + emptyInActions(lookup)
 }
@@ -258,7 +261,7 @@ func emptyInActions(lookup func(string) (string, bool)) string {
 	return "; if it comes from a secret: that does not exist in the repository, or this is a run of a fork, which gets no secrets"
 }
 
-// table names the profile's table in a message.
+// table returns the name of the profile's table for messages.
 func (q *Query) table() string { return "[" + q.Definition.Name + "." + q.Profile + "]" }
 
 func (q *Query) fileName() string {
@@ -268,8 +271,8 @@ func (q *Query) fileName() string {
 	return q.File.Path
 }
 
-// CheckNamed returns the failure of naming a profile that the file does not have,
-// nil if there is none: the default need not exist.
+// CheckNamed returns an error if the user named a profile that the file does not
+// have, and nil otherwise. The default profile need not exist.
 func (q *Query) CheckNamed() error {
 	if !q.named() {
 		return nil
@@ -285,8 +288,8 @@ func (q *Query) CheckExists() error {
 	return q.noProfile()
 }
 
-// noProfile is the failure of a named profile that does not exist. The name is not
-// repeated: it may be a secret, as in -p PASSWORD.
+// noProfile returns the error for a named profile that does not exist. It does not
+// repeat the name, which may be a secret, as in -p PASSWORD.
 func (q *Query) noProfile() error {
 	name := q.Definition.Name
 	e := failure.New(failure.ProfileNotFound, "there is no profile of that name for %s in %s", name, q.fileName())
@@ -296,8 +299,8 @@ func (q *Query) noProfile() error {
 	return e.WithHint("run tokenfetch login %s/NAME, or add a table [%s.NAME] to it; tokenfetch %s --help shows its keys", name, name, name)
 }
 
-// findHost chooses the environment or base address: flag, variable, profile,
-// or the only one there is.
+// findHost selects the environment or base URL: from a flag, a variable, the
+// profile, or the only environment there is.
 func (p *Plan) findHost(ctx context.Context) error {
 	q, d := p.query, p.Definition
 	var environment, baseURL string
@@ -359,14 +362,14 @@ func (p *Plan) noHost() error {
 		WithHint("add --base-url https://HOST, set %s, or put base_url into %s", d.Variable("base_url"), q.table())
 }
 
-// touched reports whether anything gives a field of this provider.
+// touched reports whether any flag or variable is set for this provider.
 func (q *Query) touched() bool {
 	prefix := q.Definition.Variable("")
 	return len(q.Flags) > 0 || slices.ContainsFunc(q.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
 }
 
-// address returns the base address for an environment's name or a base URL;
-// find says where the fields in the host's name come from.
+// address returns the base URL for an environment name or a base URL. find returns
+// the places of the fields in the host name.
 func (p *Plan) address(ctx context.Context, environment, baseURL string, find func(string) Place) (provider.Address, error) {
 	d := p.Definition
 	if baseURL != "" {
@@ -403,9 +406,9 @@ func (p *Plan) address(ctx context.Context, environment, baseURL string, find fu
 	return address, err
 }
 
-// checkBinding refuses to send a secret of the profile to another host than
-// the profile's own, or to present its client certificate there, when a flag or
-// variable chose the host.
+// checkBinding returns an error if a flag or variable selects a host other than the
+// profile's own, and a secret of the profile would be sent there or its client
+// certificate presented.
 func (p *Plan) checkBinding(ctx context.Context) error {
 	if p.Profile == nil {
 		return nil
@@ -413,7 +416,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 	environment := p.Profile.Environment
 	if environment == "" && p.Profile.BaseURL == "" {
 		if len(p.Definition.Environments) != 1 {
-			return nil // bound to no host
+			return nil // not bound to a host
 		}
 		environment = p.Definition.Environments[0].Name
 	}
@@ -464,7 +467,7 @@ func (p *Plan) findFields() {
 	}
 }
 
-// place finds where one field comes from.
+// place returns the source of one field.
 func (p *Plan) place(name string) Place {
 	f, _ := p.Definition.Field(name)
 	q := p.query
@@ -556,7 +559,7 @@ func (p *Plan) fromProfile(f provider.Field, s profile.Source) Place {
 func (p *Plan) keychainPlace(f provider.Field, profileName string) Place {
 	place := Place{Field: f, level: byProfile, Kind: Keychain, profile: profileName}
 	if p.Base.Host == "" {
-		place.Where = "the keychain" // an item's name ends in the host
+		place.Where = "the keychain" // the name of an item ends with the host
 		return place
 	}
 	place.Account = p.account(place, p.Base)
@@ -568,13 +571,14 @@ func (p *Plan) account(place Place, base provider.Address) string {
 	return Account(p.Definition, place.profile, place.Field.Name, base)
 }
 
-// Account is the keychain's name for a secret field of a profile. The host is a
-// part of it, so that a stored secret can only go to the host it was stored for.
+// Account returns the keychain account for a secret field of a profile. It contains
+// the host, so that a stored secret can only be sent to the host that it was stored
+// for.
 func Account(d *provider.Definition, profileName, field string, base provider.Address) string {
 	return d.Name + "/" + profileName + "/" + field + "@" + base.Authority()
 }
 
-// missing is the error for fields that nothing gives.
+// missing returns the error for fields that have no source.
 func (p *Plan) missing(places []Place) error {
 	q := p.query
 	var names, variables []string
@@ -603,8 +607,8 @@ func (p *Plan) missing(places []Place) error {
 	return e.WithHint("add --%s VALUE, set %s, or write %s = \"...\" into %s", first.Flag(), variables[0], first.Name, q.table())
 }
 
-// unread is what to do where a variable of the field is set that the profile, being
-// named, does not read; "" if none is.
+// unread returns a hint if a variable of the field is set but ignored, because the
+// profile is a named one. Otherwise it returns "".
 func (q *Query) unread(f provider.Field) string {
 	if !q.named() {
 		return ""
@@ -620,7 +624,7 @@ func (q *Query) unread(f provider.Field) string {
 	return ""
 }
 
-// places says where a field was looked for beside the flags.
+// places says where a field can be set other than with a flag.
 func (q *Query) places(variables []string) string {
 	profile := q.table() + " in " + q.fileName()
 	if q.named() {
@@ -629,7 +633,8 @@ func (q *Query) places(variables []string) string {
 	return strings.Join(variables, ", ") + " or " + profile
 }
 
-// similar names a variable that is set and looks like a slip for name.
+// similar returns a variable that is set and whose name is probably a misspelling of
+// name.
 func (q *Query) similar(name string) string {
 	var set []string
 	for _, entry := range q.Environ {
@@ -652,7 +657,7 @@ func (q *Query) similar(name string) string {
 	return fmt.Sprintf(" (%s is set: was that meant?)", near)
 }
 
-// checkValue applies the rules of a value to one that was written down.
+// checkValue checks a literal value.
 func checkValue(v secret.Value, where string) error {
 	if rule := source.Check(v.Reveal()); rule != "" {
 		return failure.New(failure.FieldInvalid, "the value from %s %s", where, rule)

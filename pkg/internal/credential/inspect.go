@@ -8,12 +8,12 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Inspect looks whether each place would give its value, and sets Problem and
-// Shared of those in the plan. It runs no helper, reads no standard input, and
-// of a file that holds a secret, or that can be read one time only, not the
-// content. The values it comes to know on the way are returned: enough for
-// Fingerprint if they are complete, see Knows. Of a client certificate both files
-// are read, unless one is a pipe, to see whether they can be used.
+// Inspect checks whether each place can supply its value, and sets Problem and
+// Shared of the places in the plan. It runs no helper and does not read standard
+// input. It does not read the content of a file that contains a secret or can be
+// read only once. It returns the values that it learns; if they are complete, see
+// [Plan.Knows], they are sufficient for [Plan.Fingerprint]. It reads both files of a
+// client certificate to check them, unless one is a pipe.
 func (p *Plan) Inspect(ctx context.Context, a Access) provider.Values {
 	values := provider.Values{}
 	for i := range p.Places {
@@ -34,7 +34,8 @@ func (p *Plan) Inspect(ctx context.Context, a Access) provider.Values {
 	return values
 }
 
-// inspect returns the value if it may be known; shared is for Shared.
+// inspect checks one place. It returns the value if it may be read, and the value
+// for Shared.
 func (place Place) inspect(ctx context.Context, a Access) (value secret.Value, shared bool, err error) {
 	switch place.Kind {
 	case Stdin:
@@ -44,7 +45,7 @@ func (place Place) inspect(ctx context.Context, a Access) (value secret.Value, s
 		return value, false, err
 	case Keychain:
 		if place.Account == "" {
-			return value, false, nil // the plan has the problem with the host
+			return value, false, nil // the problem with the host is already in the plan
 		}
 	case File:
 		stat, err := place.checkFile(ctx, a)
@@ -66,14 +67,14 @@ func (place Place) checkFile(ctx context.Context, a Access) (source.Stat, error)
 	return source.CheckValue(ctx, place.Path, place.FileName(), place.trusted(a))
 }
 
-// Knowledge is how much of a plan is known.
+// Knowledge says how much of a plan is known.
 type Knowledge struct {
-	All     bool // every value: what Fingerprint needs
-	Account bool // every value that its account needs
-	Near    bool // every value that ReadNear reads: what Identity needs
+	All     bool // every value, as Fingerprint needs
+	Account bool // every value that identifies the account
+	Near    bool // every value that ReadNear reads, as Identity needs
 }
 
-// Knows returns how much of the plan values, of Inspect, hold.
+// Knows reports which parts of the plan the values from [Plan.Inspect] cover.
 func (p *Plan) Knows(values provider.Values) Knowledge {
 	k := Knowledge{All: p.Leaf != nil || !p.HasCertificate(), Account: true, Near: true}
 	for _, place := range p.Places {

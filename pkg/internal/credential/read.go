@@ -15,37 +15,38 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Access is how values are reached.
+// Access contains the functions that read values from each kind of source.
 type Access struct {
 	// Stdin reads a value from standard input.
 	Stdin func(ctx context.Context) (secret.Value, error)
-	// Helper runs a helper command and returns what it prints.
+	// Helper runs a helper command and returns its output.
 	Helper func(ctx context.Context, argv []string) (secret.Value, error)
-	// File limits the time that reading one file may take; nil for no limit.
+	// File limits the time for reading one file. nil means no limit.
 	File func(context.Context) (context.Context, context.CancelFunc)
-	// Keychain is asked for items.
+	// Keychain is the store for keychain items.
 	Keychain secret.Store
-	// Trusted takes files the caller names that others could have changed, as
-	// in CI, and tells Note.
+	// Trusted accepts files that a flag or variable names even if others could have
+	// changed them, as in CI. Note then receives a message.
 	Trusted bool
 	Note    func(message string)
 }
 
-// ReadNear reads the fields that need neither the keychain nor a helper: what
-// a cached token is told apart by. The error is a *failure.Error, or one of Access.
+// ReadNear reads the fields that need neither the keychain nor a helper. Their
+// values identify a cached token. The error is a [*failure.Error], or an error of a
+// function in a.
 func (p *Plan) ReadNear(ctx context.Context, a Access) (provider.Values, error) {
 	values := provider.Values{}
 	return values, p.readInto(ctx, a, values, func(place Place) bool { return !place.far() })
 }
 
-// Read adds the remaining fields to values, those that ReadNear has read. Errors are
-// as there, those of the keychain as KeychainFailure has them.
+// Read adds the remaining fields to values, which [Plan.ReadNear] returned. It
+// returns the same errors, and those of [KeychainFailure] for the keychain.
 func (p *Plan) Read(ctx context.Context, a Access, values provider.Values) error {
 	return p.readFar(ctx, a, values, func(provider.Field) bool { return true })
 }
 
-// ReadFields is Read for the fields of these names, and for those that are not
-// secret, because a default may refer to them.
+// ReadFields is like [Plan.Read], but reads only the fields with these names and all
+// fields that are not secret, because a default may refer to them.
 func (p *Plan) ReadFields(ctx context.Context, a Access, values provider.Values, names []string) error {
 	return p.readFar(ctx, a, values, func(f provider.Field) bool { return !f.Secret || slices.Contains(names, f.Name) })
 }
@@ -62,16 +63,16 @@ func (p *Plan) readFar(ctx context.Context, a Access, values provider.Values, wa
 	return nil
 }
 
-// ReadAccount reads the fields that tell one account of a provider from another,
-// see Fingerprint.
+// ReadAccount reads the fields that identify an account of the provider, see
+// [Plan.Fingerprint].
 func (p *Plan) ReadAccount(ctx context.Context, a Access) (provider.Values, error) {
 	values := provider.Values{}
 	return values, p.readInto(ctx, a, values, func(place Place) bool { return p.inAccount(place.Field) })
 }
 
-// inAccount reports whether the field is a part of what the provider counts
-// refusals by: one that the definition names, or where it names none, one that is
-// not secret.
+// inAccount reports whether the field identifies the account whose refusals the
+// provider counts. These are the fields that the definition names, or by default all
+// fields that are not secret.
 func (p *Plan) inAccount(f provider.Field) bool {
 	if counted := p.Definition.Policy.Account; len(counted) > 0 {
 		return slices.Contains(counted, f.Name)
@@ -93,13 +94,14 @@ func (p *Plan) readInto(ctx context.Context, a Access, values provider.Values, w
 	return nil
 }
 
-// far reports whether reading the place takes a keychain or a helper.
+// far reports whether the value is read only on a cache miss, because it needs the
+// keychain or a helper.
 func (place Place) far() bool { return place.Kind == Keychain || place.Kind == Helper }
 
-// Identity is everything that a cached token belongs to, beside its provider
-// and profile: the definition, the address, and of each field the value that
-// ReadNear gave, or the name of the place it would be read from. Of a client
-// certificate, to which a token may be bound (RFC 8705), it is the paths.
+// Identity returns everything that identifies a cached token, except its provider
+// and profile: the definition, the base URL, and for each field the value from
+// [Plan.ReadNear] or the name of its source. For a client certificate, to which a
+// token may be bound (RFC 8705), it contains the paths.
 func (p *Plan) Identity(near provider.Values) []string {
 	parts := []string{p.Definition.Digest, p.Base.String()}
 	for _, place := range p.Places {
@@ -123,10 +125,11 @@ func (p *Plan) Identity(near provider.Values) []string {
 	return parts
 }
 
-// Fingerprint is what a refusal belongs to: the provider, the address and every
-// value, those of defaults and the client certificate included. Account is what the provider counts refusals
-// by: its origin and the fields that the definition names, in lower case; where
-// it names none, the address and every value that is not secret.
+// Fingerprint returns what a refusal applies to. all contains the provider, the base
+// URL and every value, including defaults and the client certificate. account
+// contains the identity by which the provider counts refusals: its origin and the
+// fields that the definition names, in lower case. If the definition names none,
+// account contains the base URL and every value that is not secret.
 func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
 	counted := len(p.Definition.Policy.Account) > 0
 	all = []string{p.Definition.Name, p.Base.Origin(), p.Base.Path}
@@ -155,8 +158,8 @@ func (p *Plan) Fingerprint(values provider.Values) (all, account []string) {
 	return all, account
 }
 
-// Known returns the values that are known without reading anything: those that
-// are not secret and are written down. For --dry-run.
+// Known returns the values that are known without reading anything: literals of
+// fields that are not secret. It is for --dry-run.
 func (p *Plan) Known() provider.Values {
 	values := provider.Values{}
 	for _, place := range p.Places {
@@ -172,7 +175,7 @@ func (p *Plan) Known() provider.Values {
 	return values
 }
 
-// read gets the value from its place.
+// read reads the value from its source.
 func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 	switch place.Kind {
 	case Stdin:
@@ -200,8 +203,8 @@ func (place Place) read(ctx context.Context, a Access) (secret.Value, error) {
 	return place.text, checkValue(place.text, place.Where)
 }
 
-// FileName names the place's file in messages. A path that a flag or variable
-// gives is not shown: a secret may stand there by mistake.
+// FileName returns a name of the place's file for messages. It does not contain a
+// path from a flag or variable, which may be a secret by mistake.
 func (place Place) FileName() string {
 	if place.level > byProfile {
 		return place.Where
@@ -209,13 +212,15 @@ func (place Place) FileName() string {
 	return "the file " + place.Path
 }
 
-// trusted reports whether the place's file is taken although others could have
-// changed it: one that a flag or variable names is the caller's own choice.
+// trusted reports whether the file is accepted even if others could have changed it.
+// This applies only to a file that a flag or variable names, because the caller
+// chose it.
 func (place Place) trusted(a Access) bool { return a.Trusted && place.level > byProfile }
 
-// KeychainFailure returns what an error of a secret.Store means to a user, nil if err
-// is none: the hint is what to do about the keychain itself, or empty. Callers add
-// what they know, with Append and AppendHint.
+// KeychainFailure converts an error of a [secret.Store] to one for the user, or
+// returns nil for any other error. The hint says what to do about the keychain
+// itself; it may be empty. Callers extend it with [failure.Error.Append] and
+// [failure.Error.AppendHint].
 func KeychainFailure(err error) *failure.Error {
 	switch {
 	case errors.Is(err, secret.ErrNotFound):
@@ -232,8 +237,8 @@ func KeychainFailure(err error) *failure.Error {
 	return nil
 }
 
-// explain turns the errors of a secret.Store into what a user can do. Other
-// errors say that already.
+// explain converts an error of a [secret.Store] to one that says what the user can
+// do. It returns any other error unchanged.
 func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) error {
 	e := KeychainFailure(err)
 	if e == nil {
@@ -266,8 +271,8 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 	return e
 }
 
-// loginCommand is the command that stores an item. One for a host that is not the
-// profile's own needs a profile that says so.
+// loginCommand returns the command that stores an item. For a host other than the
+// profile's own, that must be a profile for that host.
 func (p *Plan) loginCommand(place Place) string {
 	command := "tokenfetch login " + p.Definition.Name
 	switch {
@@ -302,11 +307,11 @@ func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 	return ""
 }
 
-// Ref names the profile in the cache: its provider and its name.
+// Ref identifies the profile in the cache: provider and profile name.
 func (p *Plan) Ref() []string { return []string{p.Definition.Name, p.ProfileName} }
 
-// SecretVariables returns the variables that the profile names as the sources of
-// its secret fields, and the one that cache_key of its profiles file names.
+// SecretVariables returns the variables that the profile names as sources of its
+// secret fields, and the one that cache_key in its profiles file names.
 func (p *Plan) SecretVariables() []string {
 	var names []string
 	if key := p.query.File.CacheKey; key != nil && key.Env != "" {
@@ -323,8 +328,8 @@ func (p *Plan) SecretVariables() []string {
 	return names
 }
 
-// WithoutSecrets returns environ without the variables that hold secrets: those
-// of the secret fields of every provider in the catalog, and the named ones.
+// WithoutSecrets returns environ without the variables that contain secrets: those
+// in names, and those of the secret fields of every provider in the catalog.
 func WithoutSecrets(catalog *provider.Catalog, environ, names []string) []string {
 	secretVariable := catalog.SecretVariable()
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {

@@ -17,8 +17,9 @@ func (p *Plan) findFiles() {
 	p.checkPair()
 }
 
-// settingPlace finds the file that a setting names: in its variable, or else in the
-// profile, which names path. Nothing gives a setting that neither does.
+// settingPlace returns the place of the file that a setting names: in its variable,
+// or else path, which is the setting in the profile. The place is Missing if neither
+// is set.
 func (p *Plan) settingPlace(setting provider.Field, path string) Place {
 	variable := p.Definition.Variable(setting.Name)
 	byName, found, err := p.query.variable(variable)
@@ -31,5 +32,5 @@ func (p *Plan) settingPlace(setting provider.Field, path string) Place {
 	return Place{Field: setting}
 }
 
-// ByVariable reports whether a variable gives the value or the path of its file.
+// ByVariable reports whether a variable contains the value or the path of its file.
 func (place Place) ByVariable() bool { return place.level == byVariable }

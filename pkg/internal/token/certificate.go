@@ -6,8 +6,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// presentCertificate answers a server that asks for a client certificate: with the
-// client's, unless the server is a proxy on the way.
+// presentCertificate returns the client certificate for a server that requests one.
+// A proxy gets none.
 func (x *exchange) presentCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	none := new(tls.Certificate)
 	if x.atProxy() {
@@ -20,18 +20,18 @@ func (x *exchange) presentCertificate(*tls.CertificateRequestInfo) (*tls.Certifi
 	}
 	x.presented.Store(true)
 	x.client.trace("%s asks for a client certificate, and gets it", x.target.Host)
-	// Whatever authorities it names: many lists lack the intermediate ones.
+	// Ignore the list of acceptable CAs: many servers omit the intermediate ones.
 	return x.client.Certificate, nil
 }
 
-// atProxy reports whether a TLS handshake is one with the proxy itself.
+// atProxy reports whether the current TLS handshake is with the proxy itself.
 func (x *exchange) atProxy() bool {
 	_, _, proxy := x.state()
 	return proxy != nil && proxy.Scheme == "https" && !x.tunnelled.Load()
 }
 
-// certificateRefused is the failure of a server that does not go on without a client
-// certificate, or not with this one.
+// certificateRefused returns the error for a server that requires a client
+// certificate or rejects this one.
 func (x *exchange) certificateRefused() *failure.Error {
 	if x.presented.Load() {
 		return failure.New(failure.TLSClientCert, "%s refused the client certificate", x.target.Host).

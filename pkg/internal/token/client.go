@@ -27,46 +27,46 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Request is one call, mostly of a token endpoint.
+// Request is one HTTP request, usually to a token endpoint.
 type Request struct {
 	Method      string // GET or POST
-	URL         string // https, or http to a loopback address
-	ContentType string // of the body, empty for none
+	URL         string // https, or http with a loopback host
+	ContentType string // of the body; empty for none
 	Headers     []Header
-	Basic       *Basic // HTTP Basic credentials (RFC 7617), nil for none
+	Basic       *Basic // credentials for HTTP Basic authentication (RFC 7617), or nil
 	Body        secret.Value
 }
 
-// Header is a header beside those that every request has: it takes the place of
-// one of these.
+// Header is an additional header. It replaces a default header with the same name.
 type Header struct {
-	Name  string // sent in the case in which it is written
+	Name  string // sent with this capitalization
 	Value secret.Value
 }
 
-// Basic is a pair for the Authorization header. It is sent as it is.
+// Basic contains the credentials for the Authorization header. They are sent
+// unchanged.
 type Basic struct {
 	User     string
 	Password secret.Value
 }
 
-// Reply is what a token endpoint answered.
+// Reply is the response of a token endpoint.
 type Reply struct {
 	Status      int
-	ContentType string         // the media type alone, empty if none was named
+	ContentType string         // media type without parameters; empty if missing
 	Encoding    string         // Content-Encoding, if the body is encoded
-	RetryAfter  *time.Duration // 0 to 24 h, nil if absent or unusable
+	RetryAfter  *time.Duration // 0 to 24 h; nil if missing or invalid
 	Received    time.Time      // UTC
 
 	body    []byte
 	bodyErr error
 }
 
-// NewReply returns a reply with a body that was read whole.
+// NewReply returns a reply with a complete body.
 func NewReply(status int, body []byte) *Reply { return &Reply{Status: status, body: body} }
 
-// Object returns the body as a JSON object, see ParseObject, or the reason why
-// it could not be read.
+// Object parses the body with [ParseObject]. It returns an error if the body could
+// not be read or is not valid.
 func (r *Reply) Object() (Object, error) {
 	switch {
 	case r.bodyErr != nil:
@@ -77,25 +77,25 @@ func (r *Reply) Object() (Object, error) {
 	return ParseObject(r.body)
 }
 
-// IsJSON reports whether the body was read whole and is JSON of any kind.
+// IsJSON reports whether the complete body was read and is valid JSON of any type.
 func (r *Reply) IsJSON() bool { return r.bodyErr == nil && r.Encoding == "" && validJSON(r.body) }
 
-// ClaimsJSON reports whether the body is JSON, or is called so by its media type:
-// it may be broken, too large, compressed, or not read to its end.
+// ClaimsJSON reports whether the body is JSON, or its media type says so. In the
+// second case, the body may be invalid, too large, compressed or incomplete.
 func (r *Reply) ClaimsJSON() bool { return r.IsJSON() || strings.HasSuffix(r.ContentType, "json") }
 
-// Client sends requests. The zero Client trusts the system's certificates.
+// Client sends requests. The zero Client trusts the system's CA certificates.
 type Client struct {
 	UserAgent   string
-	Roots       *x509.CertPool       // trust these and only these, nil for the system's
-	Certificate *tls.Certificate     // presented to a server that asks for one, but to no proxy; nil for none
-	Getenv      func(string) string  // gives the variables that name a proxy and the system's certificates; nil for none
-	Trace       func(string, ...any) // told of each phase, may be nil
-	Connected   func()               // called when a connection stands, before the first byte of a request; may be nil
+	Roots       *x509.CertPool       // the only CAs to trust; nil for the system's
+	Certificate *tls.Certificate     // for servers that request a client certificate, but not for proxies; nil for none
+	Getenv      func(string) string  // returns the variables for the proxy and the system's CAs; nil for none
+	Trace       func(string, ...any) // called for each phase; may be nil
+	Connected   func()               // called when a connection is established, before the first byte of a request; may be nil
 }
 
-// ParseCertificates returns a pool of the PEM certificates in data. The error
-// says what is wrong with data without quoting it.
+// ParseCertificates returns a pool of the PEM certificates in data. The error does
+// not quote data.
 func ParseCertificates(data []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
@@ -104,16 +104,15 @@ func ParseCertificates(data []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// The bounds of a connection.
+// Limits of a connection.
 const (
 	maxHeaders   = 64 << 10
 	dialTimeout  = 10 * time.Second
 	maxRetryWait = 24 * time.Hour
 )
 
-// Send sends req once and returns what came back, whatever its status; no
-// redirect is followed. The error is a *failure.Error that says how much was
-// sent.
+// Send sends req once and returns the reply, whatever its status. It does not follow
+// redirects. The error is a [*failure.Error] that says whether the request was sent.
 func (c *Client) Send(ctx context.Context, req Request) (*Reply, error) {
 	target, err := url.Parse(req.URL)
 	if err != nil {
@@ -128,7 +127,7 @@ func (c *Client) Send(ctx context.Context, req Request) (*Reply, error) {
 		return nil, failure.New(failure.BadBaseURL, "the token endpoint's address is not valid")
 	}
 	x.enter(phaseConnect)
-	// A transport alone follows no redirect and keeps no cookie.
+	// A transport alone does not follow redirects and stores no cookies.
 	response, err := x.transport(request.Context()).RoundTrip(request)
 	if err != nil {
 		return nil, x.explain(ctx, err)
@@ -137,7 +136,7 @@ func (c *Client) Send(ctx context.Context, req Request) (*Reply, error) {
 	x.enter(phaseBody)
 	c.trace("status %d from %s", response.StatusCode, target.Host)
 	reply := &Reply{Status: response.StatusCode, Received: time.Now().UTC().Round(0)}
-	reply.ContentType, _, _ = mime.ParseMediaType(response.Header.Get("Content-Type")) // empty if it is malformed
+	reply.ContentType, _, _ = mime.ParseMediaType(response.Header.Get("Content-Type")) // empty if malformed
 	reply.RetryAfter = retryAfter(response.Header.Get("Retry-After"), reply.Received)
 	if e := response.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		reply.Encoding = e
@@ -156,8 +155,8 @@ func (c *Client) Send(ctx context.Context, req Request) (*Reply, error) {
 	return reply, nil
 }
 
-// httpRequest builds the request of net/http. It cannot be sent a second time:
-// without GetBody nothing in net/http has the body again.
+// httpRequest builds the request for net/http. net/http cannot send it a second
+// time, because without GetBody it cannot get the body again.
 func (c *Client) httpRequest(ctx context.Context, req Request) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, req.Method, req.URL, strings.NewReader(req.Body.Reveal()))
 	if err != nil {
@@ -179,8 +178,8 @@ func (c *Client) httpRequest(ctx context.Context, req Request) (*http.Request, e
 	return request, nil
 }
 
-// inCase returns the key under which net/http sends a header as it is written. It
-// looks for one of its own under the canonical name.
+// inCase returns the map key for which net/http keeps the capitalization of name.
+// net/http looks up User-Agent, which it sets itself, under the canonical name.
 func inCase(name string) string {
 	if strings.EqualFold(name, "User-Agent") {
 		return "User-Agent"
@@ -194,7 +193,7 @@ func (c *Client) trace(format string, args ...any) {
 	}
 }
 
-// phase is how far an exchange has come; its text is what is waited for.
+// phase is the progress of an exchange. Its text names what the exchange waits for.
 type phase string
 
 const (
@@ -207,14 +206,14 @@ const (
 	phaseBody    phase = "body"
 )
 
-// exchange is one request under way. Its hooks run on goroutines of net/http,
-// some of which outlive the call.
+// exchange is one request in progress. Its hooks run on goroutines of net/http, and
+// some of these outlive the call.
 type exchange struct {
 	client *Client
 	target *url.URL
 
-	certificateAsked atomic.Bool // the server wants one of us
-	presented        atomic.Bool // and got it
+	certificateAsked atomic.Bool // the server has requested a client certificate
+	presented        atomic.Bool // and has received it
 	tunnelled        atomic.Bool // the proxy has connected to the server
 
 	mu    sync.Mutex
@@ -286,7 +285,7 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Protocols: &protocols,
-		// net/http lets a connection that is being made outlive the request.
+		// net/http may continue to dial after the end of the request.
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)
 			if err == nil {
@@ -297,7 +296,7 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			proxy, err := x.client.proxy(r.URL)
 			if err != nil {
-				return nil, errBadProxy // its text quotes the variable's value
+				return nil, errBadProxy // the error text quotes the value of the variable
 			}
 			if proxy != nil {
 				x.mu.Lock()
@@ -309,7 +308,7 @@ func (x *exchange) transport(ctx context.Context) *http.Transport {
 		},
 		GetProxyConnectHeader: func(context.Context, *url.URL, string) (http.Header, error) {
 			x.enter(phaseProxy)
-			return http.Header{"User-Agent": {""}}, nil // none: a proxy learns nothing but the host
+			return http.Header{"User-Agent": {""}}, nil // no User-Agent: a proxy gets only the host
 		},
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
 			if r.StatusCode != http.StatusOK {
@@ -334,8 +333,8 @@ func loopback(address string) bool {
 	return err == nil && ip.Addr().IsLoopback()
 }
 
-// proxy returns the proxy to target, nil for none. Calls of http have none: they
-// go to loopback addresses, and a proxy would carry them on in the clear.
+// proxy returns the proxy for target, or nil for none. http requests use none: they
+// go to loopback addresses, and a proxy would forward them unencrypted.
 func (c *Client) proxy(target *url.URL) (*url.URL, error) {
 	if c.Getenv == nil || target.Scheme == "http" {
 		return nil, nil
@@ -347,10 +346,10 @@ func (c *Client) proxy(target *url.URL) (*url.URL, error) {
 	return config.ProxyFunc()(target)
 }
 
-// checkProxy refuses a proxy variable whose form is not clear before anything
-// else uses it: the standard library guesses, and its error texts quote the
-// value. A variable that is not used for target is not looked at, unless that
-// is so because the library drops its value and would connect without a proxy.
+// checkProxy returns an error for an ambiguous proxy variable before anything else
+// uses it, because the standard library guesses and quotes the value in errors. It
+// ignores a variable that does not apply to target, unless the library would drop
+// the invalid value and connect without a proxy.
 func (c *Client) checkProxy(target *url.URL) error {
 	if c.Getenv == nil || target.Scheme == "http" {
 		return nil
@@ -366,15 +365,15 @@ func (c *Client) checkProxy(target *url.URL) error {
 	return nil
 }
 
-// dropped reports whether httpproxy takes value for no proxy at all.
+// dropped reports whether httpproxy ignores value because it is invalid.
 func dropped(value string) bool {
 	_, err := url.Parse(value)
 	_, hostErr := url.Parse("http://" + value)
 	return err != nil && hostErr != nil
 }
 
-// proxyForm reports whether value is a proxy's address: with one of the known
-// schemes, or just HOST:PORT.
+// proxyForm reports whether value is the address of a proxy: a URL with a supported
+// scheme, or HOST:PORT.
 func proxyForm(value string) bool {
 	_, ok := proxyHost(value)
 	return ok
@@ -384,7 +383,7 @@ func proxyForm(value string) bool {
 func proxyHost(value string) (string, bool) {
 	if !strings.Contains(value, "://") {
 		if strings.Contains(value, "@") {
-			return "", false // USER:PASSWORD@HOST reads as the scheme USER
+			return "", false // USER:PASSWORD@HOST would parse as the scheme USER
 		}
 		value = "http://" + value
 	}
@@ -399,8 +398,8 @@ func proxyHost(value string) (string, bool) {
 	return "", false
 }
 
-// plainHost reports whether a proxy's host is an address, or a name of ASCII
-// letters, digits, dots, hyphens and underscores: local networks have such names.
+// plainHost reports whether host is an IP address, or a name of ASCII letters,
+// digits, dots, hyphens and underscores. Local networks have names with underscores.
 func plainHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
@@ -414,7 +413,7 @@ func plainHost(host string) bool {
 	return host != ""
 }
 
-// retryAfter reads a Retry-After header (RFC 9110 section 10.2.3).
+// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3).
 func retryAfter(header string, now time.Time) *time.Duration {
 	var wait time.Duration
 	if n, err := strconv.ParseUint(header, 10, 32); err == nil {
@@ -435,7 +434,7 @@ var (
 	errBadProxy    = errors.New("bad proxy variable")
 )
 
-// proxyStatusError is a proxy's refusal to connect.
+// proxyStatusError is the status of a proxy that did not connect.
 type proxyStatusError int
 
 func (e proxyStatusError) Error() string { return fmt.Sprintf("proxy status %d", int(e)) }

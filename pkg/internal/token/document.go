@@ -9,9 +9,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// Document asks once for a public document, without credentials, and returns what
-// came back as Send does. The request may be repeated, so that no failure warns that
-// it may have been processed.
+// Document fetches a public document, without credentials. It returns the same reply
+// and errors as [Client.Send], except that no error warns that the request may have
+// been processed, because the request can be repeated safely.
 func (c *Client) Document(ctx context.Context, url string) (*Reply, error) {
 	reply, err := c.Send(ctx, Request{Method: http.MethodGet, URL: url})
 	if err != nil {
@@ -23,7 +23,7 @@ func (c *Client) Document(ctx context.Context, url string) (*Reply, error) {
 	return reply, nil
 }
 
-// repeatable returns the failure of a request that may be repeated.
+// repeatable returns err without that warning.
 func repeatable(err error) error {
 	e, ok := errors.AsType[*failure.Error](err)
 	if !ok {

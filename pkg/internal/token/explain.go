@@ -18,11 +18,11 @@ import (
 
 func validJSON(body []byte) bool { return json.Valid(withoutMark(body)) }
 
-// maybeProcessed stands behind the failure of a request that was sent.
+// maybeProcessed is appended to the error of a request that was sent.
 const maybeProcessed = "; the request may have been processed"
 
-// explain turns an error of net/http and below into one of ours that says how
-// much was sent.
+// explain converts an error of net/http to one that says whether the request was
+// sent.
 func (x *exchange) explain(ctx context.Context, err error) error {
 	phase, sent, proxy := x.state()
 	e := x.describe(ctx, err, phase, proxy)
@@ -32,8 +32,8 @@ func (x *exchange) explain(ctx context.Context, err error) error {
 	return e.WithSent(sent, 1)
 }
 
-// describe turns an error of net/http and below into one of ours. Their texts
-// carry bytes and secrets from outside and are never used.
+// describe converts an error of net/http. It never uses the text of the error, which
+// may contain control characters and secrets.
 func (x *exchange) describe(ctx context.Context, err error, phase phase, proxy *url.URL) *failure.Error {
 	e := x.classify(ctx, err, phase)
 	if proxy == nil || e.Class() != failure.Net {
@@ -50,7 +50,7 @@ func (x *exchange) describe(ctx context.Context, err error, phase phase, proxy *
 	return e
 }
 
-// classify finds the code and sentence for err.
+// classify returns the code and message for err.
 func (x *exchange) classify(ctx context.Context, err error, phase phase) *failure.Error {
 	host := x.target.Host
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -150,8 +150,9 @@ func (x *exchange) classifyTLS(err error, phase phase) *failure.Error {
 	return nil
 }
 
-// classifyProtocol tells a broken reply from a lost connection. net/http has
-// no types for these, so its fixed words are looked for; none is shown.
+// classifyProtocol distinguishes an invalid reply from a lost connection. net/http
+// has no types for these errors, so it searches for fixed words in their texts. It
+// never displays the texts.
 func classifyProtocol(err error) *failure.Error {
 	if _, ok := errors.AsType[*net.OpError](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil
@@ -168,7 +169,7 @@ func classifyProtocol(err error) *failure.Error {
 	return nil
 }
 
-// why says in our words why a connection could not be made.
+// why returns the reason for a failed connection as a fixed text.
 func why(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

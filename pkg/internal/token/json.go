@@ -13,18 +13,18 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// The bounds of a reply.
+// Limits of a reply.
 const (
 	MaxBody  = 1 << 20 // bytes
-	maxDepth = 32      // objects and arrays inside each other
+	maxDepth = 32      // nesting depth of objects and arrays
 )
 
-// Object is a JSON object. Its values are string, json.Number, bool, nil,
-// Object and []any.
+// Object is a JSON object. Its values have the types string, [json.Number], bool,
+// nil, [Object] and []any.
 type Object map[string]any
 
-// Get returns the member at a path of exact key names joined by dots. A member
-// that is null counts as absent.
+// Get returns the member at a path: key names, compared exactly, joined by dots. It
+// treats null as missing.
 func (o Object) Get(path string) (any, bool) {
 	name, rest, nested := strings.Cut(path, ".")
 	value := o[name]
@@ -38,7 +38,7 @@ func (o Object) Get(path string) (any, bool) {
 	return inner.Get(rest)
 }
 
-// TypeOf returns the JSON type of a value of an [Object].
+// TypeOf returns the JSON type of a value in an [Object].
 func TypeOf(value any) string {
 	switch value.(type) {
 	case string:
@@ -55,9 +55,9 @@ func TypeOf(value any) string {
 	return "null"
 }
 
-// ParseObject reads body as exactly one JSON object, stricter than
-// encoding/json: valid UTF-8 and surrogates, no duplicate keys at any depth,
-// bounded depth, nothing behind the object. A byte order mark is skipped.
+// ParseObject parses body as exactly one JSON object. It is stricter than
+// encoding/json: it requires valid UTF-8 and surrogate pairs, no duplicate keys, a
+// limited nesting depth, and no data after the object. It skips a byte order mark.
 func ParseObject(body []byte) (Object, error) {
 	body = withoutMark(body)
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
@@ -78,7 +78,7 @@ func ParseObject(body []byte) (Object, error) {
 		return nil, err
 	}
 	end := decoder.InputOffset()
-	// The token stream is laxer than a whole parse, so the object is checked again.
+	// The token decoder accepts some invalid JSON, so check the whole object again.
 	if !json.Valid(trimmed[:end]) {
 		return nil, notJSON()
 	}
@@ -88,7 +88,7 @@ func ParseObject(body []byte) (Object, error) {
 	if !validSurrogates(trimmed[:end]) {
 		return nil, failure.New(failure.BadEncoding, "the reply holds half of a surrogate pair")
 	}
-	object, _ := value.(Object) // it begins with a brace
+	object, _ := value.(Object) // starts with a brace
 	return object, nil
 }
 
@@ -100,8 +100,9 @@ func tooLarge() error {
 	return failure.New(failure.TooLarge, "the reply is larger than the limit of %d bytes", MaxBody)
 }
 
-// duplicate names the key only if it looks like one: what else stands there is
-// the provider's, and a secret that was cut would not be recognised as one.
+// duplicate returns the error for a duplicate key. It names the key only if it looks
+// like a name, because any other key may contain a secret. It never cuts a key,
+// because redaction would not recognize a part of a secret.
 func duplicate(key string) error {
 	if len(key) > 40 || Check(key) != nil {
 		return failure.New(failure.DuplicateKey, "the reply holds a key twice")
@@ -156,8 +157,8 @@ func closing(decoder *json.Decoder) error {
 	return nil
 }
 
-// validSurrogates reports whether every \uD800–\uDFFF escape of valid JSON text
-// is part of a pair.
+// validSurrogates reports whether every escape \uD800–\uDFFF in valid JSON is part
+// of a pair.
 func validSurrogates(text []byte) bool {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
@@ -186,8 +187,8 @@ func escaped(hex []byte) rune {
 	return rune(n)
 }
 
-// Scalar returns a string or number of a reply as text, so that 1, 1.0 and "1"
-// compare equal. Other types have none.
+// Scalar returns a string or number as text, so that 1, 1.0 and "1" compare equal.
+// ok is false for other types.
 func Scalar(value any) (text string, ok bool) {
 	switch v := value.(type) {
 	case string:
@@ -201,9 +202,9 @@ func Scalar(value any) (text string, ok bool) {
 	return "", false
 }
 
-// Lifetime reads a lifetime in seconds: a whole JSON number or a string of
-// digits. Anything else, zero, a negative number, and more than MaxLifetime
-// mean unknown, which is 0.
+// Lifetime parses a lifetime in seconds: an integral JSON number or a string of
+// digits. It returns 0, which means unknown, for anything else, for zero or less,
+// and for more than [MaxLifetime].
 func Lifetime(value any) time.Duration {
 	var n int64
 	var ok bool
@@ -221,10 +222,11 @@ func Lifetime(value any) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// LifetimeUntil reads the point of time at which a token expires that arrived at
-// received: RFC 3339, or a number or string of digits that counts seconds since
-// 1970, from 10^11 on milliseconds. Whole seconds are returned. Anything else, the
-// past, and more than MaxLifetime mean unknown, which is 0.
+// LifetimeUntil parses an expiry time and returns the lifetime from received on, in
+// whole seconds. The expiry time is in RFC 3339 format, or a number or string of
+// digits that counts seconds since 1970; from 10^11 on it counts milliseconds.
+// LifetimeUntil returns 0, which means unknown, for anything else, for a time in the
+// past, and for more than [MaxLifetime].
 func LifetimeUntil(value any, received time.Time) time.Duration {
 	const firstMilliseconds = 100_000_000_000
 	at := time.Time{}
@@ -240,7 +242,7 @@ func LifetimeUntil(value any, received time.Time) time.Duration {
 	case whole:
 		at = time.Unix(n, 0)
 	case isText:
-		at, _ = time.Parse(time.RFC3339, text) // the zero time is in the past
+		at, _ = time.Parse(time.RFC3339, text) // on error this is the zero time, which is in the past
 	}
 	left := at.Sub(received).Truncate(time.Second)
 	if left <= 0 || left > MaxLifetime {
@@ -249,8 +251,7 @@ func LifetimeUntil(value any, received time.Time) time.Duration {
 	return left
 }
 
-// wholeNumber reads a JSON number that is whole, in any of its spellings
-// (3600, 3600.0, 3.6e3).
+// wholeNumber parses an integral JSON number in any notation (3600, 3600.0, 3.6e3).
 func wholeNumber(text string) (int64, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true

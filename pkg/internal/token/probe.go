@@ -11,16 +11,17 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// Contact is how a server was reached.
+// Contact describes a connection to a server.
 type Contact struct {
-	Proxy  string // HOST:PORT of the proxy, empty without one
-	TLS    string // version of the protocol, empty without TLS
-	Status int    // of the answer, whatever it means
+	Proxy  string // HOST:PORT of the proxy; empty for none
+	TLS    string // protocol version; empty without TLS
+	Status int    // of the response, whatever it means
 }
 
-// Probe asks origin (SCHEME://HOST:PORT) for the headers of its first page, as
-// Post would connect to it. Nothing of a user is sent but the client certificate, and
-// no redirect is followed. The error is a *failure.Error that says how far it came.
+// Probe sends a HEAD request to origin (SCHEME://HOST:PORT). It connects like
+// [Client.Send] and does not follow redirects. It sends no data of the user except
+// the client certificate. The error is a [*failure.Error] that says at which stage
+// the request failed.
 func (c *Client) Probe(ctx context.Context, origin string) (Contact, error) {
 	target, err := url.Parse(origin + "/")
 	if err != nil {
@@ -56,8 +57,8 @@ func (c *Client) Probe(ctx context.Context, origin string) (Contact, error) {
 	return contact, nil
 }
 
-// ProxyHost returns HOST[:PORT] of the value of a proxy variable, without a user
-// or password. The error says that the value is not of its form.
+// ProxyHost returns HOST[:PORT] from the value of a proxy variable, without user and
+// password. The error says that the value is invalid, without quoting it.
 func ProxyHost(value string) (string, error) {
 	host, ok := proxyHost(value)
 	if !ok {

@@ -1,6 +1,6 @@
-// Package token exchanges credentials for a token: it sends one request to a
-// token endpoint and reads the reply strictly. It is the only package that
-// makes outgoing connections.
+// Package token exchanges credentials for a token: it sends one request to a token
+// endpoint and strictly parses the reply. No other package makes outgoing
+// connections for token requests.
 package token
 
 import (
@@ -14,28 +14,27 @@ import (
 
 // Token is an access token as a provider issued it.
 type Token struct {
-	AccessToken secret.Value  // satisfies Check
-	Lifetime    time.Duration // from the reply on, whole seconds; 0 means unknown
+	AccessToken secret.Value  // valid according to [Check]
+	Lifetime    time.Duration // from Obtained on, in whole seconds; 0 if unknown
 	Obtained    time.Time     // when the reply arrived, UTC
-	Scope       string        // RFC 6749 section 3.3, empty if not stated
+	Scope       string        // RFC 6749 section 3.3; empty if not in the reply
 	SingleUse   bool          // the provider accepts it for one call only
-	// Extra are members of the reply that the definition keeps, as JSON, by their
-	// paths: texts, numbers and booleans.
+	// Extra contains members of the reply that the definition keeps, keyed by path.
+	// The values are JSON strings, numbers and booleans.
 	Extra map[string]json.RawMessage
 }
 
-// Use says how a call carries a token: in a header, or as a member of its JSON
+// Use says how an API call sends a token: in a header, or as a member of its JSON
 // body.
 type Use struct {
-	Header string // such as Authorization, empty if it is a member
-	Scheme string // the word between the header's name and the token, such as Bearer; may be empty
-	Member string // empty if it is a header
-	// Headers are the other headers that calls need. The value of a secret one is
-	// nil.
+	Header string // such as Authorization; empty if Member is set
+	Scheme string // the word before the token, such as Bearer; may be empty
+	Member string // empty if Header is set
+	// Headers contains the other headers that API calls need. A secret value is nil.
 	Headers map[string]*string
 }
 
-// HeaderLine returns the header that carries accessToken, without a line end.
+// HeaderLine returns the header with accessToken, without a line ending.
 func (u Use) HeaderLine(accessToken string) string {
 	if u.Scheme != "" {
 		accessToken = u.Scheme + " " + accessToken
@@ -43,16 +42,17 @@ func (u Use) HeaderLine(accessToken string) string {
 	return u.Header + ": " + accessToken
 }
 
-// MaxLength is the length of the longest token that is accepted, in bytes.
+// MaxLength is the maximum length of a token, in bytes.
 const MaxLength = 8192
 
-// MaxLifetime is the longest lifetime that is believed.
+// MaxLifetime is the maximum plausible lifetime. A longer one counts as unknown.
 const MaxLifetime = 10 * 365 * 24 * time.Hour
 
-// Check returns an error if text is not a token: 1 to MaxLength bytes of
-// visible ASCII (the characters of RFC 6749 appendix A.12), not a word that
-// programs print for "nothing" ("[object Object]" already has a blank), and not holding one of the sent secrets of 8 or
-// more bytes. Nothing is trimmed or repaired.
+// Check returns an error if text is not a valid token. A token is 1 to MaxLength
+// bytes of printable ASCII without spaces (the characters of RFC 6749 appendix
+// A.12). It is not a word that programs print for a missing value (the space already
+// excludes "[object Object]"). It contains none of the sent secrets of 8 or more
+// bytes. Check does not trim or repair text.
 func Check(text string, sent ...secret.Value) error {
 	if text == "" {
 		return failure.New(failure.NoToken, "the reply's token is empty")
