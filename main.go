@@ -1,9 +1,3 @@
-// A run has one goroutine that works: what asking the container for its share of
-// processors costs, at the start and again later, is never made up for.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Command tokenfetch fetches bearer tokens from the token endpoints of payment
 // providers and prints them.
 package main

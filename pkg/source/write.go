@@ -51,7 +51,7 @@ func write(path string, data []byte, check func(target string) error) error {
 	if err := MakeDirs(filepath.Dir(target)); err != nil {
 		return unwritable(path, err)
 	}
-	if err := replace(target, data, check); err != nil {
+	if err := replace(target, data, true, check); err != nil {
 		return unwritable(path, err)
 	}
 	return nil
@@ -60,11 +60,17 @@ func write(path string, data []byte, check func(target string) error) error {
 // Replace atomically replaces whatever is at path with a file that only the user can
 // access. It performs no checks. The error is that of the operating system.
 func Replace(path string, data []byte) error {
-	return replace(path, data, func(string) error { return nil })
+	return replace(path, data, true, func(string) error { return nil })
 }
 
-func replace(path string, data []byte, check func(path string) error) error {
-	temp, err := WriteTemp(path, data)
+// ReplaceVolatile is like [Replace], for data that can be obtained again. It does not
+// wait for the disk: after a crash of the operating system the file may be damaged.
+func ReplaceVolatile(path string, data []byte) error {
+	return replace(path, data, false, func(string) error { return nil })
+}
+
+func replace(path string, data []byte, durable bool, check func(path string) error) error {
+	temp, err := writeTemp(path, data, durable)
 	if err != nil {
 		return err
 	}
@@ -99,6 +105,11 @@ func CheckWrite(path string, data []byte) error {
 // user can access the file. With an error, there is no file; the error is that of
 // the operating system.
 func WriteTemp(path string, data []byte) (temp string, err error) {
+	return writeTemp(path, data, true)
+}
+
+// writeTemp is WriteTemp. It flushes the file to disk only if durable is set.
+func writeTemp(path string, data []byte, durable bool) (temp string, err error) {
 	var random [tempRandom]byte
 	_, _ = rand.Read(random[:]) // never fails
 	temp = path + "." + hex.EncodeToString(random[:]) + tempSuffix
@@ -115,7 +126,7 @@ func WriteTemp(path string, data []byte) (temp string, err error) {
 	if err == nil {
 		_, err = file.Write(data)
 	}
-	if err == nil {
+	if err == nil && durable {
 		err = file.Sync()
 	}
 	if closeErr := file.Close(); err == nil {

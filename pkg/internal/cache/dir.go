@@ -103,12 +103,12 @@ func (d dir) content(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
 
-// write atomically replaces a file.
-func (d dir) write(ctx context.Context, name string, data []byte) error {
+// write atomically replaces a file with one of the functions of package source.
+func (d dir) write(ctx context.Context, name string, data []byte, replace func(path string, data []byte) error) error {
 	return within(ctx, func() error {
 		d.makeRoom(name)
 		d.sweep()
-		return source.Replace(filepath.Join(d.path, name), data)
+		return replace(filepath.Join(d.path, name), data)
 	})
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // obstacles are what may stand in the place of a file of ours.
@@ -91,7 +93,7 @@ func TestModeOfAFile(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o644, 0o400, 0o666, 0o620, 0} {
 		d := dir{filepath.Join(t.TempDir(), "d")}
 		check(t, os.Mkdir(d.path, 0o700))
-		check(t, d.write(t.Context(), "file", []byte("data")))
+		check(t, d.write(t.Context(), "file", []byte("data"), source.Replace))
 		check(t, os.Chmod(filepath.Join(d.path, "file"), mode))
 		data, err := d.read(t.Context(), "file")
 		if err != nil || string(data) != "data" {
@@ -138,7 +140,7 @@ func TestTemporaryFilesOfKilledRuns(t *testing.T) {
 			check(t, os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Hour)))
 		}
 	}
-	check(t, d.write(t.Context(), "file", nil))
+	check(t, d.write(t.Context(), "file", nil, source.Replace))
 	left, err := filepath.Glob(filepath.Join(d.path, "*.tmp"))
 	check(t, err)
 	if len(left) != 1 || filepath.Base(left[0]) != "new.0123456789abcdef.tmp" {

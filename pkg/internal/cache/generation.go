@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 const (
@@ -52,7 +54,7 @@ func Advance(ctx context.Context, path string, refs [][]string) error {
 	for _, ref := range refs {
 		generation := make([]byte, generationSize)
 		_, _ = rand.Read(generation) // never fails
-		if err := d.write(ctx, generationName(key, ref), generation); err != nil {
+		if err := d.write(ctx, generationName(key, ref), generation, source.Replace); err != nil {
 			return err
 		}
 	}

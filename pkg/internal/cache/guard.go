@@ -14,6 +14,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/await"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // hold returns how long credentials are on hold after the n-th consecutive refusal.
@@ -49,7 +50,7 @@ type Credential struct {
 
 // Guard records login outcomes for one set of credentials. All processes of the user
 // share the records. Without a usable directory it records nothing, and [Guard.Err]
-// says why. On a nil Guard, all methods except [Guard.Clear] do nothing.
+// says why. On a nil Guard, all methods do nothing.
 type Guard struct {
 	dir          dir
 	err          error  // why nothing is recorded, or nil
@@ -435,7 +436,7 @@ func (g *Guard) save(ctx context.Context, name string, r record) error {
 	if err != nil {
 		return err
 	}
-	return g.dir.write(ctx, name, data)
+	return g.dir.write(ctx, name, data, source.Replace)
 }
 
 // Clear removes the holds of the account with any password, and returns the number

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // Limits for the use of a cached token: not in the last part of its lifetime, and
@@ -135,7 +136,8 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 		return err
 	}
 	sealed := gcm.Seal(nil, nil, plain, t.additional(owner)) //nolint:gosec // this cipher creates its own random nonce
-	return d.write(ctx, name, slices.Concat([]byte(header), sealed))
+	// A token that is lost with the system is fetched again.
+	return d.write(ctx, name, slices.Concat([]byte(header), sealed), source.ReplaceVolatile)
 }
 
 // Clear removes the tokens of the given provider and profile. It returns how many it
