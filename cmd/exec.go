@@ -15,7 +15,6 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
-	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
@@ -174,11 +173,8 @@ func noField(all []wanted, name string) error {
 			providers = append(providers, w.ref.Definition.Name)
 		}
 	}
-	hint := "the fields are " + strings.Join(fields, ", ")
-	if near := profile.Nearest(name, fields); near != "" {
-		hint = "did you mean " + near + "? " + hint
-	}
-	return failure.New(failure.BadFlagValue, "--with names no field of %s", strings.Join(providers, " or ")).WithHint("%s", hint)
+	return failure.New(failure.BadFlagValue, "--with names no field of %s", strings.Join(providers, " or ")).
+		WithHint("the fields are %s", strings.Join(fields, ", ")).Suggest(failure.Nearest(name, fields))
 }
 
 // exec fetches the tokens and becomes the command. What can be known to go

@@ -1,47 +1,11 @@
 package profile
 
-import "strings"
+import "github.com/tokenfetch/tokenfetch/pkg/failure"
 
-// suggest returns "; did you mean …" with the known key nearest to key.
+// suggest names the known key that is nearest to key, behind a semicolon.
 func suggest(key string, known []string) string {
-	if near := Nearest(key, known); near != "" {
+	if near := failure.Nearest(key, known); near != "" {
 		return `; the nearest known key is "` + near + `"`
 	}
 	return ""
-}
-
-// Nearest returns the one of known that key is most likely a slip for, or "".
-// Case, "_" and "-" do not count.
-func Nearest(key string, known []string) string {
-	fold := func(s string) string {
-		return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s))
-	}
-	best, distance := "", 3
-	for _, k := range known {
-		if d := edits(fold(key), fold(k)); d < distance && d < len(k)/2+1 {
-			best, distance = k, d
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance of a and b, in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -623,14 +623,21 @@ func (q *Query) places(variables []string) string {
 
 // similar names a variable that is set and looks like a slip for name.
 func (q *Query) similar(name string) string {
+	const ours = "TOKENFETCH_"
+	known := q.Definition.Variables() // which are no slips
 	var set []string
 	for _, entry := range q.Environ {
 		n, _, _ := strings.Cut(entry, "=")
-		if n != name && strings.HasPrefix(n, "TOKENFETCH_") == strings.HasPrefix(name, "TOKENFETCH_") {
+		if n != name && !slices.Contains(known, n) && strings.HasPrefix(n, ours) == strings.HasPrefix(name, ours) {
 			set = append(set, n)
 		}
 	}
-	near := profile.Nearest(name, set)
+	first, _, _ := strings.Cut(name, "_")
+	prefixes := []string{first + "_", ""}
+	if strings.HasPrefix(name, ours) {
+		prefixes = []string{q.Definition.Variable(""), ours}
+	}
+	near := failure.NearestVariable(name, set, prefixes...)
 	if near == "" {
 		if short, ok := strings.CutPrefix(name, "TOKENFETCH_"); ok {
 			if _, set := q.lookup(short); set {
