@@ -277,13 +277,19 @@ func (q *Query) CheckNamed() error {
 	return q.noProfile()
 }
 
+// ProfileVariable names the profile where nobody else does.
+const ProfileVariable = "TOKENFETCH_PROFILE"
+
 // noProfile is the failure of a named profile that does not exist. The name is not
 // repeated: it may be a secret, as in -p PASSWORD.
 func (q *Query) noProfile() error {
 	name := q.Definition.Name
 	e := failure.New(failure.ProfileNotFound, "there is no profile of that name for %s in %s", name, q.fileName())
+	if value, _ := q.lookup(ProfileVariable); value == q.Profile {
+		e = e.Append(" (from %s)", ProfileVariable)
+	}
 	if names := q.File.Names(name); len(names) > 0 {
-		return e.WithHint("its profiles of %s are: %s", name, strings.Join(names, ", "))
+		return e.WithHint("its profiles of %s are: %s", name, strings.Join(names, ", ")).Suggest(failure.Nearest(q.Profile, names))
 	}
 	return e.WithHint("run tokenfetch login %s/NAME, or add a table [%s.NAME] to it; tokenfetch %s --help shows its keys", name, name, name)
 }
@@ -328,7 +334,14 @@ func (p *Plan) findHost(ctx context.Context) error {
 	if _, known := d.Environment(environment); known {
 		p.Environment = environment
 	}
-	if p.Base, err = p.address(ctx, environment, baseURL, p.place); err != nil {
+	from := ""
+	switch p.hostAt {
+	case byVariable:
+		from = environmentVariable
+	case byProfile:
+		from = q.table() + " in " + q.fileName()
+	}
+	if p.Base, err = p.address(ctx, environment, baseURL, from, p.place); err != nil {
 		return err
 	}
 	if p.hostAt >= byVariable {
@@ -357,14 +370,18 @@ func (q *Query) touched() bool {
 	return len(q.Flags) > 0 || slices.ContainsFunc(q.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
 }
 
-// address returns the base address for an environment's name or a base URL;
-// find says where the fields in the host's name come from.
-func (p *Plan) address(ctx context.Context, environment, baseURL string, find func(string) Place) (provider.Address, error) {
+// address returns the base address for an environment's name or a base URL; from
+// is what gives the name, empty for the command line, and find says where the
+// fields in the host's name come from.
+func (p *Plan) address(ctx context.Context, environment, baseURL, from string, find func(string) Place) (provider.Address, error) {
 	d := p.Definition
 	if baseURL != "" {
 		return d.CheckBase(baseURL)
 	}
 	e, err := d.CheckEnvironment(environment)
+	if unknown, ok := errors.AsType[*failure.Error](err); ok && from != "" {
+		err = unknown.Append(" (from %s)", from)
+	}
 	if err != nil {
 		return provider.Address{}, err
 	}
@@ -409,7 +426,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 		}
 		environment = p.Definition.Environments[0].Name
 	}
-	own, err := p.address(ctx, environment, p.Profile.BaseURL, func(name string) Place {
+	own, err := p.address(ctx, environment, p.Profile.BaseURL, p.query.table()+" in "+p.query.fileName(), func(name string) Place {
 		if s, ok := p.Profile.Fields[name]; ok {
 			f, _ := p.Definition.Field(name)
 			return p.fromProfile(f, s)
