@@ -13,9 +13,7 @@ func (r *run) newCache() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "cache",
 		Short: "remove cached tokens",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.needVerb(cmd, "write tokenfetch cache clear")
-		},
+		RunE:  r.oneVerb,
 	}
 	var holds bool
 	clearCommand := &cobra.Command{

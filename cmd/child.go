@@ -3,10 +3,53 @@ package cmd
 import (
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
+
+// The exit codes of exec before the command runs; from then on they are the
+// command's own. The emulator has the last two.
+const (
+	exitBefore      = 125 // tokenfetch failed
+	exitNotRunnable = 126
+	exitNotFound    = 127
+)
+
+// findCommand finds the command behind -- as a shell does, except that nothing is
+// run through a relative entry of PATH. The failure does not repeat its name.
+func findCommand(name string) (string, error) {
+	path, err := source.LookPath(name)
+	switch {
+	case errors.Is(err, exec.ErrDot):
+		return "", exitError{failure.New(failure.CommandNotFound, "the command behind -- is found only through a relative entry of PATH").
+			WithHint("give its path, such as ./NAME"), exitNotFound}
+	case err == nil:
+		return path, nil
+	case errors.Is(err, syscall.EISDIR):
+		return "", exitError{failure.New(failure.CommandNotRunnable, "the command behind -- is a directory").
+			WithHint("name a program in it"), exitNotRunnable}
+	case errors.Is(err, fs.ErrPermission), inPath(name):
+		return "", exitError{failure.New(failure.CommandNotRunnable, "the command behind -- is not executable").
+			WithHint("make it so with chmod +x, or name its interpreter before it"), exitNotRunnable}
+	}
+	return "", exitError{failure.New(failure.CommandNotFound, "the command behind -- was not found").
+		WithHint("check its name and PATH"), exitNotFound}
+}
+
+// inPath reports whether PATH leads to a file of that name, executable or not.
+func inPath(name string) bool {
+	return name == filepath.Base(name) && slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular()
+	})
+}
 
 // runCommand runs a command as a child with our streams, and ends with its exit
 // code. Signals go to the child.

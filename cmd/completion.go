@@ -65,7 +65,7 @@ zsh behind compinit. The packages of tokenfetch bring the scripts along.`,
 				return r.print(script.String())
 			}
 			return failure.New(failure.UnexpectedArgument, "there is no completion for that shell").
-				WithHint("name one of %s", strings.Join(shells, ", "))
+				WithHint("name one of %s", strings.Join(shells, ", ")).Suggest(failure.Nearest(args[0], shells))
 		},
 	}
 }

@@ -62,7 +62,8 @@ tokenfetch help emulator also says what each fault does.`,
 				fault, ok := emulator.ParseFault(text)
 				if !ok {
 					return failure.New(failure.BadFlagValue, "--fault names no fault").
-						WithHint("the faults are %s; PROVIDER:FAULT is for one provider", strings.Join(emulator.FaultNames(), ", "))
+						WithHint("the faults are %s; PROVIDER:FAULT is for one provider", strings.Join(emulator.FaultNames(), ", ")).
+						Suggest(failure.Nearest(fault.Name, emulator.FaultNames()))
 				}
 				options.Faults = append(options.Faults, fault)
 			}
@@ -100,12 +101,12 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	}
 	e, err := emulator.New(definitions, options)
 	if err != nil {
-		return failure.New(failure.BadFlagValue, "--fault names an unknown provider").WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
+		return r.unknownFaulty(options.Faults)
 	}
 	var path string
 	if len(argv) > 0 {
-		if path, err = source.LookPath(argv[0]); err != nil {
-			return failure.New(failure.MissingArgument, "the command behind -- was not found").WithHint("check its name and PATH")
+		if path, err = findCommand(argv[0]); err != nil {
+			return err
 		}
 	}
 	listener, err := listenOn(listen, len(argv) > 0)
@@ -135,6 +136,17 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 		return failure.New(failure.EmulatorUnavailable, "the emulator stopped listening")
 	}
 	return nil
+}
+
+// unknownFaulty is the failure of a fault for a provider that is not served.
+func (r *run) unknownFaulty(faults []emulator.Fault) error {
+	e := failure.New(failure.BadFlagValue, "--fault names an unknown provider").WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
+	for _, f := range faults {
+		if f.Provider != "" && !r.catalog.Has(f.Provider) {
+			return e.Suggest(failure.Nearest(f.Provider, r.catalog.Names()))
+		}
+	}
+	return e
 }
 
 // runEmulated runs a command with the variables. It has a directory of its own for

@@ -2,31 +2,15 @@ package cmd
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
-	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
-	"github.com/tokenfetch/tokenfetch/pkg/source"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
-)
-
-// The exit codes of exec before the command runs; from then on they are the
-// command's own.
-const (
-	exitBefore      = 125 // tokenfetch failed
-	exitNotRunnable = 126
-	exitNotFound    = 127
 )
 
 // wanted is a token that a command is run with, and fields beside it.
@@ -174,11 +158,8 @@ func noField(all []wanted, name string) error {
 			providers = append(providers, w.ref.Definition.Name)
 		}
 	}
-	hint := "the fields are " + strings.Join(fields, ", ")
-	if near := profile.Nearest(name, fields); near != "" {
-		hint = "did you mean " + near + "? " + hint
-	}
-	return failure.New(failure.BadFlagValue, "--with names no field of %s", strings.Join(providers, " or ")).WithHint("%s", hint)
+	return failure.New(failure.BadFlagValue, "--with names no field of %s", strings.Join(providers, " or ")).
+		WithHint("the fields are %s", strings.Join(fields, ", ")).Suggest(failure.Nearest(name, fields))
 }
 
 // exec fetches the tokens and becomes the command. What can be known to go
@@ -288,35 +269,6 @@ func (r *run) fieldEntries(w wanted, p *tokenfetch.Plan) []string {
 		entries = append(entries, f.variable+"="+value.Reveal())
 	}
 	return entries
-}
-
-// findCommand finds a command as a shell does, except that nothing is run
-// through a relative entry of PATH.
-func findCommand(name string) (string, error) {
-	path, err := source.LookPath(name)
-	switch {
-	case errors.Is(err, exec.ErrDot):
-		return "", exitError{failure.New(failure.CommandNotFound, "the command %s is found only through a relative entry of PATH", name).
-			WithHint("give its path, such as ./%s", name), exitNotFound}
-	case err == nil:
-		return path, nil
-	case errors.Is(err, syscall.EISDIR):
-		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is a directory", name).
-			WithHint("name a program in it"), exitNotRunnable}
-	case errors.Is(err, fs.ErrPermission), inPath(name):
-		return "", exitError{failure.New(failure.CommandNotRunnable, "the command %s is not executable", name).
-			WithHint("make it so with chmod +x, or name its interpreter before it"), exitNotRunnable}
-	}
-	return "", exitError{failure.New(failure.CommandNotFound, "the command %s was not found", name).
-		WithHint("check its name and PATH"), exitNotFound}
-}
-
-// inPath reports whether PATH leads to a file of that name, executable or not.
-func inPath(name string) bool {
-	return name == filepath.Base(name) && slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
-		info, err := os.Stat(filepath.Join(dir, name))
-		return filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular()
-	})
 }
 
 // checkSize refuses, before anything is fetched, what the system would not start:

@@ -30,7 +30,7 @@ func (r *run) become(path string, argv, environ []string) error {
 	case errors.Is(err, syscall.EACCES):
 		why = "is not executable, or its interpreter is not"
 	}
-	return exitError{failure.New(failure.CommandNotRunnable, "the command %s %s", path, why).
+	return exitError{failure.New(failure.CommandNotRunnable, "the command behind -- %s", why).
 		WithHint("check the file; a token for one use that was fetched is lost"), exitNotRunnable}
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,13 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 		Use:     d.Name,
 		Short:   fetchFrom + d.Title,
 		Example: examplesOf(d),
-		Args:    noArguments,
+		Args: func(cmd *cobra.Command, args []string) error {
+			err := noArguments(cmd, args)
+			if e, ok := errors.AsType[*failure.Error](err); ok {
+				return e.Suggest(r.misplaced(d, args[0]))
+			}
+			return err
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.provider = d.Name
 			o.fields = givenFields(cmd.Flags(), d)

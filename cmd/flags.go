@@ -152,13 +152,13 @@ func flagError(cmd *cobra.Command, err error) error {
 				WithHint("use --%s-file FILE (- is standard input), an environment variable or the keychain: run %s", name, help)
 		}
 		if !regexp.MustCompile(`^[a-z][a-z-]{0,30}$`).MatchString(name) {
-			return failure.New(failure.UnknownFlag, "there is an unknown flag").WithHint("run %s", help)
+			return failure.New(failure.UnknownFlag, "there is an unknown flag").WithHint("run %s", help).Suggest(nearestFlag(cmd, name))
 		}
 		dashes := "--"
 		if unknown.GetSpecifiedShortnames() != "" {
 			dashes = "-"
 		}
-		return failure.New(failure.UnknownFlag, "there is no flag %s%s", dashes, name).WithHint("run %s", help)
+		return failure.New(failure.UnknownFlag, "there is no flag %s%s", dashes, name).WithHint("run %s", help).Suggest(nearestFlag(cmd, name))
 	}
 	if missing, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
 		return failure.New(failure.BadFlagValue, "the flag --%s needs a value", missing.GetFlag().Name).WithHint("run %s", help)
@@ -172,16 +172,17 @@ func flagError(cmd *cobra.Command, err error) error {
 			return failure.New(failure.BadFlagValue, "the value of the flag --%s is empty", name).WithHint("check the variable behind it")
 		}
 		if r, ok := errors.AsType[rule](invalid.Unwrap()); ok {
-			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", name, string(r)).WithHint("run %s", help)
+			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", name, string(r)).WithHint("run %s", help).
+				Suggest(nearestValue(invalid.GetFlag(), invalid.GetValue()))
 		}
-		return failure.New(failure.BadFlagValue, "the value of the flag --%s is not of its form", name).WithHint("run %s", help)
+		return failure.New(failure.BadFlagValue, "invalid value for --%s", name).WithHint("run %s", help)
 	}
 	return failure.New(failure.UnknownFlag, "there is a malformed flag").WithHint("run %s", help)
 }
 
 // conflict is the failure of two flags that cannot be given together.
 func conflict(a, b string) error {
-	return failure.New(failure.ConflictingFlags, "%s and %s exclude each other", a, b).WithHint("keep one of them")
+	return failure.New(failure.ConflictingFlags, "%s and %s cannot be used together", a, b).WithHint("keep one of them")
 }
 
 // addFetchFlags adds the flags that say how a token is fetched.

@@ -33,7 +33,12 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 			}
 			c, _, err := root.Find(args)
 			if err != nil || c == root {
-				return failure.New(failure.UnknownCommand, "there is no command or topic of that name").WithHint("run tokenfetch --help")
+				known := slices.Concat(r.catalog.Names(), commandNames(root))
+				for _, t := range topics() {
+					known = append(known, t.name)
+				}
+				return failure.New(failure.UnknownCommand, "unknown command, provider or topic").WithHint("run tokenfetch --help").
+					Suggest(failure.Nearest(args[0], known))
 			}
 			text := r.helpOf(c)
 			if guide := r.guideForTerminal(c.Name()); guide != "" && c.Parent() == root {

@@ -31,17 +31,7 @@ beside the profiles file; everything that works with a built-in provider works
 with them.`,
 		Example: `  tokenfetch provider list
   tokenfetch provider add acme --token-url https://auth.acme.example/token`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var verbs []string
-			for _, c := range cmd.Commands() {
-				verbs = append(verbs, c.Name())
-			}
-			hint := "its commands are " + strings.Join(verbs, ", ")
-			if len(args) > 0 {
-				return failure.New(failure.UnknownCommand, "the word behind provider is none of its commands").WithHint("%s", hint)
-			}
-			return r.needVerb(cmd, hint)
-		},
+		RunE: r.oneVerb,
 	}
 	parent.AddCommand(r.newProviderList(), r.newProviderShow(), r.newProviderAdd(), r.newProviderCheck(), r.newProviderRemove())
 	return parent
@@ -140,7 +130,7 @@ escapes.`,
 			switch {
 			case errors.Is(err, provider.ErrUnknown):
 				return failure.New(failure.ProviderNotFound, "there is no provider of that name").
-					WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
+					WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", ")).Suggest(failure.Nearest(name, r.catalog.Names()))
 			case err != nil:
 				return err
 			case isTerminal(r.env.Stdout):
@@ -198,7 +188,8 @@ func (r *run) removeDefinition(ctx context.Context, name string) error {
 		if len(own) > 0 {
 			hint = "those you have defined are " + strings.Join(own, ", ")
 		}
-		return failure.New(failure.ProviderNotFound, "you have defined no provider of that name").WithHint("%s", hint)
+		return failure.New(failure.ProviderNotFound, "you have defined no provider of that name").
+			WithHint("%s", hint).Suggest(failure.Nearest(name, own))
 	}
 	path := r.ownFile(name)
 	if path == "" {

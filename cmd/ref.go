@@ -79,15 +79,15 @@ func (r *run) isFlagOfSome(build func(*provider.Definition) *cobra.Command, flag
 
 // oneRef reads the argument of a command that takes one profile.
 func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
-	switch {
-	case len(args) == 0:
+	if len(args) == 0 {
 		return ref{}, r.needRef(cmd)
-	case len(args) > 1:
-		return ref{}, failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).
-			WithHint("run %s --help", cmd.CommandPath())
 	}
 	f, err := r.engine().Ref(args[0])
-	if err == nil {
+	switch {
+	case err == nil && len(args) > 1:
+		return ref{}, failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).
+			WithHint("run %s --help", cmd.CommandPath()).Suggest(r.misplaced(f.Definition, args[1]))
+	case err == nil:
 		r.about(f)
 	}
 	return f, err

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +30,8 @@ type run struct {
 	ctx      context.Context // see context
 	signals  *signals
 	asked    asked
-	named    string // PROVIDER[/PROFILE] in the place of a command, or what login and logout have instead of one
+	named    string   // PROVIDER[/PROFILE] in the place of a command, or what login and logout have instead of one
+	behind   []string // the arguments behind the command
 	limit    *tokenfetch.Limit
 	longest  *tokenfetch.Limit // of the profiles in use, nil for limit
 	overdue  chan struct{}     // receives when the limit has been over for a while
@@ -162,7 +162,7 @@ func (r *run) execute() error {
 		r.addCommands(root)
 	}
 	command, args, err := r.resolve(root)
-	r.wraps = command.Name() == "exec"
+	r.behind, r.wraps = args, command.Name() == "exec"
 	if r.completing() {
 		// cobra parses twice then, and quotes what does not parse on standard error.
 		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
@@ -186,7 +186,8 @@ func (r *run) execute() error {
 	}
 	r.unwatch = r.limit.WhenOver(r.expire)
 	if value, set := r.env.lookup("TOKENFETCH_ERRORS"); set && value != "text" && value != "json" {
-		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these")
+		return failure.New(failure.VariableInvalid, "TOKENFETCH_ERRORS must be text or json").WithHint("unset it, or set it to one of these").
+			Suggest(failure.Nearest(value, []string{"text", "json"}))
 	}
 	return cmp.Or(root.Execute(), r.unprinted)
 }
@@ -213,8 +214,11 @@ func (r *run) newRoot() *cobra.Command {
 	root.SetOut(stdout{r})
 	root.SetErr(r.console)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if cmd == root && firstWord(r.env.Args, root.Flags(), root.PersistentFlags()) != "" {
-			return r.unknownCommand() // which says more than its first flag
+		// That there is no such command says more than its first flag.
+		if word := firstWord(r.behind, cmd.Flags(), root.PersistentFlags()); word != "" && cmd == root {
+			return r.unknownCommand(root, word)
+		} else if word != "" && cmd.HasSubCommands() {
+			return unknownVerb(cmd, word)
 		}
 		return flagError(cmd, err)
 	})
@@ -247,16 +251,11 @@ const fetchFrom = "fetch a token from "
 // standard error, so that it never becomes somebody's token.
 func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return r.unknownCommand()
+		return r.unknownCommand(cmd, args[0])
 	}
 	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
 	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
-}
-
-func (r *run) unknownCommand() error {
-	return failure.New(failure.UnknownCommand, "the first word is neither a provider nor a command").
-		WithHint("the providers are %s; add yours with tokenfetch provider add; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", "))
 }
 
 // needVerb ends a command that lacks an argument: its help goes to standard

@@ -78,6 +78,12 @@ func (r *run) status(ctx context.Context, named []ref, format string) error {
 	if err != nil {
 		return err
 	}
+	for _, p := range profiles {
+		if !p.Ready() && p.Problems[0].Code == failure.ProfileNotFound && p.Ref.Profile != profile.Default {
+			r.about(p.Ref)
+			return p.Problems[0] // a report would repeat the name
+		}
+	}
 	s := statusReport{
 		run: r, file: file, unknown: i.UnknownTables(file), profiles: profiles,
 		details: len(named) > 0 || r.console.verbose,

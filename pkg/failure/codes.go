@@ -137,13 +137,13 @@ type Meaning struct {
 var codes = [...]Meaning{
 	{Internal, Bug, "a fault of tokenfetch itself"},
 
-	{UnknownCommand, Usage, "the first word is neither a provider nor a command"},
+	{UnknownCommand, Usage, "unknown command or provider"},
 	{UnknownFlag, Usage, "the command has no such flag"},
-	{BadFlagValue, Usage, "a flag's value is missing or not of its form"},
+	{BadFlagValue, Usage, "a flag's value is missing or invalid"},
 	{RepeatedFlag, Usage, "a flag was given twice"},
 	{UnexpectedArgument, Usage, "the command takes no further argument"},
 	{MissingArgument, Usage, "the command needs an argument"},
-	{ConflictingFlags, Usage, "two flags exclude each other"},
+	{ConflictingFlags, Usage, "two flags cannot be used together"},
 	{BadProfileName, Usage, "a profile's name is not of the allowed form"},
 	{BadProviderName, Usage, "a provider's name is not of the allowed form, or taken"},
 	{BadVariableName, Usage, "the name given to --var cannot be used"},
@@ -193,8 +193,8 @@ var codes = [...]Meaning{
 	{SetUID, Config, "the program runs with other rights than its caller's"},
 	{OpenFilesLimit, Config, "too few files may be open at once"},
 	{RunnerFileInvalid, Config, "the file that a GitHub runner names cannot be used"},
-	{CommandNotFound, Config, "exec: the command was not found (exit code 127)"},
-	{CommandNotRunnable, Config, "exec: the command cannot be run (exit code 126)"},
+	{CommandNotFound, Config, "exec, emulator: the command was not found (exit code 127)"},
+	{CommandNotRunnable, Config, "exec, emulator: the command cannot be run (exit code 126)"},
 	{EnvironmentTooLarge, Config, "exec: the command's environment would be too large (exit code 126)"},
 	{EmulatorUnavailable, Config, "the emulator cannot listen or write its journal"},
 

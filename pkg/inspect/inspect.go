@@ -100,7 +100,7 @@ func (i *Inspector) UnknownTables(file *profile.File) []Table {
 	var tables []Table
 	names := i.catalog.Names()
 	for _, t := range file.Unknown(names) {
-		tables = append(tables, Table{t.Name, t.Line, profile.Nearest(t.Name, names)})
+		tables = append(tables, Table{t.Name, t.Line, failure.Nearest(t.Name, names)})
 	}
 	return tables
 }

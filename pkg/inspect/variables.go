@@ -35,11 +35,9 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 		switch {
 		case !belongs && ofBroken(name, broken):
 		case !belongs:
-			hint := "unset it, or see tokenfetch help environment"
-			if near := profile.Nearest(name, known); near != "" {
-				hint = "was " + near + " meant?"
-			}
-			findings = append(findings, warning(check, hint, "%s is set, but belongs to nothing", name))
+			e := failure.New(failure.VariableInvalid, "unknown variable %s", name).
+				WithHint("unset it, or see tokenfetch help environment").Suggest(failure.NearestVariable(name, known, prefix(name, definitions)))
+			findings = append(findings, warning(check, e.Hint, "%s", e.Message))
 		case d == nil:
 		case i.getenv(name) == "":
 			e := failure.New(failure.VariableEmpty, "%s is set but empty", name).WithHint("%s", credential.EmptyHint(i.client.Lookup))
@@ -63,6 +61,18 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 		return []Finding{ok(check, "%s of providers, all of them known", failure.Amount(used, "variable"))}
 	}
 	return []Finding{ok(check, "no variable of a provider is set")}
+}
+
+// prefix returns what a variable of ours rightly begins with: TOKENFETCH_, and the
+// name of a provider.
+func prefix(variable string, definitions []*provider.Definition) string {
+	longest := "TOKENFETCH_"
+	for _, d := range definitions {
+		if own := provider.VariablePrefix(d.Name); strings.HasPrefix(variable, own) && len(own) > len(longest) {
+			longest = own
+		}
+	}
+	return longest
 }
 
 // ofBroken reports whether a variable may belong to a provider whose definition is

@@ -495,25 +495,6 @@ func TestValidName(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"environment", "base_url", "ca_file", "timeout", "client_id", "client_secret", "username", "password"}
-	for key, want := range map[string]string{
-		"pasword": "password", "passwrod": "password", "PASSWORD": "password", "Client-ID": "client_id", "clientid": "client_id", "client_ids": "client_id",
-		"user_name": "username", "pssrd": "", "usrname": "username", "cafile": "ca_file", "baseurl": "base_url", "time_out": "timeout", "env": "", "pass": "", "secret": "",
-		"": "", "x": "", "grant_type": "", "password": "password",
-	} {
-		if got := profile.Nearest(key, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", key, got, want)
-		}
-	}
-	if got := profile.Nearest("password", nil); got != "" {
-		t.Errorf("of none: %q", got)
-	}
-	if got := profile.Nearest("ab", []string{"cd", "b"}); got != "" {
-		t.Errorf("a short name has a slip for a short one: %q", got)
-	}
-}
-
 func lookup(variables map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { value, ok := variables[name]; return value, ok }
 }

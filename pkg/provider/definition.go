@@ -196,7 +196,7 @@ func (d *Definition) CheckEnvironment(name string) (Environment, error) {
 	}
 	err := failure.New(failure.HostMissing, "%s has no environment of that name", d.Title)
 	if names := d.EnvironmentNames(); len(names) > 0 {
-		return Environment{}, err.WithHint("its environments are: %s", strings.Join(names, ", "))
+		return Environment{}, err.WithHint("its environments are: %s", strings.Join(names, ", ")).Suggest(failure.Nearest(name, names))
 	}
 	return Environment{}, err.WithHint("it has none: give its address with --base-url https://HOST")
 }

@@ -203,8 +203,8 @@ func (c *Client) Ref(text string) (Ref, error) {
 		return Ref{}, err
 	}
 	if err != nil {
-		return Ref{}, failure.New(failure.UnexpectedArgument, "a name is not PROVIDER or PROVIDER/PROFILE").
-			WithHint("the providers are %s", strings.Join(c.catalog.Names(), ", "))
+		return Ref{}, failure.New(failure.UnexpectedArgument, "expected PROVIDER[/PROFILE]").
+			WithHint("the providers are %s", strings.Join(c.catalog.Names(), ", ")).Suggest(failure.Nearest(name, c.catalog.Names()))
 	}
 	if !named {
 		profileName, err = c.UnnamedProfile()
@@ -216,7 +216,7 @@ func (c *Client) Ref(text string) (Ref, error) {
 // UnnamedProfile returns the name of the profile to use if none is given:
 // TOKENFETCH_PROFILE if set, otherwise [profile.Default].
 func (c *Client) UnnamedProfile() (string, error) {
-	const variable = "TOKENFETCH_PROFILE"
+	const variable = credential.ProfileVariable
 	value, set := c.Lookup(variable)
 	switch {
 	case !set:

@@ -288,13 +288,19 @@ func (q *Query) CheckExists() error {
 	return q.noProfile()
 }
 
+// ProfileVariable names the profile to use if nothing else does.
+const ProfileVariable = "TOKENFETCH_PROFILE"
+
 // noProfile returns the error for a named profile that does not exist. It does not
 // repeat the name, which may be a secret, as in -p PASSWORD.
 func (q *Query) noProfile() error {
 	name := q.Definition.Name
 	e := failure.New(failure.ProfileNotFound, "there is no profile of that name for %s in %s", name, q.fileName())
+	if value, _ := q.lookup(ProfileVariable); value == q.Profile {
+		e = e.Append(" (from %s)", ProfileVariable)
+	}
 	if names := q.File.Names(name); len(names) > 0 {
-		return e.WithHint("its profiles of %s are: %s", name, strings.Join(names, ", "))
+		return e.WithHint("its profiles of %s are: %s", name, strings.Join(names, ", ")).Suggest(failure.Nearest(q.Profile, names))
 	}
 	return e.WithHint("run tokenfetch login %s/NAME, or add a table [%s.NAME] to it; tokenfetch %s --help shows its keys", name, name, name)
 }
@@ -339,7 +345,14 @@ func (p *Plan) findHost(ctx context.Context) error {
 	if _, known := d.Environment(environment); known {
 		p.Environment = environment
 	}
-	if p.Base, err = p.address(ctx, environment, baseURL, p.place); err != nil {
+	from := ""
+	switch p.hostAt {
+	case byVariable:
+		from = environmentVariable
+	case byProfile:
+		from = q.table() + " in " + q.fileName()
+	}
+	if p.Base, err = p.address(ctx, environment, baseURL, from, p.place); err != nil {
 		return err
 	}
 	if p.hostAt >= byVariable {
@@ -368,14 +381,18 @@ func (q *Query) touched() bool {
 	return len(q.Flags) > 0 || slices.ContainsFunc(q.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
 }
 
-// address returns the base URL for an environment name or a base URL. find returns
-// the places of the fields in the host name.
-func (p *Plan) address(ctx context.Context, environment, baseURL string, find func(string) Place) (provider.Address, error) {
+// address returns the base URL for an environment name or a base URL. from says what
+// provides the name, and is empty for the command line. find returns the places of
+// the fields in the host name.
+func (p *Plan) address(ctx context.Context, environment, baseURL, from string, find func(string) Place) (provider.Address, error) {
 	d := p.Definition
 	if baseURL != "" {
 		return d.CheckBase(baseURL)
 	}
 	e, err := d.CheckEnvironment(environment)
+	if unknown, ok := errors.AsType[*failure.Error](err); ok && from != "" {
+		err = unknown.Append(" (from %s)", from)
+	}
 	if err != nil {
 		return provider.Address{}, err
 	}
@@ -420,7 +437,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 		}
 		environment = p.Definition.Environments[0].Name
 	}
-	own, err := p.address(ctx, environment, p.Profile.BaseURL, func(name string) Place {
+	own, err := p.address(ctx, environment, p.Profile.BaseURL, p.query.table()+" in "+p.query.fileName(), func(name string) Place {
 		if s, ok := p.Profile.Fields[name]; ok {
 			f, _ := p.Definition.Field(name)
 			return p.fromProfile(f, s)
@@ -636,14 +653,21 @@ func (q *Query) places(variables []string) string {
 // similar returns a variable that is set and whose name is probably a misspelling of
 // name.
 func (q *Query) similar(name string) string {
+	const ours = "TOKENFETCH_"
+	known := q.Definition.Variables() // which are no slips
 	var set []string
 	for _, entry := range q.Environ {
 		n, _, _ := strings.Cut(entry, "=")
-		if n != name && strings.HasPrefix(n, "TOKENFETCH_") == strings.HasPrefix(name, "TOKENFETCH_") {
+		if n != name && !slices.Contains(known, n) && strings.HasPrefix(n, ours) == strings.HasPrefix(name, ours) {
 			set = append(set, n)
 		}
 	}
-	near := profile.Nearest(name, set)
+	first, _, _ := strings.Cut(name, "_")
+	prefixes := []string{first + "_", ""}
+	if strings.HasPrefix(name, ours) {
+		prefixes = []string{q.Definition.Variable(""), ours}
+	}
+	near := failure.NearestVariable(name, set, prefixes...)
 	if near == "" {
 		if short, ok := strings.CutPrefix(name, "TOKENFETCH_"); ok {
 			if _, set := q.lookup(short); set {

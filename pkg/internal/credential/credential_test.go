@@ -482,6 +482,18 @@ func TestFailures(t *testing.T) {
 			failure.ProfileNotFound,
 			"there is no profile of that name for zeepay in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
 		},
+		"misspelt profile": {
+			setup{profile: "defualt", file: ci + "[zeepay.default]\n[mpay.defuall]\n", environ: full()},
+			failure.ProfileNotFound,
+			"there is no profile of that name for zeepay in DIR/profiles.toml",
+			"did you mean default? its profiles of zeepay are: ci, default",
+		},
+		"misspelt profile in a variable": {
+			setup{profile: "defualt", file: ci + "[zeepay.default]\n", environ: append(full(), "TOKENFETCH_PROFILE=defualt")},
+			failure.ProfileNotFound,
+			"there is no profile of that name for zeepay in DIR/profiles.toml (from TOKENFETCH_PROFILE)",
+			"did you mean default? its profiles of zeepay are: ci, default",
+		},
 		"named profile and there is none": {
 			setup{profile: "ci", environ: full()},
 			failure.ProfileNotFound,
@@ -557,7 +569,27 @@ func TestFailures(t *testing.T) {
 			setup{environment: canary}, failure.HostMissing, "Zeepay has no environment of that name", "its environments are: test, sandbox, production",
 		},
 		"environment of another case": {
-			setup{environment: "Test"}, failure.HostMissing, "Zeepay has no environment of that name", "its environments are: test, sandbox, production",
+			setup{environment: "Test"},
+			failure.HostMissing, "Zeepay has no environment of that name",
+			"did you mean test? its environments are: test, sandbox, production",
+		},
+		"misspelt environment in a variable": {
+			setup{environ: []string{"TOKENFETCH_ZEEPAY_ENVIRONMENT=sandbxo"}},
+			failure.HostMissing,
+			"Zeepay has no environment of that name (from TOKENFETCH_ZEEPAY_ENVIRONMENT)",
+			"did you mean sandbox? its environments are: test, sandbox, production",
+		},
+		"misspelt environment in a profile": {
+			setup{file: "[zeepay.default]\nenvironment = \"prodution\"\n"},
+			failure.HostMissing,
+			"Zeepay has no environment of that name (from [zeepay.default] in DIR/profiles.toml)",
+			"did you mean production? its environments are: test, sandbox, production",
+		},
+		"misspelt environment in a profile that another host is bound to": {
+			setup{file: "[zeepay.default]\nenvironment = \"prodution\"\n", environment: "test"},
+			failure.HostMissing,
+			"Zeepay has no environment of that name (from [zeepay.default] in DIR/profiles.toml)",
+			"did you mean production? its environments are: test, sandbox, production",
 		},
 		"environment where there is none": {
 			setup{provider: "abbeycross", environment: "test"},
