@@ -155,7 +155,7 @@ func (s *shared) files() map[string][]byte {
 	return found
 }
 
-// CCH-05, CCH-21: a token is fetched once for all processes.
+// A token is fetched once for all processes.
 func TestManyShareOneFetch(t *testing.T) {
 	s := newShared(t, "--delay", "300ms")
 	outcomes := s.parallel(100, "zeepay")
@@ -173,7 +173,7 @@ func TestManyShareOneFetch(t *testing.T) {
 	}
 	s.wantRequests(0)
 
-	// CCH-20: nothing can be read from what is kept.
+	// Nothing can be read from what is kept.
 	for path, data := range s.files() {
 		for _, hidden := range []string{strings.TrimSpace(token), "demo-zeepay-client-secret", "demo-zeepay-password", "demo-zeepay-username", "demo-zeepay-client-id"} {
 			text := path[len(s.home):] + string(data)
@@ -183,7 +183,7 @@ func TestManyShareOneFetch(t *testing.T) {
 		}
 	}
 
-	// CCH-31: parallel refreshes share one request; --no-cache neither reads nor writes.
+	// Parallel refreshes share one request; --no-cache neither reads nor writes.
 	fresh := s.parallel(10, "zeepay", "--refresh")
 	for _, o := range fresh {
 		if got := s.wantToken(o); got == token {
@@ -204,13 +204,13 @@ func TestManyShareOneFetch(t *testing.T) {
 	}
 	s.wantToken(s.run("zeepay", "--min-ttl", "8000h"))
 
-	// CCH-04: in CI there is no cache unless the profile says so.
+	// In CI there is no cache unless the profile says so.
 	s.requests()
 	s.wantToken(s.run("CI=true", "zeepay"))
 	s.wantRequests(1)
 }
 
-// CCH-18: whatever changes, the other's token is never taken.
+// Whatever changes, the other's token is never taken.
 func TestCacheBelongsToItsCredentials(t *testing.T) {
 	s := newShared(t)
 	s.wantToken(s.run("zeepay"))
@@ -230,8 +230,8 @@ func TestCacheBelongsToItsCredentials(t *testing.T) {
 	}
 }
 
-// CCH-29, CI-15: another user, or another project with a key of its own on the
-// same machine, shares nothing.
+// Another user, or another project with a key of its own on the same machine,
+// shares nothing.
 func TestNothingIsSharedWithOthers(t *testing.T) {
 	s := newShared(t)
 	mine := s.wantToken(s.run("zeepay"))
@@ -249,7 +249,7 @@ func TestNothingIsSharedWithOthers(t *testing.T) {
 	}
 }
 
-// CCH-27: many processes with a wrong password are one failed login.
+// Many processes with a wrong password are one failed login.
 func TestManyAreOneFailedLogin(t *testing.T) {
 	s := newShared(t, "--delay", "300ms", "--lock-after", "3")
 	const wrong = "TOKENFETCH_ENKASH_PASSWORD=wrong"
@@ -273,7 +273,7 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 	s.wantRequests(1)
 	s.wantToken(s.run("enkash")) // another password goes through at once
 
-	// CCH-26: a hold is lifted by --try-anyway, for the runs before it only.
+	// A hold is lifted by --try-anyway, for the runs before it only.
 	o := s.run(wrong, "enkash", "--try-anyway", "--errors", "json")
 	if o.exit != 4 || !strings.Contains(o.stderr, "for 1 hour;") {
 		t.Errorf("%+v", o)
@@ -312,8 +312,8 @@ func TestPasswordChangedAtProvider(t *testing.T) {
 	}
 }
 
-// CCH-01, CCH-33: single-use tokens are never kept, and proven credentials do
-// not queue for them.
+// Single-use tokens are never kept, and proven credentials do not queue for
+// them.
 func TestSingleUseDoesNotQueue(t *testing.T) {
 	s := newShared(t, "--delay", "500ms")
 	s.wantToken(s.run("mpay"))
@@ -336,7 +336,7 @@ func TestSingleUseDoesNotQueue(t *testing.T) {
 	}
 }
 
-// CCH-23, CCH-32: the lock's holder dies, or stops.
+// The lock's holder dies, or stops.
 func TestLockHolderInTrouble(t *testing.T) {
 	s := newShared(t, "--delay", "2s")
 	start := func(words ...string) *exec.Cmd {
@@ -380,8 +380,8 @@ func TestLockHolderInTrouble(t *testing.T) {
 	s.wantRequests(2)
 }
 
-// CCH-23: wherever a run is killed, the next one gets its token with at most one
-// more request, and what it kept is whole.
+// Wherever a run is killed, the next one gets its token with at most one more
+// request, and what it kept is whole.
 func TestKilledAnywhere(t *testing.T) {
 	s := newShared(t)
 	s.wantToken(s.run("zeepay"))
@@ -436,7 +436,7 @@ func TestUnusableTokenIsToldOnce(t *testing.T) {
 	s.wantRequests(1)
 }
 
-// CCH-10, CCH-19, CCH-24, CI-11: trouble with the files costs a request at most.
+// Trouble with the files costs a request at most.
 func TestCacheTrouble(t *testing.T) {
 	s := newShared(t)
 	for _, mask := range []string{"000", "022", "077", "777"} {

@@ -383,8 +383,8 @@ func blocks(t *testing.T, languages ...string) []block {
 	return found
 }
 
-// runSnippets is OUT-16. It runs every block of a shell: it succeeds with the
-// emulator, and with one that refuses, or none, it fails and does not go on.
+// runSnippets runs every block of a shell: it succeeds with the emulator, and
+// with one that refuses, or none, it fails and does not go on.
 func runSnippets(t *testing.T, bin string) {
 	api := newAPI(t)
 	for _, b := range blocks(t, "sh", "bash", "fish", "makefile") {

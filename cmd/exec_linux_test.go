@@ -23,8 +23,8 @@ func execArgs(t *testing.T, command ...string) []string {
 	return append([]string{filepath.Join(builtProgram(t), "tokenfetch"), "exec", "zeepay", "--emulator", "--"}, command...)
 }
 
-// TestExecChangesNothing is PRC-21: a command finds itself as it would without
-// us. Its parent ignores two signals, and has an umask, a nice value, limits, a
+// TestExecChangesNothing: a command finds itself as it would without us. Its
+// parent ignores two signals, and has an umask, a nice value, limits, a
 // directory and an open file of its own.
 func TestExecChangesNothing(t *testing.T) {
 	t.Parallel()
@@ -52,10 +52,10 @@ func TestExecChangesNothing(t *testing.T) {
 	}
 }
 
-// TestExecOnATerminal is PRC-22 and PRC-24: one Ctrl-C arrives once, and an
-// interactive shell has the terminal to itself.
+// TestExecOnATerminal: one Ctrl-C arrives once, and an interactive shell has
+// the terminal to itself.
 func TestExecOnATerminal(t *testing.T) {
-	t.Run("PRC-22 Ctrl-C", func(t *testing.T) {
+	t.Run("Ctrl-C", func(t *testing.T) {
 		tt := newTerminal(t, nil, execArgs(t, "sh", "-c",
 			`n=0; trap 'n=$((n+1))' INT; trap 'echo total $n; exit 3' TERM; echo ready; while :; do sleep 0.05; done`)[1:]...)
 		tt.start(t)
@@ -71,7 +71,7 @@ func TestExecOnATerminal(t *testing.T) {
 			t.Errorf("ended with %v", err)
 		}
 	})
-	t.Run("PRC-24 interactive", func(t *testing.T) {
+	t.Run("interactive", func(t *testing.T) {
 		tt := newTerminal(t, []string{"PS1=prompt> "}, execArgs(t, "sh", "-i")[1:]...)
 		tt.start(t)
 		tt.until(t, "the prompt", func() bool { return strings.Contains(tt.shown(), "prompt> ") })
@@ -87,7 +87,7 @@ func TestExecOnATerminal(t *testing.T) {
 	})
 }
 
-// TestExecSignals is PRC-23: each signal to our process id arrives once.
+// TestExecSignals: each signal to our process id arrives once.
 func TestExecSignals(t *testing.T) {
 	t.Parallel()
 	bash := findBash(t)
@@ -174,7 +174,7 @@ func TestExecInterrupted(t *testing.T) {
 	}
 }
 
-// TestExecStdin is PRC-24: a gibibyte goes through.
+// TestExecStdin: a gibibyte goes through.
 func TestExecStdin(t *testing.T) {
 	t.Parallel()
 	args := execArgs(t, "wc", "-c")
@@ -186,8 +186,8 @@ func TestExecStdin(t *testing.T) {
 	}
 }
 
-// TestExecEnvironment is PRC-25: what the kernel would not take with the token is
-// refused before the token is fetched, and hardly anything else is.
+// TestExecEnvironment: what the kernel would not take with the token is refused
+// before the token is fetched, and hardly anything else is.
 func TestExecEnvironment(t *testing.T) {
 	t.Parallel()
 	environ, bodies := mpayServer(t, 0)
@@ -234,8 +234,8 @@ func TestExecEnvironment(t *testing.T) {
 	}
 }
 
-// TestExecAsInit is PRC-28: the first process of a container ends on SIGTERM
-// while the token is fetched, and then it is the command itself.
+// TestExecAsInit: the first process of a container ends on SIGTERM while the
+// token is fetched, and then it is the command itself.
 func TestExecAsInit(t *testing.T) {
 	t.Parallel()
 	unshare, err := exec.LookPath("unshare")

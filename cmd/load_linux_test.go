@@ -46,12 +46,12 @@ func TestMemory(t *testing.T) {
 		answer answer
 		exit   int
 	}{
-		{"HTTP-27 headers", raw(head + numbers(6000, "X-%d: 0123456789012345678901234567890123456789\r\n") + "\r\n{}"), 7},
-		{"HTTP-27 informational replies", raw(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100000) + head + "\r\n{}"), 7},
-		{"HTTP-27 a header without end", forever(head+"X-A: ", strings.Repeat("a", 64<<10), 0), 7},
-		{"BODY-15 a body without end", forever(head+"\r\n{", strings.Repeat(" ", 64<<10), 0), 7},
-		{"BODY-16 keys", reply(200, `{"status":1,"token":"x"`+numbers(70000, `,"k%d":1`)+"}"), 0},
-		{"BODY-19 gzip bomb", reply(200, strings.Repeat(bomb, 100), "Content-Encoding:gzip"), 7},
+		{"many headers", raw(head + numbers(6000, "X-%d: 0123456789012345678901234567890123456789\r\n") + "\r\n{}"), 7},
+		{"many informational replies", raw(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100000) + head + "\r\n{}"), 7},
+		{"a header without end", forever(head+"X-A: ", strings.Repeat("a", 64<<10), 0), 7},
+		{"a body without end", forever(head+"\r\n{", strings.Repeat(" ", 64<<10), 0), 7},
+		{"many keys", reply(200, `{"status":1,"token":"x"`+numbers(70000, `,"k%d":1`)+"}"), 0},
+		{"gzip bomb", reply(200, strings.Repeat(bomb, 100), "Content-Encoding:gzip"), 7},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -95,8 +95,8 @@ func watchMemory(pid int) (peak int) {
 	}
 }
 
-// TestCrowd is HTTP-26: many processes at once against a provider that is
-// busy. Each sends what it may, and their further attempts do not coincide.
+// TestCrowd: many processes at once against a provider that is busy. Each sends
+// what it may, and their further attempts do not coincide.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	const processes, attempts = 50, 3

@@ -98,8 +98,8 @@ func (tt *terminal) ended(t *testing.T, stderr *bytes.Buffer) {
 	}
 }
 
-// TestLoginAsks is CRD-12: every question is on the terminal and nowhere else,
-// an answer that breaks a rule is asked for again, and no secret is shown.
+// TestLoginAsks: every question is on the terminal and nowhere else, an answer
+// that breaks a rule is asked for again, and no secret is shown.
 func TestLoginAsks(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -477,8 +477,8 @@ func TestLoginGivesUpEarly(t *testing.T) {
 	}
 }
 
-// TestLoginInterrupted is CRD-13: however a question ends, the terminal is as it
-// was, and nothing is stored.
+// TestLoginInterrupted: however a question ends, the terminal is as it was, and
+// nothing is stored.
 func TestLoginInterrupted(t *testing.T) {
 	t.Parallel()
 	const username = "username (API user name, shared when the account was created): "
@@ -488,17 +488,17 @@ func TestLoginInterrupted(t *testing.T) {
 		stop   func(*testing.T, *terminal)
 		want   syscall.Signal
 	}{
-		"CRD-13 Ctrl-C while a secret is typed": {
+		"Ctrl-C while a secret is typed": {
 			[]string{"--username", "u"},
 			true,
 			func(t *testing.T, tt *terminal) { tt.typeText(t, "half\x03") }, syscall.SIGINT,
 		},
-		"CRD-13 SIGTERM while a secret is typed": {
+		"SIGTERM while a secret is typed": {
 			[]string{"--username", "u"},
 			true,
 			func(_ *testing.T, tt *terminal) { _ = tt.cmd.Process.Signal(syscall.SIGTERM) }, syscall.SIGTERM,
 		},
-		"CRD-13 Ctrl-C at an open question": {
+		"Ctrl-C at an open question": {
 			nil, false,
 			func(t *testing.T, tt *terminal) { tt.typeText(t, "half\x03") }, syscall.SIGINT,
 		},
@@ -540,8 +540,8 @@ func TestLoginInterrupted(t *testing.T) {
 	}
 }
 
-// TestLoginStopped is CRD-13 for Ctrl-Z: while the program is stopped the
-// terminal is as it was before, and afterwards the question goes on unseen.
+// TestLoginStopped presses Ctrl-Z: while the program is stopped the terminal is
+// as it was before, and afterwards the question goes on unseen.
 func TestLoginStopped(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -572,7 +572,7 @@ func TestLoginStopped(t *testing.T) {
 	}
 }
 
-// TestLoginNotStopped is CRD-13 for Ctrl-Z where no shell could let the program go
+// TestLoginNotStopped presses Ctrl-Z where no shell could let the program go
 // on: it does so by itself, and the answer is not shown.
 func TestLoginNotStopped(t *testing.T) {
 	t.Parallel()

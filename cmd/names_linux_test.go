@@ -14,11 +14,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestNames runs the rows that need names of their own: NET-01, NET-02, NET-16,
-// NET-22, NET-26 and the look-up of HTTP-21. The program asks the name server of
-// /etc/resolv.conf at port 53, so that file is replaced for the program alone,
-// in a mount namespace, and the port is opened on a loopback address nobody
-// uses. Both need root.
+// TestNames runs the script that needs names of its own. The program asks the
+// name server of /etc/resolv.conf at port 53, so that file is replaced for the
+// program alone, in a mount namespace, and the port is opened on a loopback
+// address nobody uses. Both need root.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	if err := exec.Command("unshare", "--mount", "true").Run(); err != nil {

@@ -73,7 +73,7 @@ func (p *process) endsBy(t *testing.T, signal syscall.Signal, d time.Duration) {
 func TestEndsByTheSignal(t *testing.T) {
 	t.Parallel()
 	for name, signal := range map[string]syscall.Signal{
-		"PRC-01 SIGINT": syscall.SIGINT, "PRC-02 SIGTERM": syscall.SIGTERM, "PRC-02 SIGHUP": syscall.SIGHUP,
+		"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +124,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 			return strings.TrimPrefix(string(all), filling)
 		}
 	}
-	t.Run("PRC-03 one signal: all of the token or nothing", func(t *testing.T) {
+	t.Run("one signal: all of the token or nothing", func(t *testing.T) {
 		t.Parallel()
 		p, rest := start(t)
 		p.endsBy(t, syscall.SIGINT, time.Second)
@@ -132,7 +132,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 			t.Errorf("a part of the token was written: %q", got)
 		}
 	})
-	t.Run("PRC-03 read on after the signal", func(t *testing.T) {
+	t.Run("read on after the signal", func(t *testing.T) {
 		t.Parallel()
 		p, rest := start(t)
 		if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
@@ -145,7 +145,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 			t.Errorf("written %q, and ended with %v", got, err)
 		}
 	})
-	t.Run("PRC-04 a second signal ends it at once", func(t *testing.T) {
+	t.Run("a second signal ends it at once", func(t *testing.T) {
 		t.Parallel()
 		p, rest := start(t)
 		if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
@@ -159,7 +159,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 	})
 }
 
-// TestStopped is PRC-04: a run that is stopped and goes on works as any other.
+// TestStopped: a run that is stopped and goes on works as any other.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	environ, bodies := mpayServer(t, 500*time.Millisecond)
@@ -191,7 +191,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestNoCore is PRC-06: an abort leaves no core file, whatever was asked for.
+// TestNoCore: an abort leaves no core file, whatever was asked for.
 func TestNoCore(t *testing.T) {
 	t.Parallel()
 	environ, bodies := mpayServer(t, time.Second)

@@ -95,8 +95,8 @@ func TestRealKeychainEndToEnd(t *testing.T) {
 }
 
 // TestRealLoginAndLogout sets up every provider in a real keychain, fetches,
-// changes the secrets, and removes everything. KEY-12: secrets of 8 KiB; KEY-21:
-// logout twice, with a neighbour.
+// changes the secrets to others of 8 KiB, and removes everything, twice. Only a
+// neighbour stays.
 func TestRealLoginAndLogout(t *testing.T) {
 	if os.Getenv("TOKENFETCH_TEST_KEYCHAIN") == "" {
 		t.Skip("TOKENFETCH_TEST_KEYCHAIN is not set: the keychain of this session is left alone")

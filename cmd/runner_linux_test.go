@@ -37,8 +37,8 @@ func mpayReplies(t *testing.T, token string) (environ []string, requests *atomic
 	}, requests
 }
 
-// TestMaskInTheLog is CI-02: where a runner was found it is told, once and before
-// the token comes, to hide it; elsewhere nothing is said.
+// TestMaskInTheLog: where a runner was found it is told, once and before the
+// token comes, to hide it; elsewhere nothing is said.
 func TestMaskInTheLog(t *testing.T) {
 	t.Parallel()
 	const token = "aB3%d:]x9;=="
@@ -98,7 +98,7 @@ func TestMaskUnheard(t *testing.T) {
 	}
 }
 
-// TestNothingToMask is CI-03: hiding a short token or a word would hide the log.
+// TestNothingToMask: hiding a short token or a word would hide the log.
 func TestNothingToMask(t *testing.T) {
 	t.Parallel()
 	for _, token := range []string{"a1b2c3d", "production", "x"} {
@@ -127,7 +127,7 @@ func TestNothingToMask(t *testing.T) {
 
 var runnerEntryPattern = regexp.MustCompile(`(?m)^([A-Z_]+)<<(end_[0-9a-f]{32})\n(.*)\n(end_[0-9a-f]{32})\n`)
 
-// TestRunnerFile is CI-04: the token goes into the file, behind what is there.
+// TestRunnerFile: the token goes into the file, behind what is there.
 func TestRunnerFile(t *testing.T) {
 	t.Parallel()
 	environ, _ := mpayReplies(t, "tK5gY0dB7uWq")
@@ -153,8 +153,8 @@ func TestRunnerFile(t *testing.T) {
 	}
 }
 
-// TestRunnerFileInvalid is CI-06: what is wrong with the file is found before the
-// token is fetched, and the token is not printed instead.
+// TestRunnerFileInvalid: what is wrong with the file is found before the token
+// is fetched, and the token is not printed instead.
 func TestRunnerFileInvalid(t *testing.T) {
 	t.Parallel()
 	dir := nobodysDir(t)
@@ -190,7 +190,7 @@ func TestRunnerFileInvalid(t *testing.T) {
 	}
 }
 
-// TestRunnerVariable is CI-07: names that would change how the job runs.
+// TestRunnerVariable: names that would change how the job runs.
 func TestRunnerVariable(t *testing.T) {
 	t.Parallel()
 	environ, requests := mpayReplies(t, canaries["TOKEN"])
@@ -204,7 +204,7 @@ func TestRunnerVariable(t *testing.T) {
 	}
 }
 
-// TestRunnerFileShared is CI-08: entries of many processes stay whole.
+// TestRunnerFileShared: entries of many processes stay whole.
 func TestRunnerFileShared(t *testing.T) {
 	t.Parallel()
 	environ, _ := mpayReplies(t, strings.Repeat("tK5gY0dB7uWq", 300))

@@ -42,7 +42,7 @@ func squeeze(text string) string { return strings.Join(strings.Fields(text), " "
 func TestReportsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		row            string
+		name           string
 		serve          func(net.Conn) // nil for no bus
 		status, doctor string
 	}{
@@ -51,7 +51,7 @@ func TestReportsLeaveNothing(t *testing.T) {
 		{"an error that holds a secret", talkative, "  password      missing  the keychain item ", "  keychain         warning  no keychain here: the session bus does not answer as it should\n"},
 		{"a bus that hangs up", hangsUp, "  password      missing  the keychain item ", "  keychain         warning  no keychain here: the session bus does not answer as it should\n"},
 	} {
-		t.Run(c.row, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			builtProgram(t) // before the clock runs
 			server := providersServer(t)

@@ -238,14 +238,14 @@ func TestHelperAsks(t *testing.T) {
 	}
 }
 
-// TestTokenOnATerminal is OUT-01 for a terminal: the same bytes as elsewhere, and
-// below them only for how long the token can be used.
+// TestTokenOnATerminal: the same bytes as elsewhere, and below them only for
+// how long the token can be used.
 func TestTokenOnATerminal(t *testing.T) {
-	for _, c := range []struct{ row, format, want string }{
-		{"OUT-01 text", "text", canaries["TOKEN"] + "\ntokenfetch: good for one call\n"},
-		{"OUT-13 a token is never coloured", "export", "export MPAY_ACCESS_TOKEN='" + canaries["TOKEN"] + "'\ntokenfetch: good for one call\n"},
+	for _, c := range []struct{ name, format, want string }{
+		{"text", "text", canaries["TOKEN"] + "\ntokenfetch: good for one call\n"},
+		{"a token is never coloured", "export", "export MPAY_ACCESS_TOKEN='" + canaries["TOKEN"] + "'\ntokenfetch: good for one call\n"},
 	} {
-		t.Run(c.row, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			environ, _ := mpayServer(t, 0)
 			tt := newTerminal(t, append(environ, "COLORTERM=truecolor", "CLICOLOR_FORCE=1", "FORCE_COLOR=1", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay", "-o", c.format)
 			state, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
@@ -285,7 +285,7 @@ func TestLifetimeOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	home := "HOME=" + t.TempDir() // one for all: the second run takes the cached token
-	for _, c := range []struct{ row, lifetime, want string }{
+	for _, c := range []struct{ name, lifetime, want string }{
 		{"fresh", `,"expires_in":43200`, token + "\ntokenfetch: valid for 12 h\n"},
 		{"cached", "", token + "\ntokenfetch: valid for 11 h 59 min\n"},
 		{"lifetime unknown", "", token + "\ntokenfetch: lifetime unknown\n"},
@@ -293,13 +293,13 @@ func TestLifetimeOnATerminal(t *testing.T) {
 		{"days", `,"expires_in":2592000`, token + "\ntokenfetch: valid for 30 days\n"},
 		{"JSON", `,"expires_in":3600`, `\{.*"expires_in":3600,.*\}` + "\ntokenfetch: valid for 1 h\n"},
 	} {
-		t.Run(c.row, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			lifetime.Store(c.lifetime)
 			args := []string{"zeepay", "--config", config}
-			if c.row != "fresh" && c.row != "cached" {
+			if c.name != "fresh" && c.name != "cached" {
 				args = append(args, "--no-cache")
 			}
-			if c.row == "JSON" {
+			if c.name == "JSON" {
 				args = append(args, "-o", "json")
 			}
 			tt := newTerminal(t, []string{home}, args...)
@@ -348,13 +348,13 @@ func TestLifetimeOnATerminal(t *testing.T) {
 
 func TestColourOnATerminalOnly(t *testing.T) {
 	for _, c := range []struct {
-		row, environ, want string
+		name, environ, want string
 	}{
-		{"OUT-13 colour", "A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: \x1b[36;1mhint\x1b[0;22m: run tokenfetch mpay --help\r\n"},
-		{"OUT-13 NO_COLOR", "NO_COLOR=1", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
-		{"OUT-13 a terminal that knows no colour", "TERM=dumb", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
+		{"colour", "A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: \x1b[36;1mhint\x1b[0;22m: run tokenfetch mpay --help\r\n"},
+		{"NO_COLOR", "NO_COLOR=1", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
+		{"a terminal that knows no colour", "TERM=dumb", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
 	} {
-		t.Run(c.row, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			tt := startOnTerminal(t, []string{c.environ}, "mpay", "--no-such-flag")
 			if err := tt.cmd.Wait(); err == nil {
 				t.Fatal("want a failure")

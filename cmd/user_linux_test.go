@@ -95,11 +95,11 @@ func TestUnreadable(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"CRD-19 a secret file", []string{"--password-file", file}, "cannot read the file of --password-file: permission denied (file_unreadable)"},
-		{"CRD-19 below a closed directory", []string{"--password-file", dir + "/closed/file"}, "cannot read the file of --password-file: permission denied (file_unreadable)"},
-		{"PRM-10 the profiles file", []string{"--config", file}, "cannot read the file " + file + ": permission denied (profiles_unreadable)"},
-		{"PRM-10 the directory of the profiles file", []string{"--config", dir + "/closed/file"}, "/closed/file: permission denied (profiles_unreadable)"},
-		{"PRM-10 certificates", []string{"--ca-file", file}, "permission denied (ca_file_invalid)"},
+		{"a secret file", []string{"--password-file", file}, "cannot read the file of --password-file: permission denied (file_unreadable)"},
+		{"below a closed directory", []string{"--password-file", dir + "/closed/file"}, "cannot read the file of --password-file: permission denied (file_unreadable)"},
+		{"the profiles file", []string{"--config", file}, "cannot read the file " + file + ": permission denied (profiles_unreadable)"},
+		{"the directory of the profiles file", []string{"--config", dir + "/closed/file"}, "/closed/file: permission denied (profiles_unreadable)"},
+		{"certificates", []string{"--ca-file", file}, "permission denied (ca_file_invalid)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := exec.Command(filepath.Join(builtProgram(t), "tokenfetch"), append([]string{"mpay"}, c.args...)...)
@@ -154,9 +154,9 @@ func TestSandboxWithoutRoot(t *testing.T) {
 	}
 }
 
-// TestOtherProcesses is PRC-07: another process of the same user can read
-// neither the environment nor the memory of a run. It can those of any other
-// program, which shows that the test would see it.
+// TestOtherProcesses: another process of the same user can read neither the
+// environment nor the memory of a run. It can those of any other program, which
+// shows that the test would see it.
 func TestOtherProcesses(t *testing.T) {
 	t.Parallel()
 	dir := nobodysDir(t)
@@ -195,8 +195,7 @@ func TestOtherProcesses(t *testing.T) {
 	}
 }
 
-// TestSetUID is PRC-08: a program with other rights than its caller's does
-// nothing.
+// TestSetUID: a program with other rights than its caller's does nothing.
 func TestSetUID(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -210,11 +209,11 @@ func TestSetUID(t *testing.T) {
 	environ, bodies := mpayServer(t, 0)
 	environ = append(environ, "HOME="+dir, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"])
 	for name, mode := range map[string]fs.FileMode{
-		"PRC-08 set-uid": 0o755 | fs.ModeSetuid,
-		"PRC-08 set-gid": 0o755 | fs.ModeSetgid,
+		"set-uid": 0o755 | fs.ModeSetuid,
+		"set-gid": 0o755 | fs.ModeSetgid,
 	} {
 		t.Run(name, func(t *testing.T) {
-			program := filepath.Join(dir, strings.Fields(name)[1])
+			program := filepath.Join(dir, name)
 			copyProgram(t, program, mode)
 			for _, args := range [][]string{{"mpay"}, {"mpay", "--emulator"}, {"mpay", "-o", "export"}, {"mpay", "--errors", "json"}, {"version"}} {
 				c := exec.Command(program, args...)
@@ -332,11 +331,11 @@ func TestContainer(t *testing.T) {
 			t.Errorf("files changed (-before +after):\n%s", diff)
 		}
 	}
-	t.Run("CI-11 no home, no user, no temporary directory, nothing to write to", func(t *testing.T) {
+	t.Run("no home, no user, no temporary directory, nothing to write to", func(t *testing.T) {
 		t.Parallel()
 		try(t, container(t), "/", nil)
 	})
-	t.Run("CI-12 PRM-08 nothing is written where all could be", func(t *testing.T) {
+	t.Run("nothing is written where all could be", func(t *testing.T) {
 		t.Parallel()
 		root := container(t)
 		for _, dir := range []string{"tmp", "var/tmp", "dev/shm", "run/user/12345", "home/me/.config/tokenfetch", "home/me/.cache", "home/me/.local/state", "job"} {
@@ -375,11 +374,11 @@ func TestSmallMemory(t *testing.T) {
 		run  string
 		want string
 	}{
-		{"CFG-13 the profiles file", `mpay --config ` + big, "too large"},
-		{"CRD-11 standard input", `mpay --username ops --password-file - <` + big, "longer than the limit"},
-		{"CRD-11 an endless pipe", `mpay --username ops --password-file - </dev/zero`, "longer than the limit"},
-		{"CRD-27 a helper", `mpay/ci --config ` + profiles, "more than the limit"},
-		{"CFG-31 certificates", `mpay --username ops --ca-file ` + big, "too large"},
+		{"the profiles file", `mpay --config ` + big, "too large"},
+		{"standard input", `mpay --username ops --password-file - <` + big, "longer than the limit"},
+		{"an endless pipe", `mpay --username ops --password-file - </dev/zero`, "longer than the limit"},
+		{"a helper", `mpay/ci --config ` + profiles, "more than the limit"},
+		{"certificates", `mpay --username ops --ca-file ` + big, "too large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := exec.Command("sh", "-c", `ulimit -d 131072 && exec "$0" `+c.run, program)

@@ -54,7 +54,7 @@ func TestRealKeychain(t *testing.T) {
 	}
 }
 
-// TestParallelReads is KEY-20.
+// TestParallelReads: many reads at once all get the item.
 func TestParallelReads(t *testing.T) {
 	needKeyring(t)
 	const account, value = "zeepay/parallel/password@127.0.0.1:1", "read by many"
@@ -75,8 +75,7 @@ func TestParallelReads(t *testing.T) {
 	all.Wait()
 }
 
-// TestLateAnswer is KEY-06: an answer to the dialog that comes too late is not
-// used.
+// TestLateAnswer: an answer to the dialog that comes too late is not used.
 func TestLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -92,8 +91,8 @@ func TestLateAnswer(t *testing.T) {
 	})
 }
 
-// TestInterruptedDialog is KEY-07: a signal ends the wait for a person, and the
-// run's clock goes on.
+// TestInterruptedDialog: a signal ends the wait for a person, and the run's
+// clock goes on.
 func TestInterruptedDialog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, signal := time.Now(), errors.New("a signal")
@@ -115,8 +114,9 @@ func TestInterruptedDialog(t *testing.T) {
 	})
 }
 
-// TestDismissedDialog is KEY-05 where the library reports an error of its own;
-// any other answer comes through as it is.
+// TestDismissedDialog: after a dialog that was dismissed the keychain is
+// locked, although the library reports an error of its own; any other answer
+// comes through as it is.
 func TestDismissedDialog(t *testing.T) {
 	k := &Keychain{Waiting: func() (context.Context, func()) { return t.Context(), func() {} }}
 	for answer, want := range map[error]error{
@@ -130,8 +130,8 @@ func TestDismissedDialog(t *testing.T) {
 	}
 }
 
-// TestRealSetAndDelete writes with one hand and reads with the other. KEY-12: an
-// item of 8 KiB reads back equal.
+// TestRealSetAndDelete writes with one hand and reads with the other. An item
+// of 8 KiB reads back equal.
 func TestRealSetAndDelete(t *testing.T) {
 	needKeyring(t)
 	const account, neighbour = "zeepay/written/password@127.0.0.1:1", "zeepay/neighbour/password@127.0.0.1:1"
@@ -203,9 +203,9 @@ func TestSystemCommand(t *testing.T) {
 }
 
 // TestLocked asks a locked keychain of its own session: without a person that
-// is an error, and nobody is asked. KEY-05: with one, it asks once, and takes no
-// for an answer. (The keychain finds no program here that could show a dialog,
-// and says that it was dismissed.)
+// is an error, and nobody is asked. With one, it asks once, and takes no for an
+// answer. (The keychain finds no program here that could show a dialog, and
+// says that it was dismissed.)
 func TestLocked(t *testing.T) {
 	needKeyring(t)
 	for _, test := range []struct{ person, want string }{
@@ -287,7 +287,7 @@ func getInChild(t *testing.T, address string, more ...string) (message string, d
 	return string(out), dir
 }
 
-// TestNoBus is KEY-03: where there is no bus, none is started.
+// TestNoBus: where there is no bus, none is started.
 func TestNoBus(t *testing.T) {
 	for _, address := range []string{"", "autolaunch:", "unix:path=/nonexistent/bus", "nonsense"} {
 		if address == "" {
@@ -301,7 +301,7 @@ func TestNoBus(t *testing.T) {
 	}
 }
 
-// TestSilentBus is KEY-02: a bus that accepts and never answers.
+// TestSilentBus: a bus that accepts and never answers.
 func TestSilentBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
@@ -314,7 +314,7 @@ func TestSilentBus(t *testing.T) {
 	}
 }
 
-// TestBrokenBus is KEY-24: a bus that hangs up.
+// TestBrokenBus: a bus that hangs up.
 func TestBrokenBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)

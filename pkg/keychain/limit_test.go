@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLimit is KEY-11 and KEY-12: one byte more would be refused by the library.
-// The command for macOS is spelt out as the library builds it.
+// TestLimit: one byte more would be refused by the library. The command for
+// macOS is spelt out as the library builds it.
 func TestLimit(t *testing.T) {
 	for _, account := range []string{"zeepay/default/password@test.digitaltermination.com", "mpay/ci/password@[::1]:8080", "a/b/c@h"} {
 		quoted := account

@@ -232,7 +232,7 @@ func sameTokens(t *testing.T, got, want []string) {
 	}
 }
 
-// TestShellsGiveTheTokenBack is TOK-09 in the real shells.
+// TestShellsGiveTheTokenBack evaluates the lines in the real shells.
 func TestShellsGiveTheTokenBack(t *testing.T) {
 	t.Parallel()
 	for _, sh := range shells() {

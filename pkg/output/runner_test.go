@@ -7,8 +7,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// TestRunnerEntry is CI-04: what ends an entry is new each time, and not in the
-// value, even one that was made to look like it.
+// TestRunnerEntry: what ends an entry is new each time, and not in the value,
+// even one that was made to look like it.
 func TestRunnerEntry(t *testing.T) {
 	result := Result{AccessToken: secret.New("end_0123456789abcdef0123456789abcdef")}
 	seen := map[string]bool{}
@@ -29,7 +29,7 @@ func TestRunnerEntry(t *testing.T) {
 	}
 }
 
-// TestMask is CI-02: the runner's escapes.
+// TestMask: the runner's escapes.
 func TestMask(t *testing.T) {
 	const text = "100%;a]::b%0A"
 	if got, want := GitHubMask(text), "::add-mask::100%25;a]::b%250A\n"; got != want {
@@ -40,7 +40,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// TestMaskable is CI-03.
+// TestMaskable: a short text or an ordinary word is not hidden.
 func TestMaskable(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, "a": false, "1234567": false, "12345678": true, "password": false, "Production": false,

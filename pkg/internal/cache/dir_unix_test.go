@@ -106,7 +106,7 @@ func TestModeOfAFile(t *testing.T) {
 }
 
 // TestLockThatCannotBeMade: where no lock file can be made, the key is locked
-// instead. CCH-25: where there are no locks at all, runs go on without.
+// instead. Where there are no locks at all, runs go on without.
 func TestLockThatCannotBeMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	g := guardIn(t, dir, "a", 0)

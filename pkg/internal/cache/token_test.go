@@ -74,7 +74,7 @@ func TestTokenIsKept(t *testing.T) {
 	}
 }
 
-// CCH-03, CCH-06, CCH-07: how long a token is handed out.
+// How long a token is handed out.
 func TestHowLong(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -108,8 +108,8 @@ func TestHowLong(t *testing.T) {
 	}
 }
 
-// CCH-08: the wall clock decides, which went on while the computer slept: what is
-// kept has no monotonic reading.
+// The wall clock decides, which went on while the computer slept: what is kept
+// has no monotonic reading.
 func TestWallClock(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	now := time.Now() // with a monotonic reading
@@ -127,8 +127,8 @@ func TestWallClock(t *testing.T) {
 	}
 }
 
-// CCH-14: somebody swaps the file for a link to another one, over and over. The
-// other file is never taken for a token, and never changed.
+// Somebody swaps the file for a link to another one, over and over. The other
+// file is never taken for a token, and never changed.
 func TestSwappedForALink(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
@@ -171,7 +171,7 @@ func TestSwappedForALink(t *testing.T) {
 	}
 }
 
-// CCH-01, CCH-02: never for one use, never with an unknown lifetime.
+// A token for one use, or with an unknown lifetime, is never kept.
 func TestNotKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	single := issued(time.Hour)
@@ -186,7 +186,7 @@ func TestNotKept(t *testing.T) {
 	}
 }
 
-// CCH-18: another owner, or another key, never opens an entry.
+// Another owner, or another key, never opens an entry.
 func TestOtherOwner(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
@@ -260,7 +260,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// CCH-17: what a newer program has written is left for it.
+// What a newer program has written is left for it.
 func TestNewerVersion(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
@@ -282,8 +282,8 @@ func TestNewerVersion(t *testing.T) {
 	}
 }
 
-// CCH-11, CCH-13: links, and directories that others may change, are not trusted.
-// The mode of a file does not matter: what is in it is sealed.
+// Links, and directories that others may change, are not trusted. The mode of a
+// file does not matter: what is in it is sealed.
 func TestNotOurs(t *testing.T) {
 	setUp := func(t *testing.T) (dir, path string) {
 		t.Helper()
@@ -332,7 +332,7 @@ func TestNotOurs(t *testing.T) {
 			t.Error("it was written")
 		}
 	})
-	// CCH-15: with sudo and the user's HOME nothing of root's stays there.
+	// With sudo and the user's HOME nothing of root's stays there.
 	t.Run("home of another user", func(t *testing.T) {
 		if os.Getuid() != 0 {
 			t.Skip("only root can give a directory away")
@@ -350,7 +350,7 @@ func TestNotOurs(t *testing.T) {
 	})
 }
 
-// CCH-28: only files of ours are removed.
+// Only files of ours are removed.
 func TestClear(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	other := Owner{Ref: []string{"zeepay", "ci"}, Identity: owner.Identity}

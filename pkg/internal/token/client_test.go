@@ -23,7 +23,7 @@ import (
 func TestPostOnTheWire(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
-	// HTTP-33: what the first reply asks to be kept is not there in the second request.
+	// What the first reply asks to be kept is not there in the second request.
 	reply := answer(good("Set-Cookie: session=" + canaryServer + "; Path=/\r\nAlt-Svc: h2=\":443\"\r\n" +
 		"Strict-Transport-Security: max-age=31536000\r\nRefresh: 0; url=/\r\nContent-Type: text/html\r\n"))
 	plain := serve(t, reply)
@@ -37,7 +37,7 @@ func TestPostOnTheWire(t *testing.T) {
 		{"https", "https://provider.example:" + port, "provider.example:" + port, secure},
 	}
 	for _, test := range tests {
-		t.Run("HTTP-35 "+test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			client := authority.client(t)
 			for range 2 {
@@ -89,33 +89,33 @@ func TestPostWithoutBasicPair(t *testing.T) {
 func TestPostAnyStatus(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		row    string
+		name   string
 		status int
 		header string
 	}{
-		{"HTTP-06", 200, ""},
-		{"HTTP-06", 201, ""},
-		{"HTTP-07", 202, ""},
-		{"HTTP-07", 206, "Content-Range: bytes 0-1/2\r\n"},
-		{"HTTP-04", 300, ""},
-		{"HTTP-04", 304, ""},
-		{"HTTP-04", 302, ""},
-		{"HTTP-08", 400, ""},
-		{"HTTP-09", 401, "WWW-Authenticate: Basic realm=\"x\"\r\nWWW-Authenticate: Digest realm=\"x\", nonce=\"1\"\r\n"},
-		{"HTTP-09", 407, "Proxy-Authenticate: Basic realm=\"x\"\r\n"},
-		{"HTTP-12", 405, ""},
-		{"HTTP-20", 408, ""},
-		{"HTTP-13", 409, ""},
-		{"HTTP-12", 417, ""},
-		{"HTTP-20", 425, ""},
-		{"HTTP-15", 429, "Retry-After: 30\r\n"},
-		{"HTTP-18", 500, ""},
-		{"HTTP-19", 503, "Retry-After: 0\r\n"},
-		{"HTTP-37", 511, ""},
-		{"other", 999, ""},
+		{"success", 200, ""},
+		{"success", 201, ""},
+		{"success without a token", 202, ""},
+		{"success without a token", 206, "Content-Range: bytes 0-1/2\r\n"},
+		{"redirect without an address", 300, ""},
+		{"redirect without an address", 304, ""},
+		{"redirect without an address", 302, ""},
+		{"bad request", 400, ""},
+		{"challenge of the server", 401, "WWW-Authenticate: Basic realm=\"x\"\r\nWWW-Authenticate: Digest realm=\"x\", nonce=\"1\"\r\n"},
+		{"challenge of a proxy", 407, "Proxy-Authenticate: Basic realm=\"x\"\r\n"},
+		{"not a token endpoint", 405, ""},
+		{"ask again later", 408, ""},
+		{"conflict", 409, ""},
+		{"not a token endpoint", 417, ""},
+		{"ask again later", 425, ""},
+		{"too many requests", 429, "Retry-After: 30\r\n"},
+		{"server error", 500, ""},
+		{"unavailable", 503, "Retry-After: 0\r\n"},
+		{"network wants a login", 511, ""},
+		{"unknown", 999, ""},
 	}
 	for _, test := range tests {
-		t.Run(test.row+" "+strconv.Itoa(test.status), func(t *testing.T) {
+		t.Run(test.name+" "+strconv.Itoa(test.status), func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, answer(fmt.Sprintf("HTTP/1.1 %d %s\r\n%sContent-Length: 2\r\n\r\n{}", test.status, hostile, test.header)))
 			reply, err := post(t, t.Context(), &Client{}, "http://"+s.address)
@@ -137,7 +137,7 @@ func TestPostFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, where := range []string{"another host", "the same host"} {
-			t.Run(fmt.Sprintf("HTTP-01 HTTP-03 %d to %s", status, where), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d to %s", status, where), func(t *testing.T) {
 				t.Parallel()
 				target := serve(t, answer(good("")))
 				location := "http://" + target.address + "/"
@@ -176,46 +176,46 @@ func TestPostBrokenReply(t *testing.T) {
 		reply func(*peer)
 		want  string
 	}{
-		{"NET-05 reset", func(p *peer) { reset(p) }, lost},
-		{"NET-05 reset in the headers", func(p *peer) { p.say("HTTP/1.1 200 OK\r\nX: "); reset(p) }, lost},
-		{"NET-06 clean close", func(p *peer) { p.Close() }, lost},
-		{"NET-06 close in the status line", say("HTTP/1.1 2"), malformed},
-		{"NET-06 close in the headers", say("HTTP/1.1 200 OK\r\nContent-Type: app"), lost},
-		{"NET-06 close after the headers", say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), lostBody},
-		{"NET-06 close in the body", say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"), lostBody},
-		{"NET-06 close in a chunk", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{}"), lostBody},
-		{"HTTP-05 redirect with a Location of 1 MiB", say("HTTP/1.1 302 Found\r\nLocation: /" + strings.Repeat("x", 1<<20) + "\r\n\r\n"), headers},
-		{"HTTP-05 redirect with a Location that holds ESC", say("HTTP/1.1 302 Found\r\nLocation: /" + hostile + "\r\n\r\n"), malformed},
-		{"HTTP-27 300 KiB of headers", say("HTTP/1.1 200 OK\r\n" + strings.Repeat("X-"+canaryServer+": "+strings.Repeat("x", 1000)+"\r\n", 300) + "\r\n"), headers},
-		{"HTTP-27 one endless header line", endless("HTTP/1.1 200 OK\r\nX: ", "xxxxxxxxxxxxxxxx"), headers},
-		{"HTTP-27 one endless status line", endless("HTTP/1.1 200 ", "xxxxxxxxxxxxxxxx"), headers},
-		{"HTTP-27 flood of 1xx", endless("", "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"), headers},
-		{"HTTP-27 flood of 100", endless("", "HTTP/1.1 100 Continue\r\n\r\n"), headers},
-		{"HTTP-30 control byte in a header's name", say("HTTP/1.1 200 OK\r\nX" + hostile + ": y\r\n\r\n{}"), malformed},
-		{"HTTP-30 control byte in a header's value", say("HTTP/1.1 200 OK\r\nX: " + hostile + "\r\n\r\n{}"), malformed},
-		{"HTTP-30 NUL in Content-Type", say("HTTP/1.1 200 OK\r\nContent-Type: application/json\x00\r\n\r\n{}"), malformed},
-		{"HTTP-31 SMTP", say("220 mail.example " + hostile + " ESMTP\r\n"), malformed},
-		{"HTTP-31 binary", say("\x00\x01\x02\xff" + hostile + "\n\n"), malformed},
-		{"HTTP-31 HTTP/2 frames", say("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64\n"), malformed},
-		{"HTTP-31 no status", say("HTTP/1.1 " + hostile + "\r\n\r\n"), malformed},
-		{"HTTP-31 no version", say("HTTP/x 200 OK\r\n\r\n"), malformed},
-		{"HTTP-31 lengths that differ", say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} "), malformed},
-		{"HTTP-31 negative length", say("HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}"), malformed},
-		{"HTTP-31 unknown transfer encoding", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canaryServer + "\r\n\r\n{}"), malformed},
-		{"HTTP-31 chunk without a length", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canaryServer + "\r\n"), malformed},
-		{"HTTP-31 chunk with a length of 17 digits", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n"), malformed},
-		{"HTTP-31 chunk that is longer than it says", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}{}\r\n0\r\n\r\n"), malformed},
-		{"BODY-15 1 MiB", say("HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n" + big), "no error"},
-		{"BODY-15 1 MiB and 1 byte", say("HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n" + big + " "), tooLarge},
-		{"BODY-15 1 MiB and 1 byte to the end", say("HTTP/1.1 200 OK\r\n\r\n" + big + " "), tooLarge},
-		{"BODY-15 endless", endless("HTTP/1.1 200 OK\r\n\r\n", strings.Repeat(" ", 4096)), tooLarge},
-		{"BODY-15 endless in chunks", endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n"+strings.Repeat(" ", 4096)+"\r\n"), tooLarge},
-		{"BODY-19 gzip", say(good("Content-Encoding: gzip\r\n")), encoded},
-		{"BODY-19 other", say(good("Content-Encoding: " + canaryServer + "\r\n")), encoded},
-		{"BODY-19 identity", say(good("Content-Encoding: Identity\r\n")), "no error"},
-		{"BODY-04 no type", say(good("")), "no error"},
-		{"BODY-04 text", say(good("Content-Type: text/plain\r\n")), "no error"},
-		{"BODY-04 vendor type", say(good("Content-Type: application/vnd.x+json; charset=latin1\r\n")), "no error"},
+		{"reset", func(p *peer) { reset(p) }, lost},
+		{"reset in the headers", func(p *peer) { p.say("HTTP/1.1 200 OK\r\nX: "); reset(p) }, lost},
+		{"clean close", func(p *peer) { p.Close() }, lost},
+		{"close in the status line", say("HTTP/1.1 2"), malformed},
+		{"close in the headers", say("HTTP/1.1 200 OK\r\nContent-Type: app"), lost},
+		{"close after the headers", say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), lostBody},
+		{"close in the body", say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"), lostBody},
+		{"close in a chunk", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{}"), lostBody},
+		{"redirect with a Location of 1 MiB", say("HTTP/1.1 302 Found\r\nLocation: /" + strings.Repeat("x", 1<<20) + "\r\n\r\n"), headers},
+		{"redirect with a Location that holds ESC", say("HTTP/1.1 302 Found\r\nLocation: /" + hostile + "\r\n\r\n"), malformed},
+		{"300 KiB of headers", say("HTTP/1.1 200 OK\r\n" + strings.Repeat("X-"+canaryServer+": "+strings.Repeat("x", 1000)+"\r\n", 300) + "\r\n"), headers},
+		{"one endless header line", endless("HTTP/1.1 200 OK\r\nX: ", "xxxxxxxxxxxxxxxx"), headers},
+		{"one endless status line", endless("HTTP/1.1 200 ", "xxxxxxxxxxxxxxxx"), headers},
+		{"flood of 1xx", endless("", "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"), headers},
+		{"flood of 100", endless("", "HTTP/1.1 100 Continue\r\n\r\n"), headers},
+		{"control byte in a header's name", say("HTTP/1.1 200 OK\r\nX" + hostile + ": y\r\n\r\n{}"), malformed},
+		{"control byte in a header's value", say("HTTP/1.1 200 OK\r\nX: " + hostile + "\r\n\r\n{}"), malformed},
+		{"NUL in Content-Type", say("HTTP/1.1 200 OK\r\nContent-Type: application/json\x00\r\n\r\n{}"), malformed},
+		{"SMTP, not HTTP", say("220 mail.example " + hostile + " ESMTP\r\n"), malformed},
+		{"binary, not HTTP", say("\x00\x01\x02\xff" + hostile + "\n\n"), malformed},
+		{"HTTP/2 frames, not HTTP/1.1", say("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64\n"), malformed},
+		{"status line without a status", say("HTTP/1.1 " + hostile + "\r\n\r\n"), malformed},
+		{"status line without a version", say("HTTP/x 200 OK\r\n\r\n"), malformed},
+		{"lengths that differ", say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} "), malformed},
+		{"negative length", say("HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}"), malformed},
+		{"unknown transfer encoding", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canaryServer + "\r\n\r\n{}"), malformed},
+		{"chunk without a length", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canaryServer + "\r\n"), malformed},
+		{"chunk with a length of 17 digits", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n"), malformed},
+		{"chunk that is longer than it says", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}{}\r\n0\r\n\r\n"), malformed},
+		{"body of 1 MiB", say("HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n" + big), "no error"},
+		{"body of 1 MiB and 1 byte", say("HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n" + big + " "), tooLarge},
+		{"body of 1 MiB and 1 byte without a length", say("HTTP/1.1 200 OK\r\n\r\n" + big + " "), tooLarge},
+		{"endless body", endless("HTTP/1.1 200 OK\r\n\r\n", strings.Repeat(" ", 4096)), tooLarge},
+		{"endless body in chunks", endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n"+strings.Repeat(" ", 4096)+"\r\n"), tooLarge},
+		{"body in gzip", say(good("Content-Encoding: gzip\r\n")), encoded},
+		{"body in an unknown encoding", say(good("Content-Encoding: " + canaryServer + "\r\n")), encoded},
+		{"body in the encoding identity", say(good("Content-Encoding: Identity\r\n")), "no error"},
+		{"JSON without a type", say(good("")), "no error"},
+		{"JSON called text", say(good("Content-Type: text/plain\r\n")), "no error"},
+		{"JSON of a vendor type", say(good("Content-Type: application/vnd.x+json; charset=latin1\r\n")), "no error"},
 		{"some 1xx, then a good reply", say(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 5) + good("")), "no error"},
 		{"HTTP/1.0", say("HTTP/1.0 200 OK\r\n\r\n{}"), "no error"},
 	}
@@ -321,27 +321,27 @@ func TestPostDeadline(t *testing.T) {
 		want   string
 		sent   bool
 	}{
-		{"NET-15 silent handshake", "https", func(d *deadline) func(*peer) {
+		{"silent handshake", "https", func(d *deadline) func(*peer) {
 			return func(p *peer) {
 				_, _ = p.Read(make([]byte, 1))
 				d.pass()
 			}
 		}, "", `timeout (net, sent "no", attempts 1): timeout: no answer from HOST in time (phase tls)` + hint, false},
-		{"NET-15 dripping handshake", "https", func(d *deadline) func(*peer) {
+		{"dripping handshake", "https", func(d *deadline) func(*peer) {
 			return func(p *peer) {
 				_, _ = p.Read(make([]byte, 1))
 				p.say("\x16\x03\x03")
 				d.pass()
 			}
 		}, "", `timeout (net, sent "no", attempts 1): timeout: no answer from HOST in time (phase tls)` + hint, false},
-		{"HTTP-39 no answer", "http", func(d *deadline) func(*peer) {
+		{"no answer", "http", func(d *deadline) func(*peer) {
 			return func(p *peer) {
 				if p.request() {
 					d.pass()
 				}
 			}
 		}, "", `timeout (net, sent "yes", attempts 1): timeout: no answer from HOST in time (phase reply); the request may have been processed` + hint, true},
-		{"HTTP-39 dripping headers", "http", func(d *deadline) func(*peer) {
+		{"dripping headers", "http", func(d *deadline) func(*peer) {
 			return func(p *peer) {
 				if p.request() {
 					p.say("HTTP/1.1 200 OK\r\nX: ")
@@ -349,7 +349,7 @@ func TestPostDeadline(t *testing.T) {
 				}
 			}
 		}, "", `timeout (net, sent "yes", attempts 1): timeout: no answer from HOST in time (phase reply); the request may have been processed` + hint, true},
-		{"HTTP-38 dripping body", "http", func(*deadline) func(*peer) {
+		{"dripping body", "http", func(*deadline) func(*peer) {
 			return func(p *peer) {
 				for p.request(); ; time.Sleep(time.Millisecond) {
 					if _, err := io.WriteString(p.Conn, "HTTP/1.1 200 OK\r\n\r\n "); err != nil {
@@ -358,7 +358,7 @@ func TestPostDeadline(t *testing.T) {
 				}
 			}
 		}, "status", `timeout (net, sent "yes", attempts 1): timeout: no answer from HOST in time (phase body); the request may have been processed` + hint, true},
-		{"HTTP-38 body without end", "http", func(*deadline) func(*peer) {
+		{"body without end", "http", func(*deadline) func(*peer) {
 			return answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")
 		}, "status", `timeout (net, sent "yes", attempts 1): timeout: no answer from HOST in time (phase body); the request may have been processed` + hint, true},
 	}
@@ -430,8 +430,8 @@ func TestPostCancelled(t *testing.T) {
 	checkTold(t, err, `interrupted (signal, sent "yes", attempts 1): ended by a signal`)
 }
 
-// HTTP-36: a reply that comes before the request was sent, on a connection that
-// is then reset. Whether it is seen is a matter of luck; the end is not.
+// A reply that comes before the request was sent, on a connection that is then
+// reset. Whether it is seen is a matter of luck; the end is not.
 func TestPostEarlyReply(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(p *peer) {
@@ -471,10 +471,10 @@ func TestPostNoConnection(t *testing.T) {
 	t.Parallel()
 	const hint = "; hint: check the environment or base address, and this computer's network"
 	tests := []struct{ name, base, want string }{
-		{"NET-01 the name does not exist", "https://name.invalid:8443", `dns_not_found (net, sent "no", attempts 1): the name name.invalid does not exist` + hint},
-		{"NET-02 the look-up fails", "https://servfail.example:8443", `dns_failed (net, sent "no", attempts 1): the name servfail.example could not be looked up; hint: check this computer's network`},
-		{"NET-03 refused", "https://127.0.0.1:1", `connect_failed (net, sent "no", attempts 1): cannot connect to 127.0.0.1:1: connection refused` + hint},
-		{"NET-03 refused by a name", "https://provider.example:1", `connect_failed (net, sent "no", attempts 1): cannot connect to provider.example:1: connection refused` + hint},
+		{"the name does not exist", "https://name.invalid:8443", `dns_not_found (net, sent "no", attempts 1): the name name.invalid does not exist` + hint},
+		{"the look-up fails", "https://servfail.example:8443", `dns_failed (net, sent "no", attempts 1): the name servfail.example could not be looked up; hint: check this computer's network`},
+		{"refused", "https://127.0.0.1:1", `connect_failed (net, sent "no", attempts 1): cannot connect to 127.0.0.1:1: connection refused` + hint},
+		{"refused by a name", "https://provider.example:1", `connect_failed (net, sent "no", attempts 1): cannot connect to provider.example:1: connection refused` + hint},
 		{"http to another computer", "http://192.0.2.1", `connect_failed (net, sent "no", attempts 1): 192.0.2.1 is not a loopback address, so http is not used; hint: use an https base address`},
 		{"http to a network", "http://[2001:db8::1]:8080", `connect_failed (net, sent "no", attempts 1): [2001:db8::1]:8080 is not a loopback address, so http is not used; hint: use an https base address`},
 		{"no address", "https://127.0.0.1:" + canaryPassword, `bad_base_url (config, sent "no", attempts 0): the token endpoint's address is not valid`},
@@ -499,7 +499,7 @@ func TestPostSilentResolver(t *testing.T) {
 	checkTold(t, err, `dns_failed (net, sent "no", attempts 1): the name `+host+` could not be looked up; hint: check this computer's network`)
 }
 
-// NET-16: the first address is dead, the second works.
+// The first address is dead, the second works.
 func TestPostSecondAddress(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
@@ -511,7 +511,7 @@ func TestPostSecondAddress(t *testing.T) {
 	checkWire(t, s.stop(), golden("dual.example:"+port))
 }
 
-// NET-27: the server could speak HTTP/2.
+// The server could speak HTTP/2.
 func TestPostSpeaksHTTP1(t *testing.T) {
 	t.Parallel()
 	protocols := make(chan string, 2)
@@ -540,40 +540,40 @@ func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 400e6, time.UTC)
 	const never = -1
 	tests := []struct {
-		row, header string
-		want        time.Duration
+		name, header string
+		want         time.Duration
 	}{
-		{"HTTP-15", "30", 30 * time.Second},
-		{"HTTP-15", "0", 0},
-		{"HTTP-15", "86400", 24 * time.Hour},
-		{"HTTP-15", "86401", never},
-		{"HTTP-15", "4294967295", never},
-		{"HTTP-15", "4294967296", never},
-		{"HTTP-15", "18446744073709551616", never},
-		{"HTTP-15", "9223372037", never}, // times a second overflows
-		{"HTTP-15", "-1", never},
-		{"HTTP-15", "+30", never},
-		{"HTTP-15", "1.5", never},
-		{"HTTP-15", "30s", never},
-		{"HTTP-15", "30, 60", never},
-		{"HTTP-15", "0x1e", never},
-		{"HTTP-15", "", never},
-		{"HTTP-15", hostile, never},
-		{"HTTP-16 future", "Sat, 21 Nov 2026 12:01:00 GMT", time.Minute},
-		{"HTTP-16 now", "Sat, 21 Nov 2026 12:00:00 GMT", 0},
-		{"HTTP-16 a day", "Sun, 22 Nov 2026 12:00:00 GMT", 24 * time.Hour},
-		{"HTTP-16 over a day", "Sun, 22 Nov 2026 12:00:01 GMT", never},
-		{"HTTP-16 past", "Thu, 01 Jan 1970 00:00:00 GMT", 0},
-		{"HTTP-16 year 1", "Mon, 01 Jan 0001 00:00:00 GMT", 0},
-		{"HTTP-16 year 9999", "Fri, 31 Dec 9999 23:59:59 GMT", never},
-		{"HTTP-16 wrong zone", "Sat, 21 Nov 2026 12:01:00 CET", never},
-		{"HTTP-16 offset", "Sat, 21 Nov 2026 12:01:00 +0100", never},
-		{"HTTP-16 old form", "Saturday, 21-Nov-26 12:01:00 GMT", time.Minute},
-		{"HTTP-16 C form", "Sat Nov 21 12:01:00 2026", time.Minute},
-		{"HTTP-16 no date", "Sat, 31 Nov 2026 12:01:00 GMT", never},
+		{"seconds", "30", 30 * time.Second},
+		{"seconds", "0", 0},
+		{"seconds", "86400", 24 * time.Hour},
+		{"seconds", "86401", never},
+		{"seconds", "4294967295", never},
+		{"seconds", "4294967296", never},
+		{"seconds", "18446744073709551616", never},
+		{"seconds", "9223372037", never}, // times a second overflows
+		{"seconds", "-1", never},
+		{"seconds", "+30", never},
+		{"seconds", "1.5", never},
+		{"seconds", "30s", never},
+		{"seconds", "30, 60", never},
+		{"seconds", "0x1e", never},
+		{"seconds", "", never},
+		{"seconds", hostile, never},
+		{"date: future", "Sat, 21 Nov 2026 12:01:00 GMT", time.Minute},
+		{"date: now", "Sat, 21 Nov 2026 12:00:00 GMT", 0},
+		{"date: a day", "Sun, 22 Nov 2026 12:00:00 GMT", 24 * time.Hour},
+		{"date: over a day", "Sun, 22 Nov 2026 12:00:01 GMT", never},
+		{"date: past", "Thu, 01 Jan 1970 00:00:00 GMT", 0},
+		{"date: year 1", "Mon, 01 Jan 0001 00:00:00 GMT", 0},
+		{"date: year 9999", "Fri, 31 Dec 9999 23:59:59 GMT", never},
+		{"date: wrong zone", "Sat, 21 Nov 2026 12:01:00 CET", never},
+		{"date: offset", "Sat, 21 Nov 2026 12:01:00 +0100", never},
+		{"date: old form", "Saturday, 21-Nov-26 12:01:00 GMT", time.Minute},
+		{"date: C form", "Sat Nov 21 12:01:00 2026", time.Minute},
+		{"date: not in the calendar", "Sat, 31 Nov 2026 12:01:00 GMT", never},
 	}
 	for _, test := range tests {
-		t.Run(test.row+" "+strconv.Quote(test.header), func(t *testing.T) {
+		t.Run(test.name+" "+strconv.Quote(test.header), func(t *testing.T) {
 			t.Parallel()
 			got := time.Duration(never)
 			if wait := retryAfter(test.header, now); wait != nil {

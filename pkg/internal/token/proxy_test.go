@@ -113,7 +113,7 @@ func TestProxyWorks(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	for _, host := range []string{"provider.example", "192.0.2.1"} {
-		t.Run("NET-23 "+host, func(t *testing.T) {
+		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			provider := serveTLS(t, authority.issue(t, nil), answer(good("")))
 			proxy := serve(t, connect(provider.address, "HTTP/1.1 200 "+hostile+"\r\n\r\n"))
@@ -163,7 +163,7 @@ func TestProxyFails(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		t.Run("NET-17 "+test.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			proxy := serve(t, func(p *peer) {
 				connect("127.0.0.1:1", test.reply)(p)
@@ -179,21 +179,21 @@ func TestProxyFails(t *testing.T) {
 			}
 		})
 	}
-	t.Run("NET-17 unreachable", func(t *testing.T) {
+	t.Run("unreachable", func(t *testing.T) {
 		t.Parallel()
 		got := runChild(t, "https://provider.example", authority, "HTTPS_PROXY=http://proxy:"+canaryProxy+"@127.0.0.1:1")
 		if want := strings.ReplaceAll(unreachable, "ADDRESS", "127.0.0.1:1"); got != want {
 			t.Errorf("the error differs\n got %s\nwant %s", got, want)
 		}
 	})
-	t.Run("NET-17 name that does not exist", func(t *testing.T) {
+	t.Run("name that does not exist", func(t *testing.T) {
 		t.Parallel()
 		got := runChild(t, "https://provider.example", authority, "HTTPS_PROXY=http://proxy:"+canaryProxy+"@name.invalid:3128")
 		if want := strings.ReplaceAll(unreachable, "ADDRESS", "name.invalid:3128"); got != want {
 			t.Errorf("the error differs\n got %s\nwant %s", got, want)
 		}
 	})
-	t.Run("NET-17 silent", func(t *testing.T) {
+	t.Run("silent", func(t *testing.T) {
 		t.Parallel()
 		proxy := serve(t, connect("", ""))
 		got := runChild(t, "https://provider.example", authority, "HTTPS_PROXY=http://"+proxy.address, deadlineVariable+"=1s")
@@ -212,15 +212,15 @@ func TestProxyInvalid(t *testing.T) {
 	proxy := serve(t, connect("", ""))
 	const want = `proxy_invalid (config, sent "no", attempts 0): NAME does not hold the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
 	tests := []struct{ name, variable, value string }{
-		{"NET-19 without a scheme", "HTTPS_PROXY", "proxy:" + canaryProxy + "@" + proxy.address},
-		{"NET-19 lower case", "https_proxy", "proxy:" + canaryProxy + "@" + proxy.address},
-		{"NET-19 unknown scheme", "HTTPS_PROXY", "gopher://proxy:" + canaryProxy + "@" + proxy.address},
-		{"NET-19 no address", "HTTPS_PROXY", "http://proxy:" + canaryProxy + "@"},
-		{"NET-19 bad port", "HTTPS_PROXY", "http://proxy:" + canaryProxy + "@127.0.0.1:x"},
-		{"NET-19 bad host", "HTTPS_PROXY", "http://127.0.0.1 " + canaryProxy},
-		{"NET-19 bad port without a scheme", "HTTPS_PROXY", "127.0.0.1:808O"},
-		{"NET-19 bad escape", "https_proxy", canaryProxy + "%zz:8080"},
-		{"NET-19 control byte", "HTTPS_PROXY", "http://" + canaryProxy + "\x1b@" + proxy.address},
+		{"without a scheme", "HTTPS_PROXY", "proxy:" + canaryProxy + "@" + proxy.address},
+		{"lower case", "https_proxy", "proxy:" + canaryProxy + "@" + proxy.address},
+		{"unknown scheme", "HTTPS_PROXY", "gopher://proxy:" + canaryProxy + "@" + proxy.address},
+		{"no address", "HTTPS_PROXY", "http://proxy:" + canaryProxy + "@"},
+		{"bad port", "HTTPS_PROXY", "http://proxy:" + canaryProxy + "@127.0.0.1:x"},
+		{"bad host", "HTTPS_PROXY", "http://127.0.0.1 " + canaryProxy},
+		{"bad port without a scheme", "HTTPS_PROXY", "127.0.0.1:808O"},
+		{"bad escape", "https_proxy", canaryProxy + "%zz:8080"},
+		{"control byte", "HTTPS_PROXY", "http://" + canaryProxy + "\x1b@" + proxy.address},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestProxyInvalid(t *testing.T) {
 	t.Cleanup(func() { checkWire(t, proxy.stop()) })
 }
 
-// NET-21: a proxy that terminates TLS.
+// A proxy that terminates TLS.
 func TestProxyIntercepts(t *testing.T) {
 	t.Parallel()
 	authority, stranger := newAuthority(t), newAuthority(t)
@@ -258,11 +258,11 @@ func TestProxyNotUsed(t *testing.T) {
 		name string
 		env  []string // PROXY stands for the proxy's address
 	}{
-		{"NET-22 NO_PROXY", []string{"HTTPS_PROXY=http://PROXY", "NO_PROXY=provider.example"}},
-		{"NET-22 NO_PROXY beside a bad proxy", []string{"HTTPS_PROXY=proxy:secret@PROXY", "NO_PROXY=.example"}},
-		{"NET-22 lower case", []string{"https_proxy=http://PROXY", "no_proxy=provider.example"}},
-		{"NET-22 only HTTP_PROXY", []string{"HTTP_PROXY=http://PROXY", "http_proxy=http://PROXY"}},
-		{"NET-22 ALL_PROXY", []string{"ALL_PROXY=http://PROXY", "all_proxy=http://PROXY"}},
+		{"NO_PROXY", []string{"HTTPS_PROXY=http://PROXY", "NO_PROXY=provider.example"}},
+		{"NO_PROXY beside a bad proxy", []string{"HTTPS_PROXY=proxy:secret@PROXY", "NO_PROXY=.example"}},
+		{"lower case", []string{"https_proxy=http://PROXY", "no_proxy=provider.example"}},
+		{"only HTTP_PROXY", []string{"HTTP_PROXY=http://PROXY", "http_proxy=http://PROXY"}},
+		{"ALL_PROXY", []string{"ALL_PROXY=http://PROXY", "all_proxy=http://PROXY"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -296,7 +296,7 @@ func TestProxyNotForHTTP(t *testing.T) {
 	checkWire(t, proxy.stop())
 }
 
-// NET-24
+// A SOCKS proxy that works, refuses, or is not there.
 func TestProxySOCKS(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
@@ -306,8 +306,8 @@ func TestProxySOCKS(t *testing.T) {
 		status byte
 		want   string
 	}{
-		{"NET-24 up", 0, childReceivedToken},
-		{"NET-24 refuses", 2, `proxy_failed (net, sent "no", attempts 1): the proxy ADDRESS cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`},
+		{"up", 0, childReceivedToken},
+		{"refuses", 2, `proxy_failed (net, sent "no", attempts 1): the proxy ADDRESS cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -320,7 +320,7 @@ func TestProxySOCKS(t *testing.T) {
 			proxy.stop()
 		})
 	}
-	t.Run("NET-24 down", func(t *testing.T) {
+	t.Run("down", func(t *testing.T) {
 		t.Parallel()
 		const want = `proxy_failed (net, sent "no", attempts 1): the proxy 127.0.0.1:1 cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`
 		if got := runChild(t, "https://provider.example", authority, "HTTPS_PROXY=socks5://127.0.0.1:1"); got != want {

@@ -31,18 +31,18 @@ func TestPostDistrusts(t *testing.T) {
 		config *tls.Config
 		want   string
 	}{
-		{"NET-07 expired", "", authority.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), expired},
-		{"NET-11 not yet valid", "", authority.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), expired},
-		{"NET-08 another host", "", authority.issue(t, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{canaryServer + ".example"}, nil }), wrong},
-		{"NET-26 a name that leads to loopback", "provider.example", authority.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{canaryServer + ".example"} }), wrong},
-		{"NET-08 only the common name", "provider.example", authority.issue(t, func(c *x509.Certificate) {
+		{"expired", "", authority.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), expired},
+		{"not yet valid", "", authority.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), expired},
+		{"another host", "", authority.issue(t, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{canaryServer + ".example"}, nil }), wrong},
+		{"a name that leads to loopback", "provider.example", authority.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{canaryServer + ".example"} }), wrong},
+		{"only the common name", "provider.example", authority.issue(t, func(c *x509.Certificate) {
 			c.Subject.CommonName, c.DNSNames, c.IPAddresses = "provider.example", nil, nil
 		}), wrong},
-		{"NET-09 unknown authority", "", stranger.issue(t, nil), unknown},
-		{"NET-09 self-signed", "", selfSigned(t), unknown},
+		{"unknown authority", "", stranger.issue(t, nil), unknown},
+		{"self-signed", "", selfSigned(t), unknown},
 		{"not for servers", "", authority.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), unusable},
-		{"NET-12 TLS 1.1", "", plain(authority.issue(t, nil), func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), protocol},
-		{"NET-12 obsolete ciphers", "", plain(authority.issue(t, nil), func(c *tls.Config) {
+		{"TLS 1.1", "", plain(authority.issue(t, nil), func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), protocol},
+		{"obsolete ciphers", "", plain(authority.issue(t, nil), func(c *tls.Config) {
 			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}
 		}), protocol},
 	}
@@ -86,14 +86,14 @@ func TestPostNoTLS(t *testing.T) {
 		handle func(*peer)
 		want   string
 	}{
-		{"NET-12 HTTP", func(p *peer) { hello(p); p.say("HTTP/1.1 400 " + hostile + "\r\n\r\n") }, none},
-		{"NET-12 SMTP", func(p *peer) { p.say("220 " + hostile + " ESMTP\r\n") }, none},
-		{"NET-12 handshake_failure", func(p *peer) { hello(p); p.say("\x15\x03\x03\x00\x02\x02\x28") }, alert},
-		{"NET-28 no_application_protocol", func(p *peer) { hello(p); p.say("\x15\x03\x03\x00\x02\x02\x78") }, alert},
-		{"NET-15 close", func(p *peer) { hello(p); p.Close() }, broken},
-		{"NET-15 close half way", func(p *peer) { hello(p); p.say("\x16\x03\x03\x00\x7a\x02\x00"); p.Close() }, broken},
-		{"NET-15 reset", func(p *peer) { hello(p); reset(p) }, broken},
-		{"NET-15 garbage", func(p *peer) { hello(p); p.say("\x16\x03\x03\x00\x04\xff\x00\x00\x00") }, broken},
+		{"HTTP, not TLS", func(p *peer) { hello(p); p.say("HTTP/1.1 400 " + hostile + "\r\n\r\n") }, none},
+		{"SMTP, not TLS", func(p *peer) { p.say("220 " + hostile + " ESMTP\r\n") }, none},
+		{"handshake_failure", func(p *peer) { hello(p); p.say("\x15\x03\x03\x00\x02\x02\x28") }, alert},
+		{"no_application_protocol", func(p *peer) { hello(p); p.say("\x15\x03\x03\x00\x02\x02\x78") }, alert},
+		{"close in the handshake", func(p *peer) { hello(p); p.Close() }, broken},
+		{"close half way through a record", func(p *peer) { hello(p); p.say("\x16\x03\x03\x00\x7a\x02\x00"); p.Close() }, broken},
+		{"reset in the handshake", func(p *peer) { hello(p); reset(p) }, broken},
+		{"garbage in the handshake", func(p *peer) { hello(p); p.say("\x16\x03\x03\x00\x04\xff\x00\x00\x00") }, broken},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -110,9 +110,9 @@ func TestPostNoTLS(t *testing.T) {
 	}
 }
 
-// NET-14: in TLS 1.2 the handshake fails. In TLS 1.3 it is over for us before
-// the server looks for the certificate, so the request may have been written,
-// to a server that does not read it.
+// In TLS 1.2 the handshake fails. In TLS 1.3 it is over for us before the
+// server looks for the certificate, so the request may have been written, to a
+// server that does not read it.
 func TestPostClientCertificateDemanded(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
@@ -121,8 +121,8 @@ func TestPostClientCertificateDemanded(t *testing.T) {
 		version uint16
 		want    string
 	}{
-		{"NET-14 TLS 1.2", tls.VersionTLS12, `tls_client_certificate (net, sent "no", attempts 1): HOST asks for a client certificate; hint: name one with client_cert and client_key in the profile`},
-		{"NET-14 TLS 1.3", tls.VersionTLS13, `tls_client_certificate (net, sent "unknown", attempts 1): HOST asks for a client certificate; the request may have been processed; hint: name one with client_cert and client_key in the profile`},
+		{"TLS 1.2", tls.VersionTLS12, `tls_client_certificate (net, sent "no", attempts 1): HOST asks for a client certificate; hint: name one with client_cert and client_key in the profile`},
+		{"TLS 1.3", tls.VersionTLS13, `tls_client_certificate (net, sent "unknown", attempts 1): HOST asks for a client certificate; the request may have been processed; hint: name one with client_cert and client_key in the profile`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
