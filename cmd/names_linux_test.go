@@ -31,7 +31,7 @@ func TestNames(t *testing.T) {
 	t.Cleanup(func() { conn.Close() })
 	go answerNames(conn)
 	testscript.Run(t, testscript.Params{
-		Files:               []string{"../testdata/script/linux/names.txtar"},
+		Files:               []string{"../testdata/script/linux/names_are_looked_up.txtar"},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
