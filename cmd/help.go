@@ -19,13 +19,13 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 		Use:   "help [COMMAND|TOPIC]",
 		Short: "print help about a command or topic",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
+			if c, rest, err := root.Find(args); len(args) > 1 && (err != nil || len(rest) > 0 || c == root) {
 				return failure.New(failure.UnexpectedArgument, "help takes one command or topic").WithHint("run tokenfetch --help")
 			}
 			if len(args) == 0 {
 				return r.print(r.helpOf(root))
 			}
-			if slices.ContainsFunc(topics(), func(t topic) bool { return t.name == args[0] }) {
+			if len(args) == 1 && slices.ContainsFunc(topics(), func(t topic) bool { return t.name == args[0] }) {
 				return r.print(r.guideForTerminal(args[0]))
 			}
 			if d, err := r.catalog.Definition(args[0]); err == nil {

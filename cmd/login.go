@@ -315,9 +315,9 @@ func elsewhere(e *failure.Error) bool {
 }
 
 // withoutATry returns e with a hint how to do without a try, except where the provider
-// has answered that the credentials are wrong.
+// has answered that the credentials are wrong, or what answers is not the provider.
 func withoutATry(e *failure.Error) *failure.Error {
-	if c := e.Class(); c == failure.Refused || c == failure.Signal {
+	if c := e.Class(); c == failure.Refused || c == failure.Reply || c == failure.Signal {
 		return e
 	}
 	if e.Hint != "" {

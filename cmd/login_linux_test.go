@@ -128,11 +128,13 @@ func TestLoginAsks(t *testing.T) {
 	want := `Zeepay, profile ci
   1  test         https://test.digitaltermination.com
   2  sandbox      https://business-sandbox.instntmny.com
-  3  production   https://shop.digitaltermination.com  (only from listed source addresses)
+  3  production   https://shop.digitaltermination.com  (only from listed source
+    addresses)
 ` + environment + `4
   the answer is none of them: test, sandbox, production
 ` + environment + `http://example.com
-  the answer cannot be used: https required: the base address uses http, which is only for loopback addresses
+  the answer cannot be used: https required: the base address uses http, which
+    is only for loopback addresses
 ` + environment + address + `
 zeepay/ci at ` + host + `
 ` + clientID + `
@@ -324,7 +326,8 @@ func TestLoginCorrected(t *testing.T) {
 	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
 	tt.answer(t, "username (e-mail address the account was created with): ", "u")
 	tt.answer(t, zeepayPassword, "a wrong one")
-	tt.answer(t, `  the provider refused the credentials or the request (status 400); provider says "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+secretAgain, "")
+	tt.answer(t, "  the provider refused the credentials or the request (status 400); provider\r\n"+
+		`    says "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+secretAgain, "")
 	tt.answer(t, zeepayAgain, "a wrong one")
 	tt.answer(t, "  these were refused\r\nclient_secret (client secret issued at onboarding; not shown; empty keeps the last one): ", "")
 	if n := requests.Load(); n != 1 {
@@ -367,7 +370,7 @@ func TestLoginRefused(t *testing.T) {
 	tt.start(t)
 	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
 	tt.answer(t, zeepayPassword, canaries["PASSWORD"])
-	tt.until(t, "that they are held back", func() bool { return strings.Contains(tt.shown(), "they are held back for another 10 minutes") })
+	tt.until(t, "that they are held back", func() bool { return strings.Contains(tt.shown(), "are held back for another 10 minutes") })
 	tt.answer(t, secretAgain, "\x03")
 	_ = tt.cmd.Wait()
 	if n := requests.Load(); n != 3 || !tt.echo(t) || !strings.Contains(stderr.String(), "(interrupted)") {

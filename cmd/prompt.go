@@ -49,7 +49,7 @@ func (p *prompter) close() {
 // say writes lines on the terminal.
 func (p *prompter) say(lines ...string) {
 	for _, line := range lines {
-		p.write(p.run.console.safe(line, maxLine) + "\n")
+		p.write(fold(p.run.console.safe(line, maxLine), 0, 4, columns(p.out)) + "\n")
 	}
 }
 

@@ -139,7 +139,7 @@ func (i *Inspector) whyThisFile() string {
 // slow is how long the keychain may take before that is worth telling.
 const slow = time.Second
 
-const withoutKeychain = "give secrets by files, variables or helpers: tokenfetch help environment"
+const withoutKeychain = "go without it: tokenfetch login PROVIDER --store files, or tokenfetch help profiles"
 
 // checkKeychain asks whether the keychain answers; err is why it does not.
 func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) {

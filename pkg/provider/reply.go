@@ -251,8 +251,11 @@ func (d *Definition) read(object token.Object, reply *token.Reply, sent []secret
 		return nil, err
 	}
 	if !found {
-		return nil, failure.New(failure.NoToken, "the reply holds no token at %s", strings.Join(d.Reply.Token, " or ")).
-			WithHint("check the base address; if it is right, report this reply to the provider")
+		e := failure.New(failure.NoToken, "the reply holds no token at %s", strings.Join(d.Reply.Token, " or "))
+		if d.File != "" {
+			return nil, e.WithHint("correct token in [reply] of %s, then run: tokenfetch provider check %s", d.File, d.File)
+		}
+		return nil, e.WithHint("check the base address; if it is right, report this reply to the provider")
 	}
 	text, ok := value.(string)
 	if !ok {

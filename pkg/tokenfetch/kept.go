@@ -257,6 +257,9 @@ func (k *kept) others() bool {
 // invocation sends a request.
 func (k *kept) put(ctx context.Context, t *token.Token) {
 	if k == nil || t.Lifetime <= cache.Margin(t.Lifetime) {
+		if k != nil && t.Lifetime == 0 && !t.SingleUse {
+			k.client.options.Person.Trace("the token is not kept: its lifetime is not known")
+		}
 		return
 	}
 	if k.look(); k.key == nil && k.keyMissing() {

@@ -12,7 +12,7 @@ import (
 func Sketch(d *provider.Definition) []string {
 	address := "https://HOST"
 	if len(d.Environments) > 0 {
-		address = SketchHost(d.Environments[0].BaseURL)
+		address = strings.TrimSuffix(SketchHost(d.Environments[0].BaseURL), "/")
 	}
 	field := func(name string) string {
 		if f, _ := d.Field(name); f.Secret {

@@ -149,6 +149,10 @@ func Survey(ctx context.Context, q Query) *Plan {
 		return p // "not set up at all" is more helpful than a list of missing fields
 	}
 	p.findFields()
+	missing := slices.ContainsFunc(p.Places, func(place Place) bool { return place.Kind == Missing && !place.Field.Optional })
+	if p.Problem == nil && missing && p.Profile == nil && !q.touched() && q.Given == nil && q.Environment == "" && q.BaseURL == "" {
+		p.Problem = p.notSetUp()
+	}
 	return p
 }
 
@@ -364,8 +368,7 @@ func (p *Plan) findHost(ctx context.Context) error {
 func (p *Plan) noHost() error {
 	q, d := p.query, p.Definition
 	if p.Profile == nil && !q.touched() {
-		return failure.New(failure.ProfileNotFound, "%s is not set up: there is no profile %s in %s, and no variable %s is set", d.Name, q.table(), q.fileName(), d.Variable("*")).
-			WithHint("run tokenfetch login %s to set it up, or tokenfetch %s --emulator to try it; tokenfetch %s --help shows its variables", d.Name, d.Name, d.Name)
+		return p.notSetUp()
 	}
 	if names := d.EnvironmentNames(); len(names) > 0 {
 		return failure.New(failure.HostMissing, "nothing says which host of %s to use: %s", d.Title, strings.Join(names, ", ")).
@@ -373,6 +376,13 @@ func (p *Plan) noHost() error {
 	}
 	return failure.New(failure.HostMissing, "nothing says which host to use, and %s publishes none", d.Title).
 		WithHint("add --base-url https://HOST, set %s, or put base_url into %s", d.Variable("base_url"), q.table())
+}
+
+// notSetUp returns the error for a provider without a profile and variables.
+func (p *Plan) notSetUp() error {
+	q, name := p.query, p.Definition.Name
+	return failure.New(failure.ProfileNotFound, "%s is not set up: there is no profile %s in %s, and no variable %s is set", name, q.table(), q.fileName(), p.Definition.Variable("*")).
+		WithHint("run tokenfetch login %s to set it up, or tokenfetch %s --emulator to try it; tokenfetch %s --help shows its variables", name, name, name)
 }
 
 // touched reports whether any flag or variable is set for this provider.

@@ -85,6 +85,9 @@ func (p *Plan) readInto(ctx context.Context, a Access, values provider.Values, w
 		if place.Kind == Default || !wanted(place) {
 			continue
 		}
+		if place.Kind == Missing && place.Problem != nil {
+			return place.Problem
+		}
 		value, err := place.read(ctx, a)
 		if err != nil {
 			return p.explain(ctx, a, place, err)
@@ -262,7 +265,7 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 			place.Field.Name, place.Where, p.elsewhere(ctx, a, place), p.query.similar(variable)).
 			WithHint("%s", or("store it with: "+p.loginCommand(place)))
 	case failure.KeychainUnavailable:
-		return failure.New(e.Code, "%s is missing: nothing gives it, and %s", place.Field.Name, e.Message).WithHint("%s", cmp.Or(unread, without))
+		return failure.New(e.Code, "%s is missing: nothing gives it, and %s%s", place.Field.Name, e.Message, p.query.similar(variable)).WithHint("%s", cmp.Or(unread, without))
 	case failure.KeychainLocked:
 		return e.Append(", and %s is stored in it", place.Field.Name).WithHint("%s", or(e.Hint+" and run this again"))
 	case failure.KeychainTimeout:
