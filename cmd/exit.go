@@ -39,13 +39,26 @@ func (r *run) exit(err error) int {
 		r.console.write(string(r.errorJSON(e, code)))
 		return code
 	}
-	text := r.console.safe(e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)
+	text := r.console.safe(r.whose(e)+e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)
 	name := fmt.Sprintf(" (%s)", e.Code)
 	r.console.error(r.console.safe(text, maxLine-len(name)) + name)
 	for line := range strings.Lines(e.Hint) {
 		r.console.hint(strings.TrimSuffix(line, "\n"))
 	}
 	return code
+}
+
+// whose names the profile whose login failed, as "zeepay/default: ".
+func (r *run) whose(e *failure.Error) string {
+	profile := r.knownProfile()
+	if class := e.Class(); class < failure.Refused || class > failure.Reply || r.provider == "" || profile == "" {
+		return ""
+	}
+	ref := r.provider + "/" + profile
+	if strings.HasPrefix(e.Message, ref+" ") {
+		return ""
+	}
+	return ref + ": "
 }
 
 // exitError is a failure that ends the run with a code that is not the number of

@@ -507,8 +507,8 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 			c.Dir = "/"
 			asNobody(c)
 			_ = c.Run()
-			const want = `tokenfetch: error: the provider refused the credentials or the request (status 400); provider says "Bad credentials" code "invalid_grant" (provider_refused)
-tokenfetch: hint: check the credentials before you try again; repeated refusals can lock an account; EnKash locks the account after 3 refusals in a row; if this computer's address was not on the list of EnKash, send again with --try-anyway once it is
+			const want = `tokenfetch: error: enkash/default: EnKash refused the credentials or the request (status 400); provider says "Bad credentials" code "invalid_grant" (provider_refused)
+tokenfetch: hint: check the credentials before you try again; repeated refusals can lock an account; the secrets come from TOKENFETCH_ENKASH_CLIENT_SECRET and TOKENFETCH_ENKASH_PASSWORD; EnKash locks the account after 3 refusals in a row; if this computer's address was not on the list of EnKash, send again with --try-anyway once it is
 tokenfetch: hint: this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)
 `
 			if got := fmt.Sprint(c.Stderr); got != want {

@@ -326,8 +326,8 @@ func TestLoginCorrected(t *testing.T) {
 	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
 	tt.answer(t, "username (e-mail address the account was created with): ", "u")
 	tt.answer(t, zeepayPassword, "a wrong one")
-	tt.answer(t, "  the provider refused the credentials or the request (status 400); provider\r\n"+
-		`    says "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+secretAgain, "")
+	tt.answer(t, "  Zeepay refused the credentials or the request (status 400); provider says\r\n"+
+		`    "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+secretAgain, "")
 	tt.answer(t, zeepayAgain, "a wrong one")
 	tt.answer(t, "  these were refused\r\nclient_secret (client secret issued at onboarding; not shown; empty keeps the last one): ", "")
 	if n := requests.Load(); n != 1 {

@@ -47,7 +47,7 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	case failure.Refused, failure.Later:
 		e.RetryAfter = reply.RetryAfter
 		if e.Class() == failure.Refused && (e.Code == failure.AccountLocked || saysLocked(e.Provider)) {
-			e.Code, e.Message, e.Hint = failure.AccountLocked, "the provider says the account is locked", "do not try again; have the provider unlock the account"
+			e.Code, e.Message, e.Hint = failure.AccountLocked, d.Title+" says the account is locked", "do not try again; have "+d.Title+" unlock the account"
 		}
 	}
 	putOff := reply.RetryAfter != nil && (reply.Status == 429 || reply.Status == 503)
@@ -68,11 +68,11 @@ func (d *Definition) judge(reply *token.Reply, object token.Object) (verdict str
 	}
 	for _, o := range d.Outcomes {
 		if o.fits(reply.Status, object) {
-			return o.Is, o.failure(reply.Status, object)
+			return o.Is, d.outcome(o, reply.Status, object)
 		}
 	}
 	if _, found := object.Get("error"); found && success(reply.Status) {
-		return "refused", Outcome{Is: "refused"}.failure(reply.Status, object)
+		return "refused", d.outcome(Outcome{Is: "refused"}, reply.Status, object)
 	}
 	return "", nil
 }
@@ -146,8 +146,8 @@ func scalarOf(value any) (Scalar, bool) {
 	return Scalar{kind, text}, ok
 }
 
-// failure returns the error for a reply that matches o, or nil if Is is "ok".
-func (o Outcome) failure(status int, object token.Object) error {
+// outcome returns the error for a reply that matches o, or nil if Is is "ok".
+func (d *Definition) outcome(o Outcome, status int, object token.Object) error {
 	in := fmt.Sprintf("(status %d)", status)
 	if success(status) {
 		in = "(in a reply of success)"
@@ -156,13 +156,13 @@ func (o Outcome) failure(status int, object token.Object) error {
 	case "ok":
 		return nil
 	case "refused":
-		return refused(failure.ProviderRefused, "the provider refused the credentials or the request %s", in)
+		return refused(failure.ProviderRefused, "%s refused the credentials or the request %s", d.Title, in)
 	case "conflict":
-		return refused(failure.ProviderConflict, "the provider refused the request: it reports a conflict %s", in)
+		return refused(failure.ProviderConflict, "%s refused the request: it reports a conflict %s", d.Title, in)
 	case "closed":
-		return failure.New(failure.ProviderClosed, "the provider is closed now %s", in).WithHint("try again in its working hours")
+		return failure.New(failure.ProviderClosed, "%s is closed now %s", d.Title, in).WithHint("try again in its working hours")
 	case "busy":
-		return failure.New(failure.ProviderBusy, "the provider asks for a later try %s", in).WithHint("try again later")
+		return failure.New(failure.ProviderBusy, "%s asks for a later try %s", d.Title, in).WithHint("try again later")
 	}
 	if _, found := object.Get(o.Member); o.Member != "" && !found {
 		return failure.New(failure.UnexpectedValue, "the reply's member %s is missing", o.Member)
@@ -177,19 +177,19 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 	status := reply.Status
 	switch {
 	case status == 401:
-		return refused(failure.CredentialsRejected, "the provider rejected the credentials (status 401)")
+		return refused(failure.CredentialsRejected, "%s rejected the credentials (status 401)", d.Title)
 	case status == 423:
-		return refused(failure.AccountLocked, "the provider says the account is locked")
+		return refused(failure.AccountLocked, "%s says the account is locked", d.Title)
 	case status == 407:
 		return failure.New(failure.ProxyFailed, "a proxy refused the request (status 407)").
 			WithHint("check HTTPS_PROXY and its credentials")
 	case status == 408 || status == 425:
-		return failure.New(failure.ProviderBusy, "the provider asks for a later try (status %d)", status).WithHint("try again later")
+		return failure.New(failure.ProviderBusy, "%s asks for a later try (status %d)", d.Title, status).WithHint("try again later")
 	case status == 429:
-		return failure.New(failure.RateLimited, "the provider has had too many requests (status 429)%s", wait(reply.RetryAfter)).
+		return failure.New(failure.RateLimited, "%s has had too many requests (status 429)%s", d.Title, wait(reply.RetryAfter)).
 			WithHint("try again later, and less often")
 	case 500 <= status && status <= 599:
-		return failure.New(failure.ProviderBroken, "the provider reports a fault of its own (status %d)%s", status, wait(reply.RetryAfter)).
+		return failure.New(failure.ProviderBroken, "%s reports a fault of its own (status %d)%s", d.Title, status, wait(reply.RetryAfter)).
 			WithHint("try again later")
 	case status == 400 || status == 403 || status == 409 || status == 422:
 		switch {
@@ -197,9 +197,9 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 			return failure.New(failure.NotJSON, "the reply of status %d is not JSON: a gateway may have blocked this", status).
 				WithHint("check the base address, and whether this computer's address is on the provider's list")
 		case status == 403:
-			return refused(failure.NotAllowed, "the provider does not allow this (status 403)")
+			return refused(failure.NotAllowed, "%s does not allow this (status 403)", d.Title)
 		}
-		return refused(failure.ProviderRefused, "the provider refused the credentials or the request (status %d)", status)
+		return refused(failure.ProviderRefused, "%s refused the credentials or the request (status %d)", d.Title, status)
 	case 400 <= status && status <= 499 && d.providerError(object) != nil:
 		return failure.New(failure.NotATokenEndpoint, "the request was not accepted (status %d)", status).
 			WithHint("correct what the provider complains about; if that does not help, check the base address")
@@ -207,7 +207,7 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 		return failure.New(failure.NotATokenEndpoint, "the address is not a token endpoint (status %d)", status).
 			WithHint("check the base address")
 	case 301 <= status && status <= 399 && status != 304:
-		return failure.New(failure.Redirect, "the provider answered with a redirect (status %d), which is not followed", status).
+		return failure.New(failure.Redirect, "%s answered with a redirect (status %d), which is not followed", d.Title, status).
 			WithHint("check the base address")
 	}
 	return failure.New(failure.UnexpectedStatus, "the reply has the unexpected status %d", status).

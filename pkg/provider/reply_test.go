@@ -557,8 +557,8 @@ func TestRetryAfter(t *testing.T) {
 	d := builtin(t, "zeepay")
 	wait := 30 * time.Second
 	for status, want := range map[int]string{
-		429: "the provider has had too many requests (status 429); it asks to wait 30 s",
-		503: "the provider reports a fault of its own (status 503); it asks to wait 30 s",
+		429: "Zeepay has had too many requests (status 429); it asks to wait 30 s",
+		503: "Zeepay reports a fault of its own (status 503); it asks to wait 30 s",
 	} {
 		reply := token.NewReply(status, nil)
 		reply.RetryAfter = &wait
@@ -577,13 +577,13 @@ func TestAdvice(t *testing.T) {
 		body          string
 		message, hint string
 	}{
-		{400, `{}`, "the provider refused the credentials or the request (status 400)", "check the credentials before you try again; repeated refusals can lock an account"},
+		{400, `{}`, "Zeepay refused the credentials or the request (status 400)", "check the credentials before you try again; repeated refusals can lock an account"},
 		{403, `<html>`, "the reply of status 403 is not JSON: a gateway may have blocked this", "check the base address, and whether this computer's address is on the provider's list"},
 		{404, ``, "the address is not a token endpoint (status 404)", "check the base address"},
 		{404, `{"path":"/x"}`, "the address is not a token endpoint (status 404)", "check the base address"},
 		{412, `{"error":412}`, "the request was not accepted (status 412)", "correct what the provider complains about; if that does not help, check the base address"},
-		{423, ``, "the provider says the account is locked", "do not try again; have the provider unlock the account"},
-		{307, ``, "the provider answered with a redirect (status 307), which is not followed", "check the base address"},
+		{423, ``, "Zeepay says the account is locked", "do not try again; have Zeepay unlock the account"},
+		{307, ``, "Zeepay answered with a redirect (status 307), which is not followed", "check the base address"},
 	} {
 		_, err := d.Token(token.NewReply(test.status, []byte(test.body)))
 		if e := failed(t, err); e.Message != test.message || e.Hint != test.hint {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -292,6 +293,9 @@ func (p *Plan) advise(ctx context.Context, guard *cache.Guard, err error) error 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	if e, ok := errors.AsType[*failure.Error](err); ok {
+		if secrets := p.found.Secrets(); len(secrets) > 0 && slices.Contains([]failure.Code{failure.CredentialsRejected, failure.ProviderRefused}, e.Code) {
+			e = e.AppendHint("; the secrets come from %s", strings.Join(secrets, " and "))
+		}
 		return p.adviseRefusal(ctx, guard, AdviseAllowList(p.query.Definition, p.found.Environment, e))
 	}
 	return err
@@ -340,6 +344,8 @@ func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure
 		e = e.AppendHint("; nothing more is sent to this account from this computer for %s, except with --try-anyway", failure.Span(held.Left))
 	case unanswered:
 		e = e.AppendHint("; this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
+	case e.Code == failure.AccountLocked:
+		e = e.AppendHint("; these credentials are held back on this computer for %s", failure.Span(held.Left))
 	default:
 		e = e.AppendHint("; until they change they are held back on this computer for %s", failure.Span(held.Left))
 	}

@@ -293,6 +293,26 @@ func (p *Plan) loginCommand(place Place) string {
 	return command + " --base-url " + p.Base.String()
 }
 
+// Secrets lists the sources of the secrets, each once: the name of a variable, a file,
+// a helper, or the keychain with the command that stores another value. It is empty if
+// the caller supplied all of them.
+func (p *Plan) Secrets() []string {
+	var sources []string
+	for _, place := range p.Places {
+		source := place.Where
+		switch _, given := p.query.Given[place.Field.Name]; {
+		case !place.Field.Secret, given, place.Kind == Missing, place.Kind == Default:
+			continue
+		case place.Kind == Keychain:
+			source = "the keychain (" + p.loginCommand(place) + ")"
+		}
+		if !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
+	}
+	return sources
+}
+
 // elsewhere says which other environment of the provider has the secret.
 func (p *Plan) elsewhere(ctx context.Context, a Access, place Place) string {
 	for _, e := range p.Definition.Environments {
