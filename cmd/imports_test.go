@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"":                        {"cmd"},
 	"cmd":                     {"pkg/await", "pkg/emulator", "pkg/failure", "pkg/inspect", "pkg/login", "pkg/output", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/tokenfetch"},
 	"pkg/await":               {},
-	"pkg/emulator":            {"pkg/provider", "pkg/secret"},
+	"pkg/emulator":            {"pkg/internal/token", "pkg/provider", "pkg/secret"},
 	"pkg/failure":             {},
 	"pkg/inspect":             {"pkg/await", "pkg/internal/cache", "pkg/internal/credential", "pkg/failure", "pkg/keychain", "pkg/profile", "pkg/provider", "pkg/secret", "pkg/source", "pkg/internal/token", "pkg/tokenfetch"},
 	"pkg/internal/cache":      {"pkg/await", "pkg/failure", "pkg/secret", "pkg/source", "pkg/internal/token"},

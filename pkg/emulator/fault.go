@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
@@ -61,6 +62,7 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, d *provider.Definiti
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		write(w, body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler) // aborts the reply
 	case "slow":
 		w.Header().Set("Content-Type", "application/json")
@@ -107,6 +109,9 @@ func documented(d *provider.Definition, name string) provider.Example {
 // tokenReply returns a reply that the definition interprets as a token.
 func tokenReply(d *provider.Definition) provider.Example {
 	object, status := map[string]any{}, http.StatusOK
+	for _, path := range d.Reply.Keep { // first, because such a member may also have a meaning
+		provider.SetMember(object, path, "demo")
+	}
 	if i := slices.IndexFunc(d.Outcomes, func(o provider.Outcome) bool { return o.Is == "ok" }); i >= 0 {
 		d.Outcomes[i].Satisfy(object)
 		status = max(status, d.Outcomes[i].Status)
@@ -120,9 +125,6 @@ func tokenReply(d *provider.Definition) provider.Example {
 		provider.SetMember(object, d.Reply.ExpiresIn[0], 3600)
 	case len(d.Reply.ExpiresAt) > 0:
 		provider.SetMember(object, d.Reply.ExpiresAt[0], time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
-	}
-	for _, path := range d.Reply.Keep {
-		provider.SetMember(object, path, "demo")
 	}
 	return example(status, object)
 }
@@ -170,8 +172,8 @@ func errorInSuccess(d *provider.Definition) provider.Example {
 
 // setLifetime replaces the lifetime in a reply, if it contains one.
 func setLifetime(d *provider.Definition, body string, lifetime time.Duration) string {
-	var object map[string]any
-	if json.Unmarshal([]byte(body), &object) != nil {
+	object, err := token.ParseObject([]byte(body))
+	if err != nil {
 		return body
 	}
 	for _, path := range d.Reply.ExpiresIn {
@@ -180,14 +182,14 @@ func setLifetime(d *provider.Definition, body string, lifetime time.Duration) st
 	for _, path := range d.Reply.ExpiresAt {
 		replace(object, path, func(old any) any {
 			at := time.Now().Add(lifetime)
-			number, isNumber := old.(float64)
-			switch {
-			case isNumber && number >= 1e11:
-				return at.UnixMilli()
-			case isNumber:
+			number, isNumber := old.(json.Number)
+			if !isNumber {
+				return at.UTC().Format(time.RFC3339)
+			}
+			if value, err := number.Float64(); err == nil && value < 1e11 {
 				return at.Unix()
 			}
-			return at.UTC().Format(time.RFC3339)
+			return at.UnixMilli()
 		})
 	}
 	data, err := json.Marshal(object)
@@ -198,10 +200,10 @@ func setLifetime(d *provider.Definition, body string, lifetime time.Duration) st
 }
 
 // replace changes the member at a path, if it exists.
-func replace(object map[string]any, path string, with func(old any) any) {
+func replace(object token.Object, path string, with func(old any) any) {
 	name, rest, nested := strings.Cut(path, ".")
 	old, ok := object[name]
-	inner, isObject := old.(map[string]any)
+	inner, isObject := old.(token.Object)
 	switch {
 	case nested && isObject:
 		replace(inner, rest, with)

@@ -9,14 +9,17 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
 // place identifies a part of a request.
 type place struct{ in, name string }
 
-// literal is the place of JSON other than a string.
-const literal = "literal"
+const (
+	literal      = "literal"      // the place of JSON other than a string
+	undocumented = "undocumented" // the place of JSON that the definition does not contain
+)
 
 func placeOf(part provider.Part) place {
 	if part.Literal {
@@ -33,6 +36,9 @@ func understand(d *provider.Definition, r *http.Request, path string) request {
 		req.status, req.problem = status, problem
 		return req
 	}
+	// The body is read in any case: until then, net/http does not notice that the
+	// client has disconnected.
+	data, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if !samePath(path, d.Request.Path) {
 		return wrong(http.StatusNotFound, "wrong path")
 	}
@@ -40,10 +46,9 @@ func understand(d *provider.Definition, r *http.Request, path string) request {
 	if r.Method != d.Request.Method {
 		return wrong(http.StatusMethodNotAllowed, "wrong method")
 	}
-	if r.Header.Get("Content-Type") != d.Request.ContentType() {
+	if r.Header.Get("Content-Type") != d.Request.ContentType() && !req.hasHeader("Content-Type") {
 		return wrong(http.StatusUnsupportedMediaType, "wrong content type")
 	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
 		return wrong(http.StatusBadRequest, "unreadable body")
 	}
@@ -56,14 +61,23 @@ func understand(d *provider.Definition, r *http.Request, path string) request {
 		return wrong(http.StatusUnauthorized, "wrong Authorization header")
 	}
 	for _, h := range d.Request.Headers {
-		if values := r.Header.Values(h.Name); len(values) == 1 {
+		switch values := r.Header.Values(h.Name); len(values) {
+		case 0:
+		case 1:
 			req.parts[place{"header", h.Name}] = values[0]
+		default:
+			return wrong(http.StatusBadRequest, "repeated header "+h.Name)
 		}
 	}
 	if problem := req.compare(); problem != "" {
 		return wrong(http.StatusBadRequest, problem)
 	}
 	return req
+}
+
+// hasHeader reports whether the definition sets the header.
+func (req request) hasHeader(name string) bool {
+	return slices.ContainsFunc(req.definition.Request.Headers, func(h provider.Pair) bool { return strings.EqualFold(h.Name, name) })
 }
 
 // samePath reports whether path matches the template, with any segment for a field.
@@ -133,61 +147,84 @@ func (req request) addBody(data []byte) bool {
 	case req.definition.Request.JSON == nil:
 		return true
 	}
-	var object map[string]any
-	decoder := json.NewDecoder(strings.NewReader(string(data)))
-	decoder.UseNumber()
-	if decoder.Decode(&object) != nil || object == nil || decoder.More() {
+	object, err := token.ParseObject(data)
+	if err != nil {
 		return false
 	}
-	req.addJSON("", object)
+	req.addJSON("", req.definition.Request.JSON, object)
 	return true
 }
 
-// addJSON adds a JSON value with its path.
-func (req request) addJSON(path string, value any) {
+// addJSON adds the parts of a JSON value. documented is the value at the same place
+// of the definition, or nil.
+func (req request) addJSON(path string, documented *provider.JSON, value any) {
+	if documented == nil {
+		req.parts[place{in: undocumented}] = ""
+		return
+	}
+	at, text := place{literal, path}, "null"
 	below := func(name string) string { return strings.TrimPrefix(path+"."+name, ".") }
 	switch v := value.(type) {
 	case string:
-		req.parts[place{"json", path}] = v
+		at.in, text = "json", v
 	case json.Number:
-		req.parts[place{literal, path}] = v.String()
+		text = v.String()
 	case bool:
-		req.parts[place{literal, path}] = strconv.FormatBool(v)
-	case nil:
-		req.parts[place{literal, path}] = "null"
-	case map[string]any:
-		if len(v) == 0 && path != "" {
-			req.parts[place{literal, path}] = "{}"
+		text = strconv.FormatBool(v)
+	case token.Object:
+		for name, value := range v {
+			req.addJSON(below(name), member(documented, name), value)
 		}
-		for name, member := range v {
-			req.addJSON(below(name), member)
+		if path == "" || len(documented.Members) > 0 {
+			return
 		}
+		text = "{}"
 	case []any:
-		if len(v) == 0 {
-			req.parts[place{literal, path}] = "[]"
+		for i, item := range documented.Items {
+			switch {
+			case len(v) < len(documented.Items)-i && optional(req.definition, provider.Part{Value: item.Text}): // was omitted
+			case len(v) > 0:
+				req.addJSON(below(strconv.Itoa(i)), item, v[0])
+				v = v[1:]
+			}
 		}
-		for i, item := range v {
-			req.addJSON(below(strconv.Itoa(i)), item)
+		if len(v) > 0 {
+			req.addJSON(path, nil, v)
 		}
+		if len(documented.Items) > 0 {
+			return
+		}
+		text = "[]"
 	}
+	req.parts[at] = text
 }
 
-// addBasic reads the Basic credentials, which must be present if and only if they
-// are documented.
-func (req request) addBasic(r *http.Request) bool {
-	user, password, ok := r.BasicAuth()
-	basic := req.definition.Request.Basic
-	if basic == nil || !ok {
-		return ok == (basic != nil)
+// member returns the value of a member of a documented object, or nil.
+func member(object *provider.JSON, name string) *provider.JSON {
+	for _, m := range object.Members {
+		if m.Name == name {
+			return m.Value
+		}
 	}
+	return nil
+}
+
+// addBasic reads the Basic credentials. There must be an Authorization header if and
+// only if it is documented.
+func (req request) addBasic(r *http.Request) bool {
+	headers, basic := r.Header.Values("Authorization"), req.definition.Request.Basic
+	if basic == nil {
+		return len(headers) == 0 || req.hasHeader("Authorization")
+	}
+	user, password, ok := r.BasicAuth()
 	if basic.FormEncoded {
 		var userErr, passwordErr error
 		user, userErr = url.QueryUnescape(user)
 		password, passwordErr = url.QueryUnescape(password)
-		ok = userErr == nil && passwordErr == nil
+		ok = ok && userErr == nil && passwordErr == nil
 	}
 	req.parts[place{in: "user"}], req.parts[place{in: "password"}] = user, password
-	return ok
+	return ok && len(headers) == 1
 }
 
 // matches reports whether the request contains the demo credentials. An optional
