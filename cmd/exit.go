@@ -48,14 +48,14 @@ func (r *run) exit(err error) int {
 	return code
 }
 
-// whose names the profile whose login failed, as "zeepay/default: ".
+// whose names the profile whose login failed, as "zeepay/default: ". Of a run that is
+// stuck it reads nothing, because that run may still be writing.
 func (r *run) whose(e *failure.Error) string {
-	profile := r.knownProfile()
-	if class := e.Class(); class < failure.Refused || class > failure.Reply || r.provider == "" || profile == "" {
+	if class := e.Class(); class < failure.Refused || class > failure.Reply || r.provider == "" {
 		return ""
 	}
-	ref := r.provider + "/" + profile
-	if strings.HasPrefix(e.Message, ref+" ") {
+	ref := r.provider + "/" + r.knownProfile()
+	if strings.HasSuffix(ref, "/") || strings.HasPrefix(e.Message, ref+" ") {
 		return ""
 	}
 	return ref + ": "
