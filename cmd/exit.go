@@ -51,11 +51,12 @@ func (r *run) exit(err error) int {
 // whose names the profile whose login failed, as "zeepay/default: ". Of a run that is
 // stuck it reads nothing, because that run may still be writing.
 func (r *run) whose(e *failure.Error) string {
-	if class := e.Class(); class < failure.Refused || class > failure.Reply || r.provider == "" {
+	if class := e.Class(); class < failure.Refused || class > failure.Reply {
 		return ""
 	}
-	ref := r.provider + "/" + r.knownProfile()
-	if strings.HasSuffix(ref, "/") || strings.HasPrefix(e.Message, ref+" ") {
+	profile := r.knownProfile()
+	ref := r.provider + "/" + profile
+	if r.provider == "" || profile == "" || strings.HasPrefix(e.Message, ref+" ") {
 		return ""
 	}
 	return ref + ": "

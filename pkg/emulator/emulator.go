@@ -180,7 +180,7 @@ func (e *Emulator) journal(r *http.Request, req request, status int, outcome str
 			if !ok || into == nil {
 				continue
 			}
-			if mentions(d, part, func(f provider.Field) bool { return f.Secret }) {
+			if mentions(d, part.Value, func(f provider.Field) bool { return f.Secret }) {
 				value = "[hidden]"
 			}
 			into[part.Name] = value

@@ -97,7 +97,7 @@ func (req request) compare() string {
 		known[at] = true
 		value, ok := req.parts[at]
 		switch {
-		case !ok && !optional(d, part):
+		case !ok && !optional(d, part.Value):
 			return "missing " + part.In + " " + part.Name
 		case ok && len(part.Value.Fields()) == 0 && value != fill(part.Value, nil):
 			return "wrong value of " + part.Name
@@ -111,16 +111,16 @@ func (req request) compare() string {
 	return ""
 }
 
-// mentions reports whether a part mentions a field for which kind returns true.
-func mentions(d *provider.Definition, part provider.Part, kind func(provider.Field) bool) bool {
-	return slices.ContainsFunc(part.Value.Fields(), func(name string) bool {
+// mentions reports whether a value mentions a field for which kind returns true.
+func mentions(d *provider.Definition, value provider.Template, kind func(provider.Field) bool) bool {
+	return slices.ContainsFunc(value.Fields(), func(name string) bool {
 		f, _ := d.Field(name)
 		return kind(f)
 	})
 }
 
-func optional(d *provider.Definition, part provider.Part) bool {
-	return mentions(d, part, func(f provider.Field) bool { return f.Optional })
+func optional(d *provider.Definition, value provider.Template) bool {
+	return mentions(d, value, func(f provider.Field) bool { return f.Optional })
 }
 
 func fill(t provider.Template, values provider.Values) string {
@@ -182,7 +182,7 @@ func (req request) addJSON(path string, documented *provider.JSON, value any) {
 	case []any:
 		for i, item := range documented.Items {
 			switch {
-			case len(v) < len(documented.Items)-i && optional(req.definition, provider.Part{Value: item.Text}): // was omitted
+			case len(v) < len(documented.Items)-i && optional(req.definition, item.Text): // was omitted
 			case len(v) > 0:
 				req.addJSON(below(strconv.Itoa(i)), item, v[0])
 				v = v[1:]
@@ -235,7 +235,7 @@ func (req request) matches(demo provider.Values) bool {
 		if part.In == "path" {
 			want = part.Value.Text(func(field string) string { return url.PathEscape(demo[field].Reveal()) })
 		}
-		if got, sent := req.parts[placeOf(part)]; sent && got != want && !optional(req.definition, part) {
+		if got, sent := req.parts[placeOf(part)]; sent && got != want && !optional(req.definition, part.Value) {
 			return false
 		}
 	}

@@ -24,7 +24,3 @@ func (d *Definition) CheckExample(e Example) string {
 	}
 	return fmt.Sprintf("is judged as %s, not as %s%s", is, e.Outcome, why)
 }
-
-// Outline returns the JSON type of each member of a reply, keyed by path, as in
-// [failure.ReplyOutline].
-func Outline(object token.Object) map[string]string { return outline(object) }

@@ -43,11 +43,12 @@ func (d *Definition) Token(reply *token.Reply, sent ...secret.Value) (*token.Tok
 	e.Counted = d.counted(reply, e.Class())
 	switch e.Class() {
 	case failure.Reply:
-		e.Reply = &failure.ReplyOutline{ContentType: reply.ContentType, Members: outline(object)}
+		e.Reply = Outline(reply, object)
 	case failure.Refused, failure.Later:
 		e.RetryAfter = reply.RetryAfter
-		if e.Class() == failure.Refused && (e.Code == failure.AccountLocked || saysLocked(e.Provider)) {
-			e.Code, e.Message, e.Hint = failure.AccountLocked, d.Title+" says the account is locked", "do not try again; have "+d.Title+" unlock the account"
+		if e.Class() == failure.Refused && saysLocked(e.Provider) {
+			locked := d.locked()
+			e.Code, e.Message, e.Hint = locked.Code, locked.Message, locked.Hint
 		}
 	}
 	putOff := reply.RetryAfter != nil && (reply.Status == 429 || reply.Status == 503)
@@ -179,7 +180,7 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 	case status == 401:
 		return refused(failure.CredentialsRejected, "%s rejected the credentials (status 401)", d.Title)
 	case status == 423:
-		return refused(failure.AccountLocked, "%s says the account is locked", d.Title)
+		return d.locked()
 	case status == 407:
 		return failure.New(failure.ProxyFailed, "a proxy refused the request (status 407)").
 			WithHint("check HTTPS_PROXY and its credentials")
@@ -212,6 +213,12 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 	}
 	return failure.New(failure.UnexpectedStatus, "the reply has the unexpected status %d", status).
 		WithHint("check the base address")
+}
+
+// locked returns the error for an account that the provider has locked.
+func (d *Definition) locked() *failure.Error {
+	return failure.New(failure.AccountLocked, "%s says the account is locked", d.Title).
+		WithHint("do not try again; have %s unlock the account", d.Title)
 }
 
 // counted reports whether the provider counted a reply as a failed login, or may
@@ -368,18 +375,20 @@ func validScope(text string, sent []secret.Value) bool {
 // maxMembers is the maximum number of members in an outline.
 const maxMembers = 50
 
-// outline returns the type of each member of a reply, keyed by path. It keeps only
-// the first maxMembers, sorted by path. It returns nil for a nil object.
-func outline(object token.Object) map[string]string {
+// Outline describes a reply and its object, which is nil if the reply is not a JSON
+// object. It keeps only the first maxMembers members, sorted by path.
+func Outline(reply *token.Reply, object token.Object) *failure.ReplyOutline {
+	described := &failure.ReplyOutline{ContentType: reply.ContentType}
 	if object == nil {
-		return nil
+		return described
 	}
 	members := memberTypes(object)
 	names := slices.Sorted(maps.Keys(members))
 	for _, name := range names[min(len(names), maxMembers):] {
 		delete(members, name)
 	}
-	return members
+	described.Members = members
+	return described
 }
 
 // memberTypes returns the type of each member, keyed by path. It lists the members

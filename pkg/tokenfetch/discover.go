@@ -138,7 +138,7 @@ func (i *interview) read(reply *token.Reply) (*Issuer, error) {
 	}
 	if e.Class() == failure.Reply {
 		e = e.WithSent(failure.SentNo, i.requests)
-		e.Reply = &failure.ReplyOutline{ContentType: reply.ContentType, Members: provider.Outline(object)}
+		e.Reply = provider.Outline(reply, object)
 		if e.Hint == "" {
 			e.Hint = "check the issuer's address, or give that of its token endpoint with --token-url"
 		}

@@ -256,10 +256,13 @@ func (k *kept) others() bool {
 // put caches a token. If that fails, the only consequence is that the next
 // invocation sends a request.
 func (k *kept) put(ctx context.Context, t *token.Token) {
-	if k == nil || t.Lifetime <= cache.Margin(t.Lifetime) {
-		if k != nil && t.Lifetime == 0 && !t.SingleUse {
-			k.client.options.Person.Trace("the token is not kept: its lifetime is not known")
-		}
+	switch {
+	case k == nil:
+		return
+	case t.Lifetime == 0:
+		k.client.options.Person.Trace("the token is not kept: its lifetime is not known")
+		return
+	case t.Lifetime <= cache.Margin(t.Lifetime):
 		return
 	}
 	if k.look(); k.key == nil && k.keyMissing() {

@@ -8,9 +8,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"runtime"
 	"strings"
@@ -89,13 +91,7 @@ func TestReadCertificate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := withCertificate.build(t)
-			w.write("client.pem", test.chain, 0o644)
-			w.write("client.key", test.key, 0o600)
-			plan, err := w.find()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := plan.ReadCertificate(t.Context(), w.access())
+			got, err := readPair(t, w, test.chain, 0o644, test.key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,6 +100,18 @@ func TestReadCertificate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readPair reads a certificate and its key from files of these texts.
+func readPair(t *testing.T, w *world, chain string, mode fs.FileMode, key string) (*tls.Certificate, error) {
+	t.Helper()
+	w.write("client.pem", chain, mode)
+	w.write("client.key", key, 0o600)
+	plan, err := w.find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.ReadCertificate(t.Context(), w.access())
 }
 
 // TestCertificateCannotBeUsed: each error says what is wrong with which file, and
@@ -135,13 +143,7 @@ func TestCertificateCannotBeUsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := withCertificate.build(t)
-			w.write("client.pem", test.chain, 0o600)
-			w.write("client.key", test.key, 0o600)
-			plan, err := w.find()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := plan.ReadCertificate(t.Context(), w.access())
+			got, err := readPair(t, w, test.chain, 0o600, test.key)
 			e := failed(t, err)
 			if e.Code != failure.ClientCertInvalid || !strings.HasSuffix(w.short(e.Message), test.want) || e.Hint == "" || got != nil {
 				t.Errorf("%s %q, hint %q; want %q", e.Code, w.short(e.Message), e.Hint, test.want)
