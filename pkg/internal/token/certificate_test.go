@@ -142,7 +142,7 @@ func TestProxyGetsNoCertificate(t *testing.T) {
 			})
 			client := authority.client(t)
 			client.Certificate = authority.forClients(t)
-			client.Getenv = getenv("HTTPS_PROXY", "https://"+proxy.address)
+			client.Getenv = environment("HTTPS_PROXY=https://" + proxy.address)
 			if _, err := post(t, t.Context(), client, "https://provider.example"); err != nil {
 				t.Fatal(told(err))
 			}
@@ -170,19 +170,9 @@ func TestProxyDemandsCertificate(t *testing.T) {
 			})
 			client := authority.client(t)
 			client.Certificate = authority.forClients(t)
-			client.Getenv = getenv("HTTPS_PROXY", "https://"+proxy.address)
+			client.Getenv = environment("HTTPS_PROXY=https://" + proxy.address)
 			_, err := post(t, t.Context(), client, "https://provider.example")
 			checkTold(t, err, `proxy_failed (net, sent "no", attempts 1): the proxy `+proxy.address+` cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`)
 		})
-	}
-}
-
-// getenv is an environment of one variable.
-func getenv(name, value string) func(string) string {
-	return func(asked string) string {
-		if asked == name {
-			return value
-		}
-		return ""
 	}
 }

@@ -603,7 +603,7 @@ func TestParseCertificates(t *testing.T) {
 func TestSentOnce(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		s := serve(t, func(p *peer) { p.request() }) // and hangs up
+		s := serve(t, func(p *peer) { p.request(); p.Close() })
 		_, err := (&Client{UserAgent: "tokenfetch/test"}).Send(t.Context(), Request{
 			Method: method, URL: "http://" + s.address + "/token?a=b",
 			Headers: []Header{{"X-api-Key", secret.New(canaryPassword)}, {"user-agent", secret.New("mine")}, {"accept", secret.New("text/json")}},
