@@ -1,17 +1,16 @@
 package provider_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
@@ -40,35 +39,22 @@ func complete(d *provider.Definition, v provider.Values) provider.Values {
 	return v
 }
 
-// onTheWire sends the request to a server and returns what arrived there.
+// onTheWire returns what matters of the request as it arrives.
 func onTheWire(t *testing.T, d *provider.Definition, v provider.Values) string {
 	t.Helper()
-	var arrived string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		arrived = fmt.Sprintf("%s %s\nContent-Type: %s\n", r.Method, r.RequestURI, strings.Join(r.Header["Content-Type"], " | "))
-		if a, ok := r.Header["Authorization"]; ok {
-			arrived += "Authorization: " + strings.Join(a, " | ") + "\n"
-		}
-		arrived += "\n" + string(body)
-	}))
-	defer server.Close()
-	base, err := provider.ParseAddress(server.URL)
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(rawRequest(t, d, v))))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := d.TokenRequest(base, v)
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := token.Client{UserAgent: "tokenfetch/test"}
-	if _, err := client.Send(t.Context(), request); err != nil {
-		t.Fatal(err)
+	arrived := fmt.Sprintf("%s %s\nContent-Type: %s\n", r.Method, r.RequestURI, strings.Join(r.Header["Content-Type"], " | "))
+	if a, ok := r.Header["Authorization"]; ok {
+		arrived += "Authorization: " + strings.Join(a, " | ") + "\n"
 	}
-	return arrived
+	return arrived + "\n" + string(body)
 }
 
 const (
