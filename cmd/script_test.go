@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "../testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
 		Setup:               setUpScript,
 		Condition: func(name string) (bool, error) {
 			if name != "root" {
