@@ -91,17 +91,6 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("ENDPOINT_PORT", port)
 	remember(ts, e)
-	networkCommands(ts)
-}
-
-// networkCommands gives a script the further commands of the network: they
-// exist from its first endpoint on.
-func networkCommands(ts *testscript.TestScript) {
-	ts.SetCmd("fetches", fetches)
-	ts.SetCmd("fails", fails)
-	ts.SetCmd("proxy", startProxy)
-	ts.SetCmd("proxied", countProxied)
-	ts.SetCmd("certificate", issueCertificate)
 }
 
 // issueCertificate is the script command
@@ -135,34 +124,6 @@ func issueCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), certificate, 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), key, 0o600))
-}
-
-// fetches COMMAND... is exitcode for a run that works: it prints the token and
-// a line end, and nothing else.
-func fetches(ts *testscript.TestScript, neg bool, args []string) {
-	exitcode(ts, neg, append([]string{"-token", "0"}, args...))
-	if got, want := ts.ReadFile("stdout"), ts.Getenv("TOKEN")+"\n"; got != want {
-		ts.Fatalf("standard output is %q, want %q", got, want)
-	}
-	if stderr := ts.ReadFile("stderr"); stderr != "" {
-		ts.Fatalf("standard error is not silent:\n%s", stderr)
-	}
-}
-
-// fails N CODE COMMAND... is exitcode for a run that fails: standard output is
-// empty, and the error is the one that CODE names.
-func fails(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) < 3 {
-		ts.Fatalf("usage: fails N CODE COMMAND [ARG...]")
-	}
-	exitcode(ts, neg, append([]string{args[0]}, args[2:]...))
-	if stdout := ts.ReadFile("stdout"); stdout != "" {
-		ts.Fatalf("standard output is not empty: %q", stdout)
-	}
-	stderr := ts.ReadFile("stderr")
-	if !strings.Contains(stderr, "("+args[1]+")\n") && !strings.Contains(stderr, `"code":"`+args[1]+`"`) {
-		ts.Fatalf("the error is not %s:\n%s", args[1], stderr)
-	}
 }
 
 // countRequests is the script command

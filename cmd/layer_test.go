@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"time"
@@ -49,34 +48,16 @@ func layers(a *authority, trouble string) (layer, error) {
 	case "":
 	case "expired-certificate":
 		change = func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
-	case "future-certificate": // to it, this computer's clock is in the past
-		change = func(c *x509.Certificate) {
-			c.NotBefore, c.NotAfter = time.Now().AddDate(50, 0, 0), time.Now().AddDate(51, 0, 0)
-		}
-	case "other-host":
-		change = func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{hostileName}, nil }
 	case "unknown-authority":
 		var err error
 		if a, err = newAuthority(); err != nil {
 			return layer{}, err
 		}
-	case "self-signed":
-		stranger, err := newAuthority()
-		if err != nil {
-			return layer{}, err
-		}
-		config.Certificates = []tls.Certificate{{Certificate: [][]byte{stranger.certificate.Raw}, PrivateKey: stranger.key}}
-	case "tls-1.1":
-		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	case "old-ciphers":
-		config.MaxVersion, config.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}
 	case "client-certificate":
 		config.ClientAuth = tls.RequireAnyClientCert
 	case "known-clients": // those with a certificate of the authority
 		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
 		config.ClientCAs.AddCert(a.certificate)
-	case "half-handshake":
-		return layer{spoil: halfHandshake}, nil
 	case "dripping-handshake":
 		return layer{spoil: drippingHandshake}, nil
 	case "full-queue":
@@ -84,25 +65,13 @@ func layers(a *authority, trouble string) (layer, error) {
 	default:
 		return layer{}, fmt.Errorf("there is no trouble %s", trouble)
 	}
-	if config.Certificates == nil {
-		certificate, err := a.issue(change)
-		if err != nil {
-			return layer{}, err
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	return layer{config: config}, nil
+	certificate, err := a.issue(change)
+	config.Certificates = []tls.Certificate{certificate}
+	return layer{config: config}, err
 }
 
 // serverHello is the beginning of a record that promises a handshake.
 const serverHello = "\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"
-
-// halfHandshake breaks off in the middle of the first message.
-func halfHandshake(conn net.Conn) {
-	_, _ = conn.Read(make([]byte, 16<<10))
-	_, _ = io.WriteString(conn, serverHello)
-	conn.Close()
-}
 
 // drippingHandshake says one byte at a time and never comes to an end.
 func drippingHandshake(conn net.Conn) {

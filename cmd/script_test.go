@@ -60,14 +60,19 @@ func TestScripts(t *testing.T) {
 			return os.Getuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode": exitcode,
-			"endpoint": startEndpoint,
-			"issuer":   startIssuer,
-			"requests": countRequests,
-			"keychain": storeItem,
-			"items":    listItems,
-			"profiles": writeProfiles,
-			"socket":   makeSocket,
+			"exitcode":    exitcode,
+			"fetches":     fetches,
+			"fails":       fails,
+			"endpoint":    startEndpoint,
+			"requests":    countRequests,
+			"certificate": issueCertificate,
+			"proxy":       startProxy,
+			"proxied":     countProxied,
+			"issuer":      startIssuer,
+			"keychain":    storeItem,
+			"items":       listItems,
+			"profiles":    writeProfiles,
+			"socket":      makeSocket,
 		},
 	})
 }
@@ -167,6 +172,34 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	checkFiles(ts, before, tree(ts), writes)
 	if left := leftBehind(ts.MkAbs(".")); left != "" {
 		ts.Fatalf("a process was left behind: %s", left)
+	}
+}
+
+// fetches COMMAND... is exitcode for a run that works: it prints the token and
+// a line end, and nothing else.
+func fetches(ts *testscript.TestScript, neg bool, args []string) {
+	exitcode(ts, neg, append([]string{"-token", "0"}, args...))
+	if got, want := ts.ReadFile("stdout"), ts.Getenv("TOKEN")+"\n"; got != want {
+		ts.Fatalf("standard output is %q, want %q", got, want)
+	}
+	if stderr := ts.ReadFile("stderr"); stderr != "" {
+		ts.Fatalf("standard error is not silent:\n%s", stderr)
+	}
+}
+
+// fails N CODE COMMAND... is exitcode for a run that fails: standard output is
+// empty, and the error is the one that CODE names.
+func fails(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: fails N CODE COMMAND [ARG...]")
+	}
+	exitcode(ts, neg, append([]string{args[0]}, args[2:]...))
+	if stdout := ts.ReadFile("stdout"); stdout != "" {
+		ts.Fatalf("standard output is not empty: %q", stdout)
+	}
+	stderr := ts.ReadFile("stderr")
+	if !strings.Contains(stderr, "("+args[1]+")\n") && !strings.Contains(stderr, `"code":"`+args[1]+`"`) {
+		ts.Fatalf("the error is not %s:\n%s", args[1], stderr)
 	}
 }
 
