@@ -290,6 +290,18 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 	s.wantRequests(0)
 }
 
+// Many at once, each with another wrong password, stop short of the lock-out.
+func TestManyWrongPasswordsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newShared(t, "--delay", "200ms")
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() { s.run(fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash", "--timeout", "20s") })
+	}
+	all.Wait()
+	s.wantRequests(2)
+}
+
 // Proven credentials whose password was changed at the provider: 20 runs must
 // not be 20 failed logins.
 func TestPasswordChangedAtProvider(t *testing.T) {

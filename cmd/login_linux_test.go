@@ -304,6 +304,14 @@ func pickyServer(t *testing.T, right string) (address string, requests *atomic.I
 	return server.URL, requests
 }
 
+func answering(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
 const (
 	zeepaySecret   = "client_secret (client secret issued at onboarding; not shown): "
 	zeepayPassword = "password (password of the account; not shown): "

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -92,8 +93,8 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("HOME", home)
-	// Each run of a script stands for itself: nothing is remembered of refusals.
-	// What is remembered has tests of its own, with many processes.
+	// Each run of a script stands for itself: nothing is remembered of refusals,
+	// unless the script has a state directory.
 	env.Setenv("XDG_STATE_HOME", "/dev/null")
 	env.Setenv("PROFILES", filepath.Join(home, ".config", "tokenfetch", "profiles.toml"))
 	// The race detector lets a program sleep for a second when it ends.
@@ -123,7 +124,8 @@ func setUpScript(env *testscript.Env) error {
 // (with -token, the token on standard output is expected), that standard error is
 // a few lines of printable ASCII, that a JSON error tells the same code, that no
 // canary reaches a child's arguments or environment, that no file appears or vanishes (with -writes, they may, and places for secrets may
-// hold some), that no process stays, and that it ends in time.
+// hold some), that no process stays, and that it ends in time. What it prints stands
+// in the files printed and said, see steady.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	token, writes := false, false
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
@@ -150,6 +152,8 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%v", err)
 	}
 	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	ts.Check(os.WriteFile(ts.MkAbs("printed"), []byte(steady(ts, stdout)), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("said"), []byte(steady(ts, stderr)), 0o600))
 	if got != want {
 		ts.Fatalf("exit code %d, want %d\n%s", got, want, stderr)
 	}
@@ -203,6 +207,18 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// steady returns the output of a run with names for what differs from run to run,
+// so that a script can compare it whole.
+func steady(ts *testscript.TestScript, output string) string {
+	for _, name := range []string{"ENDPOINT", "ENDPOINT_HOST", "ISSUER", "ISSUER_HOST", "PROXY", "WORK", "TOKEN"} {
+		if value := ts.Getenv(name); value != "" {
+			output = strings.ReplaceAll(output, value, "$"+name)
+		}
+	}
+	output = regexp.MustCompile(`\b\d+ seconds? ago`).ReplaceAllString(output, "N seconds ago")
+	return regexp.MustCompile(`\b20\d\d-\d\d-\d\dT[\d:]+Z`).ReplaceAllString(output, "TIME")
+}
+
 // patience is how long a run may take: 5 s, and longer where the race detector
 // makes everything slow.
 func patience() time.Duration {
@@ -213,15 +229,17 @@ func patience() time.Duration {
 }
 
 // checkFiles compares two looks at the script's directory: none may appear or
-// vanish unless writes is set, and one that has changed holds no canary, unless
-// it is where secrets are to be stored then.
+// vanish unless writes is set or it is in $XDG_STATE_HOME, and one that has changed
+// holds no canary, unless it is where secrets are to be stored then.
 func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, writes bool) {
+	state := ts.Getenv("XDG_STATE_HOME")
+	ours := []string{ts.MkAbs("requests"), ts.MkAbs("printed"), ts.MkAbs("said")}
 	for path, changed := range after {
 		old, known := before[path]
-		if !known && !writes {
+		if !known && !writes && !strings.HasPrefix(path, state) && !slices.Contains(ours, path) {
 			ts.Fatalf("the file %s appeared", path)
 		}
-		if known && changed.Equal(old) || ts.MkAbs("requests") == path {
+		if known && changed.Equal(old) || slices.Contains(ours, path) {
 			continue
 		}
 		if dir := filepath.Dir(path); writes && (dir == ts.Getenv("TEST_KEYCHAIN") || filepath.Base(dir) == "secrets") {
@@ -239,7 +257,7 @@ func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, w
 		}
 	}
 	for path := range before {
-		if _, there := after[path]; !there && !writes {
+		if _, there := after[path]; !there && !writes && !strings.HasPrefix(path, state) {
 			ts.Fatalf("the file %s vanished", path)
 		}
 	}
