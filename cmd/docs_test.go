@@ -293,6 +293,7 @@ func TestDocumentedProfiles(t *testing.T) {
 // TestReadme does what the README and the guides say, with the program as it is
 // built.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("the scripts are for the shells of Unix")
 	}
@@ -386,7 +387,6 @@ func blocks(t *testing.T, languages ...string) []block {
 // runSnippets runs every block of a shell: it succeeds with the emulator, and
 // with one that refuses, or none, it fails and does not go on.
 func runSnippets(t *testing.T, bin string) {
-	api := newAPI(t)
 	for _, b := range blocks(t, "sh", "bash", "fish", "makefile") {
 		shells := map[string][]string{
 			"sh": {"sh", "dash", "bash", "zsh"}, "bash": {"bash", "zsh"}, "fish": {"fish"}, "makefile": {"sh"},
@@ -396,7 +396,9 @@ func runSnippets(t *testing.T, bin string) {
 		}
 		for _, shell := range shells {
 			t.Run(b.name+"/"+shell, func(t *testing.T) {
+				t.Parallel()
 				needTools(t, shell, b)
+				api := newAPI(t)
 				if b.kind == "emulator" {
 					if s := runSnippet(t, bin, api, shell, b); s.err != nil || !s.wentOn {
 						t.Errorf("%v\n%s", s.err, s.output)

@@ -161,15 +161,16 @@ const untilStopped = `until [ -n "$(jobs -s)" ]; do sleep 0.05; done`
 // with job control, and brings both back.
 func TestHelperStopped(t *testing.T) {
 	t.Parallel()
-	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
-	for _, c := range []struct{ name, line, back string }{
-		{"alone", "tokenfetch mpay --timeout 5s --config " + profiles, "fg"},
-		{"in a pipeline", "tokenfetch mpay --timeout 5s --config " + profiles + " | cat", "fg"},
+	for _, c := range []struct{ name, behind, back string }{
+		{"alone", "", "fg"},
+		{"in a pipeline", " | cat", "fg"},
 		// Once it is stopped again, and once it is still to stop.
-		{"in the background then", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; " + untilStopped + "; bg; sleep 0.01; fg"},
-		{"in the background first", "tokenfetch mpay --timeout 5s --config " + profiles + " &", "fg"},
+		{"in the background then", "", "bg; " + untilStopped + "; bg; sleep 0.01; fg"},
+		{"in the background first", " &", "fg"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
 			tt := startJobShell(t)
 			ready := 0
 			prompt := func(what string) {
@@ -178,8 +179,8 @@ func TestHelperStopped(t *testing.T) {
 				tt.until(t, what, func() bool { return strings.Count(tt.shown(), "<ready>") >= ready })
 			}
 			prompt("the shell")
-			tt.typeText(t, c.line+"\n")
-			if strings.HasSuffix(c.line, "&") {
+			tt.typeText(t, "tokenfetch mpay --timeout 3s --config "+profiles+c.behind+"\n")
+			if c.behind == " &" {
 				prompt("the shell while the job runs")
 				tt.typeText(t, untilStopped+"\n") // the shell tells of its jobs before it asks
 			} else {
@@ -193,7 +194,7 @@ func TestHelperStopped(t *testing.T) {
 			if !strings.Contains(tt.shown(), "Stopped") {
 				t.Errorf("the screen shows %q", tt.shown())
 			}
-			time.Sleep(5500 * time.Millisecond) // which does not count
+			time.Sleep(3200 * time.Millisecond) // which does not count
 			tt.typeText(t, c.back+"\n")
 			tt.until(t, "the echo turned off again", func() bool { return !tt.echo(t) })
 			time.Sleep(100 * time.Millisecond)

@@ -99,7 +99,7 @@ func watchMemory(pid int) (peak int) {
 // what it may, and their further attempts do not coincide.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
-	const processes, attempts = 50, 3
+	const processes, attempts = 20, 3
 	e, command := mpayEndpoint(t, reply(503, "", "Retry-After:0"))
 	waiting := regexp.MustCompile(`the next in (\S+)`)
 	var mu sync.Mutex

@@ -34,6 +34,7 @@ var (
 // topic, with every flag, and the programs that read such pages find no fault.
 // With -man it also writes them.
 func TestManPages(t *testing.T) {
+	t.Parallel()
 	day := time.Date(2001, 2, 3, 23, 59, 59, 0, time.UTC)
 	if *manDir != "" {
 		seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)

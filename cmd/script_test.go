@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"net"
@@ -13,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -28,6 +31,10 @@ import (
 // The scripts run the program as a process of its own, with a keychain that is
 // a directory of the script. Everything else is real.
 func TestMain(m *testing.M) {
+	// Most of the tests wait, for processes of their own and for limits to pass.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	built.M = m
 	testscript.Main(&built, map[string]func(){
 		"tokenfetch": func() {
@@ -229,14 +236,16 @@ func patience() time.Duration {
 }
 
 // checkFiles compares two looks at the script's directory: none may appear or
-// vanish unless writes is set or it is in $XDG_STATE_HOME, and one that has changed
-// holds no canary, unless it is where secrets are to be stored then.
+// vanish unless writes is set or it is in $XDG_STATE_HOME or $XDG_CACHE_HOME, and one
+// that has changed holds no canary, unless it is where secrets are to be stored then.
 func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, writes bool) {
-	state := ts.Getenv("XDG_STATE_HOME")
+	remembered := func(path string) bool {
+		return strings.HasPrefix(path, cmp.Or(ts.Getenv("XDG_STATE_HOME"), "/dev/null")) || strings.HasPrefix(path, cmp.Or(ts.Getenv("XDG_CACHE_HOME"), "/dev/null"))
+	}
 	ours := []string{ts.MkAbs("requests"), ts.MkAbs("printed"), ts.MkAbs("said")}
 	for path, changed := range after {
 		old, known := before[path]
-		if !known && !writes && !strings.HasPrefix(path, state) && !slices.Contains(ours, path) {
+		if !known && !writes && !remembered(path) && !slices.Contains(ours, path) {
 			ts.Fatalf("the file %s appeared", path)
 		}
 		if known && changed.Equal(old) || slices.Contains(ours, path) {
@@ -257,7 +266,7 @@ func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, w
 		}
 	}
 	for path := range before {
-		if _, there := after[path]; !there && !writes && !strings.HasPrefix(path, state) {
+		if _, there := after[path]; !there && !writes && !remembered(path) {
 			ts.Fatalf("the file %s vanished", path)
 		}
 	}
@@ -354,7 +363,7 @@ func (d directoryStore) Get(ctx context.Context, account string) (secret.Value, 
 		return secret.Value{}, secret.ErrTimeout
 	case "late":
 		select {
-		case <-time.After(time.Second):
+		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
 			return secret.Value{}, secret.ErrTimeout
 		}

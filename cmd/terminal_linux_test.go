@@ -138,8 +138,11 @@ func mpayServer(t *testing.T, delay time.Duration) (environ []string, bodies cha
 			t.Error(err)
 		}
 		bodies <- string(body)
-		time.Sleep(delay)
-		fmt.Fprintf(w, `{"status":1,"token":%q}`, canaries["TOKEN"])
+		select {
+		case <-time.After(delay):
+			fmt.Fprintf(w, `{"status":1,"token":%q}`, canaries["TOKEN"])
+		case <-r.Context().Done(): // nobody waits for it
+		}
 	}))
 	t.Cleanup(server.Close)
 	return []string{"TOKENFETCH_MPAY_USERNAME=ops", "TOKENFETCH_MPAY_BASE_URL=" + server.URL}, bodies
@@ -198,6 +201,7 @@ func TestInterruptedWhileTyping(t *testing.T) {
 }
 
 func TestWaitingLineIsErased(t *testing.T) {
+	t.Parallel()
 	environ, _ := mpayServer(t, 1500*time.Millisecond)
 	tt := startOnTerminal(t, append(environ, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
 	if err := tt.cmd.Wait(); err != nil {
@@ -393,6 +397,7 @@ func TestCtrlDInsteadOfAHiddenAnswer(t *testing.T) {
 
 // TestWaitingOnATerminalThatCannotErase: nothing but printable text reaches it.
 func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
+	t.Parallel()
 	environ, _ := mpayServer(t, 1500*time.Millisecond)
 	tt := startOnTerminal(t, append(environ, "TERM=dumb", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
 	if err := tt.cmd.Wait(); err != nil {
@@ -406,6 +411,7 @@ func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
 
 // TestWaitingFitsTheTerminal: a line that the terminal broke could not be erased.
 func TestWaitingFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	environ, _ := mpayServer(t, 1500*time.Millisecond)
 	tt := newTerminal(t, append(environ, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
 	tt.resize(t, 40)
