@@ -41,38 +41,13 @@ const (
 	recipeDir    = "../testdata/recipes"
 )
 
-// exampleHeader is the part of profiles.example.toml that people write. Its
-// indented lines are an example that a test reads.
-const exampleHeader = `# Profiles of tokenfetch. Copy what you need to ~/.config/tokenfetch/profiles.toml
-# (on Windows %AppData%\tokenfetch\profiles.toml) and fill in your own values.
-# "tokenfetch login zeepay" writes such a table for you, and stores the secrets.
-#
-# A table is [PROVIDER.PROFILE]. "tokenfetch zeepay" uses [zeepay.default], and
-# "tokenfetch zeepay/ci" uses [zeepay.ci]. A field is a text, or says where its
-# value is kept:
-#
-#   [zeepay.ci]
-#   environment   = "production"
-#   client_id     = { env = "ZEEPAY_CLIENT_ID" }                       # an environment variable
-#   username      = "ops@example.com"                                  # the value itself
-#   client_secret = { file = "~/secrets/zeepay_client_secret" }        # a file, here below the home directory
-#   password      = { command = ["pass", "show", "zeepay/password"] }  # what a program prints, run without a shell
-#
-#   [zeepay.sandbox]
-#   environment   = "sandbox"
-#   client_id     = 43
-#   username      = "ops@example.com"
-#   client_secret = { keychain = true }       # as if nothing were said
-#   password      = { keychain = "default" }  # the keychain item of another profile
-#   ca_file       = "authority.pem"           # trust these certificates, and only these; beside this file
-#   client_cert   = "client.pem"              # for a host that asks for a client certificate (mutual TLS)
-#   client_key    = "client.key"              # its private key, not encrypted; one PEM file may hold both
-#   timeout       = "10s"                     # limit for the whole run
-#
-# A path is absolute, begins with ~/, or begins at this file. Instead of
-# environment, base_url = "https://HOST" gives the provider's address.
-# A file that holds a secret itself must be readable by you alone: chmod 600.
-`
+// exampleHeader returns the part of profiles.example.toml that people write: up to
+// the first empty line. Its indented lines are an example that a test reads.
+func exampleHeader(t *testing.T) string {
+	t.Helper()
+	header, _, _ := strings.Cut(readFile(t, exampleFile), "\n\n")
+	return header + "\n"
+}
 
 // documents returns the files that people read: the README and the guides.
 func documents(t *testing.T) []string {
@@ -121,7 +96,7 @@ func TestDocuments(t *testing.T) {
 	}
 
 	var example strings.Builder
-	example.WriteString(exampleHeader)
+	example.WriteString(exampleHeader(t))
 	for _, d := range definitions {
 		example.WriteString("\n# " + d.Title + ": " + d.Docs + "\n" + ExampleProfile(d, profile.Default))
 	}
@@ -241,7 +216,7 @@ func anchors(text string) []string {
 // TestDocumentedProfiles loads every profile that the documents show.
 func TestDocumentedProfiles(t *testing.T) {
 	var header strings.Builder
-	for line := range strings.Lines(exampleHeader) {
+	for line := range strings.Lines(exampleHeader(t)) {
 		if entry, ok := strings.CutPrefix(line, "#   "); ok {
 			header.WriteString(entry)
 		}
