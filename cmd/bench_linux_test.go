@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -173,17 +172,10 @@ func serveBench(b *testing.B) *benchServer {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"token_type":"Bearer","expires_in":31536000,"access_token":"`+strings.Repeat("token", 8)+`","refresh_token":"`+strings.Repeat("again", 8)+`"}`)
 	})
-	authority, err := newAuthority()
-	if err != nil {
-		b.Fatal(err)
-	}
-	certificate, err := authority.issue(func(*x509.Certificate) {})
-	if err != nil {
-		b.Fatal(err)
-	}
+	authority := newAuthority()
 	plain, secure := httptest.NewServer(answer), httptest.NewUnstartedServer(answer)
 	b.Cleanup(plain.Close)
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{authority.Issue(nil)}}
 	secure.StartTLS()
 	b.Cleanup(secure.Close)
 	s.http, s.https = plain.URL, secure.URL
@@ -192,7 +184,7 @@ func serveBench(b *testing.B) *benchServer {
 		return fmt.Sprintf("[zeepay.%s]\nbase_url = %q\nclient_id = \"42\"\nusername = \"ops@example.com\"\n%s", name, origin, secrets)
 	}
 	const secrets = "client_secret = \"demo-client-secret\"\npassword = \"demo-password\"\n"
-	writeFile(b, s.authority, string(authority.pem), 0o600)
+	writeFile(b, s.authority, string(authority.PEM), 0o600)
 	writeFile(b, s.profiles, "[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"+profile("http", s.http, secrets)+profile("https", s.https, secrets)+profile("keychain", s.http, ""), 0o600)
 	writeFile(b, s.inKeychain, profile("keychain", s.http, ""), 0o600)
 	return s

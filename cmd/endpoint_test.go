@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 // endpoint is a token endpoint made of a script's own replies: unlike the
@@ -25,9 +27,9 @@ import (
 type endpoint struct {
 	address string // 127.0.0.1:PORT
 	layer   layer
-	issuer  *authority // of its certificate, nil without TLS
-	answers []answer   // to one connection each, the last to all further ones
-	log     io.Writer  // what came in, as the scripts compare it
+	issuer  *pki.Authority // of its certificate, nil without TLS
+	answers []answer       // to one connection each, the last to all further ones
+	log     io.Writer      // what came in, as the scripts compare it
 
 	wire        wire
 	mu          sync.Mutex
@@ -76,12 +78,10 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	scheme := "http"
 	if *secure {
 		scheme = "https"
-		authority, err := newAuthority()
+		e.issuer = newAuthority()
+		e.layer, err = layers(e.issuer, *trouble)
 		ts.Check(err)
-		e.issuer = authority
-		e.layer, err = layers(authority, *trouble)
-		ts.Check(err)
-		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority.pem, 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), e.issuer.PEM, 0o600))
 	}
 	ts.Check(e.listen(*drop, *late, ts.Defer))
 	ts.Defer(func() { file.Close() })
@@ -104,7 +104,8 @@ func issueCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 || e == nil || e.issuer == nil {
 		ts.Fatalf("usage, after endpoint -tls: certificate FILE KEYFILE [expired|future|ending|stranger]")
 	}
-	issuer, change := e.issuer, func(*x509.Certificate) {}
+	issuer := e.issuer
+	var change func(*x509.Certificate)
 	switch strings.Join(args[2:], "") {
 	case "":
 	case "expired":
@@ -114,14 +115,11 @@ func issueCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	case "ending":
 		change = func(c *x509.Certificate) { c.NotBefore = time.Now().AddDate(-1, 0, 0) }
 	case "stranger":
-		var err error
-		issuer, err = newAuthority()
-		ts.Check(err)
+		issuer = newAuthority()
 	default:
 		ts.Fatalf("there is no certificate that is %s", args[2])
 	}
-	certificate, key, err := issuer.clientCertificate(change)
-	ts.Check(err)
+	certificate, key := pki.Encode(issuer.ForClients(change))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), certificate, 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), key, 0o600))
 }

@@ -3,10 +3,8 @@ package cmd
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 // TestAuthorizationServer adds OAuth 2.0 providers and fetches from an
@@ -250,13 +250,10 @@ client_secret = { env = "CI_CLIENT_SECRET" }
 
 // TestAuthorizationServerTLS is the same server behind https.
 func TestAuthorizationServerTLS(t *testing.T) {
-	authority, err := newAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := newAuthority()
 	s := startAuthorizationServer(t, authority)
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
-	writeFile(t, caFile, string(authority.pem), 0o600)
+	writeFile(t, caFile, string(authority.PEM), 0o600)
 	for _, client := range registered {
 		u := s.user(t, client)
 		u.run(t, 6, "provider", "add", "acme", "--issuer", s.origin+"/openid")
@@ -310,7 +307,7 @@ type authorizationServer struct {
 
 // startAuthorizationServer starts the server with the registered clients, with a
 // certificate of the authority if there is one.
-func startAuthorizationServer(t *testing.T, a *authority) *authorizationServer {
+func startAuthorizationServer(t *testing.T, a *pki.Authority) *authorizationServer {
 	t.Helper()
 	dir := os.Getenv("TOKENFETCH_TEST_OIDC_PROVIDER")
 	if dir == "" {
@@ -324,19 +321,9 @@ func startAuthorizationServer(t *testing.T, a *authority) *authorizationServer {
 		Key     string        `json:"key,omitempty"`
 	}{Clients: registered}
 	if a != nil {
-		certificate, err := a.issue(func(*x509.Certificate) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		settings.Cert = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))
-		settings.Key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(a.pem)
-		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+		certificate, key := pki.Encode(a.Issue(nil))
+		settings.Cert, settings.Key = string(certificate), string(key)
+		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool()}}
 	}
 	line, err := json.Marshal(settings)
 	if err != nil {

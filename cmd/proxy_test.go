@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"flag"
@@ -53,11 +52,7 @@ func startProxy(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: proxy [-login USER:PASSWORD] KIND")
 	}
 	p := &fakeProxy{kind: flags.Arg(0), target: ts.Getenv("ENDPOINT_HOST"), login: *login}
-	stranger, err := newAuthority()
-	ts.Check(err)
-	certificate, err := stranger.issue(func(*x509.Certificate) {})
-	ts.Check(err)
-	p.config = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	p.config = &tls.Config{Certificates: []tls.Certificate{newAuthority().Issue(nil)}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(func() { listener.Close() })

@@ -22,12 +22,12 @@ import (
 
 func TestPostOnTheWire(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	// What the first reply asks to be kept is not there in the second request.
 	reply := answer(good("Set-Cookie: session=" + canaryServer + "; Path=/\r\nAlt-Svc: h2=\":443\"\r\n" +
 		"Strict-Transport-Security: max-age=31536000\r\nRefresh: 0; url=/\r\nContent-Type: text/html\r\n"))
 	plain := serve(t, reply)
-	secure := serveTLS(t, authority.issue(t, nil), reply)
+	secure := serveTLS(t, authority.issue(nil), reply)
 	_, port, _ := net.SplitHostPort(secure.address)
 	tests := []struct {
 		name, base, host string
@@ -39,7 +39,7 @@ func TestPostOnTheWire(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			client := authority.client(t)
+			client := authority.client()
 			for range 2 {
 				before := time.Now()
 				reply, err := post(t, t.Context(), client, test.base)
@@ -465,10 +465,10 @@ func TestPostSilentResolver(t *testing.T) {
 // The first address is dead, the second works.
 func TestPostSecondAddress(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
-	s := serveTLS(t, authority.issue(t, nil), answer(good("")))
+	authority := newAuthority()
+	s := serveTLS(t, authority.issue(nil), answer(good("")))
 	_, port, _ := net.SplitHostPort(s.address)
-	if _, err := post(t, t.Context(), authority.client(t), "https://dual.example:"+port); err != nil {
+	if _, err := post(t, t.Context(), authority.client(), "https://dual.example:"+port); err != nil {
 		t.Fatal(told(err))
 	}
 	checkWire(t, s.stop(), golden("dual.example:"+port))
@@ -482,15 +482,15 @@ func TestPostSpeaksHTTP1(t *testing.T) {
 		protocols <- r.Proto + " " + r.TLS.NegotiatedProtocol
 		_, _ = io.WriteString(w, "{}")
 	}))
-	authority := newAuthority(t)
-	s.TLS = authority.issue(t, nil)
+	authority := newAuthority()
+	s.TLS = authority.issue(nil)
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
 	if !slices.Contains(s.TLS.NextProtos, "h2") {
 		t.Fatal("the server does not offer HTTP/2")
 	}
-	if _, err := post(t, t.Context(), authority.client(t), s.URL); err != nil {
+	if _, err := post(t, t.Context(), authority.client(), s.URL); err != nil {
 		t.Fatal(told(err))
 	}
 	if got := <-protocols; strings.TrimSuffix(got, "http/1.1") != "HTTP/1.1 " || len(protocols) > 0 {
@@ -543,7 +543,7 @@ func TestRetryAfter(t *testing.T) {
 
 func TestParseCertificates(t *testing.T) {
 	t.Parallel()
-	if _, err := ParseCertificates(newAuthority(t).pem); err != nil {
+	if _, err := ParseCertificates(newAuthority().PEM); err != nil {
 		t.Error(err)
 	}
 	for _, data := range []string{"", hostile, "-----BEGIN CERTIFICATE-----\n" + canaryServer + "\n-----END CERTIFICATE-----\n"} {

@@ -11,7 +11,7 @@ import (
 // through makes the call of base with these variables, trusting the authority.
 func through(t *testing.T, base string, a *authority, environ ...string) error {
 	t.Helper()
-	client := a.client(t)
+	client := a.client()
 	client.Getenv = environment(environ...)
 	_, err := post(t, t.Context(), client, base)
 	return err
@@ -69,11 +69,11 @@ const proxyAuthorization = "Proxy-Authorization: Basic cHJveHk6Y2FuYXJ5LXByb3h5L
 
 func TestProxyWorks(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	for _, host := range []string{"provider.example", "192.0.2.1"} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
-			provider := serveTLS(t, authority.issue(t, nil), answer(good("")))
+			provider := serveTLS(t, authority.issue(nil), answer(good("")))
 			proxy := serve(t, connect(provider.address, "HTTP/1.1 200 "+hostile+"\r\n\r\n"))
 			checkTold(t, through(t, "https://"+host, authority, "HTTPS_PROXY=http://proxy:"+canaryProxy+"@"+proxy.address), "no error")
 			wire := proxy.stop()
@@ -91,7 +91,7 @@ func TestProxyWorks(t *testing.T) {
 
 func TestProxyFails(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	const (
 		refused     = `proxy_failed (net, sent "no", attempts 1): the proxy refused to connect to provider.example (status STATUS); hint: check HTTPS_PROXY and its credentials, or add the host to NO_PROXY`
 		unreachable = `proxy_failed (net, sent "no", attempts 1): the proxy ADDRESS cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`
@@ -137,7 +137,7 @@ func TestProxyFails(t *testing.T) {
 			connect("", "")(p)
 			d.pass()
 		})
-		client := authority.client(t)
+		client := authority.client()
 		client.Getenv = environment("HTTPS_PROXY=http://" + proxy.address)
 		_, err := post(t, d, client, "https://provider.example")
 		checkTold(t, err, `timeout (net, sent "no", attempts 1): timeout: no answer from provider.example in time (phase proxy); hint: try again, or allow more time with --timeout 60s`)
@@ -148,7 +148,7 @@ func TestProxyFails(t *testing.T) {
 // and nothing is contacted.
 func TestProxyInvalid(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	proxy := serve(t, connect("", ""))
 	const want = `proxy_invalid (config, sent "no", attempts 0): NAME does not hold the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
 	for name, entry := range map[string]string{
@@ -173,8 +173,8 @@ func TestProxyInvalid(t *testing.T) {
 // A proxy that terminates TLS.
 func TestProxyIntercepts(t *testing.T) {
 	t.Parallel()
-	authority, stranger := newAuthority(t), newAuthority(t)
-	provider := serveTLS(t, stranger.issue(t, nil), answer(good("")))
+	authority, stranger := newAuthority(), newAuthority()
+	provider := serveTLS(t, stranger.issue(nil), answer(good("")))
 	proxy := serve(t, connect(provider.address, "HTTP/1.1 200 OK\r\n\r\n"))
 	err := through(t, "https://provider.example", authority, "HTTPS_PROXY=http://proxy:"+canaryProxy+"@"+proxy.address)
 	checkTold(t, err, `tls_untrusted (net, sent "no", attempts 1): the certificate of provider.example comes from an unknown authority; hint: a proxy may be intercepting: name its certificates with --ca-file FILE or ca_file in the profile`)
@@ -186,7 +186,7 @@ func TestProxyIntercepts(t *testing.T) {
 
 func TestProxyNotUsed(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	for name, lines := range map[string]string{ // ADDRESS is the proxy's
 		"NO_PROXY":                    "HTTPS_PROXY=http://ADDRESS NO_PROXY=provider.example",
 		"NO_PROXY beside a bad proxy": "HTTPS_PROXY=proxy:secret@ADDRESS NO_PROXY=.example",
@@ -196,7 +196,7 @@ func TestProxyNotUsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			provider := serveTLS(t, authority.issue(t, nil), answer(good("")))
+			provider := serveTLS(t, authority.issue(nil), answer(good("")))
 			proxy := serve(t, connect(provider.address, "HTTP/1.1 200 OK\r\n\r\n"))
 			_, port, _ := net.SplitHostPort(provider.address)
 			environ := strings.Fields(strings.ReplaceAll(lines, "ADDRESS", proxy.address))
@@ -211,7 +211,7 @@ func TestProxyNotUsed(t *testing.T) {
 func TestProxyNotForHTTP(t *testing.T) {
 	t.Parallel()
 	proxy := serve(t, answer(good("")))
-	err := through(t, "http://192.0.2.1", newAuthority(t), "HTTP_PROXY=http://"+proxy.address, "HTTPS_PROXY=http://"+proxy.address)
+	err := through(t, "http://192.0.2.1", newAuthority(), "HTTP_PROXY=http://"+proxy.address, "HTTPS_PROXY=http://"+proxy.address)
 	checkTold(t, err, `connect_failed (net, sent "no", attempts 1): 192.0.2.1 is not a loopback address, so http is not used; hint: use an https base address`)
 	checkWire(t, proxy.stop())
 }
@@ -219,8 +219,8 @@ func TestProxyNotForHTTP(t *testing.T) {
 // A SOCKS proxy that works, refuses, or is not there.
 func TestProxySOCKS(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
-	provider := serveTLS(t, authority.issue(t, nil), answer(good("")))
+	authority := newAuthority()
+	provider := serveTLS(t, authority.issue(nil), answer(good("")))
 	const unreachable = `proxy_failed (net, sent "no", attempts 1): the proxy ADDRESS cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`
 	for status, want := range map[byte]string{0: "no error", 2: unreachable} {
 		proxy := serve(t, func(p *peer) { socks(p, status, provider.address) })

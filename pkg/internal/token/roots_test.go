@@ -11,7 +11,7 @@ import (
 // TestSystemRoots: the first file with certificates counts, and the standard
 // library looks for itself where there is none or where a variable says more.
 func TestSystemRoots(t *testing.T) {
-	first, second := newAuthority(t), newAuthority(t)
+	first, second := newAuthority(), newAuthority()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
@@ -21,7 +21,7 @@ func TestSystemRoots(t *testing.T) {
 		return path
 	}
 	missing, noise := filepath.Join(dir, "missing"), write("noise", []byte("nothing"))
-	one, two := write("one", first.pem), write("two", append(first.pem, second.pem...))
+	one, two := write("one", first.PEM), write("two", append(first.PEM, second.PEM...))
 	pool := func(data []byte) *x509.CertPool {
 		p, err := ParseCertificates(data)
 		if err != nil {
@@ -34,8 +34,8 @@ func TestSystemRoots(t *testing.T) {
 		variable string
 		want     *x509.CertPool
 	}{
-		{[]string{one, two}, "", pool(first.pem)},
-		{[]string{missing, noise, dir, two, one}, "", pool(append(first.pem, second.pem...))},
+		{[]string{one, two}, "", pool(first.PEM)},
+		{[]string{missing, noise, dir, two, one}, "", pool(append(first.PEM, second.PEM...))},
 		{[]string{missing, noise, dir}, "", nil},
 		{nil, "", nil},
 		{[]string{one}, "SSL_CERT_FILE", nil},
