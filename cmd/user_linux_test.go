@@ -90,6 +90,7 @@ func TestUnreadable(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "closed"), 0o700) })
 	file := filepath.Join(dir, "file") // of root, or with no rights
 	writeFile(t, file, canaries["PASSWORD"], 0)
+	environ = append(environ, "GITHUB_ENV="+file, "TOKENFETCH_MPAY_PASSWORD=x")
 	for _, c := range []struct {
 		name string
 		args []string
@@ -100,6 +101,7 @@ func TestUnreadable(t *testing.T) {
 		{"the profiles file", []string{"--config", file}, "cannot read the file " + file + ": permission denied (profiles_unreadable)"},
 		{"the directory of the profiles file", []string{"--config", dir + "/closed/file"}, "/closed/file: permission denied (profiles_unreadable)"},
 		{"certificates", []string{"--ca-file", file}, "permission denied (ca_file_invalid)"},
+		{"the file of a runner", []string{"-o", "github-env"}, "GITHUB_ENV names a file that cannot be written (runner_file_invalid)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := exec.Command(filepath.Join(builtProgram(t), "tokenfetch"), append([]string{"mpay"}, c.args...)...)
