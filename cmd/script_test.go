@@ -134,11 +134,8 @@ func setUpScript(env *testscript.Env) error {
 // hold some), that no process stays, and that it ends in time. What it prints stands
 // in the files printed and said, see steady.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
-	token, writes := false, false
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		token, writes = token || args[0] == "-token", writes || args[0] == "-writes"
-		args = args[1:]
-	}
+	options, args := cutOptions(args)
+	token, writes := slices.Contains(options, "-token"), slices.Contains(options, "-writes")
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exitcode [-token] [-writes] N COMMAND [ARG...]")
 	}
@@ -186,10 +183,11 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fetches COMMAND... is exitcode for a run that works: it prints the token and
-// a line end, and nothing else.
+// fetches [-writes] COMMAND... is exitcode for a run that works: it prints the token
+// and a line end, and nothing else.
 func fetches(ts *testscript.TestScript, neg bool, args []string) {
-	exitcode(ts, neg, append([]string{"-token", "0"}, args...))
+	options, args := cutOptions(args)
+	exitcode(ts, neg, slices.Concat(options, []string{"-token", "0"}, args))
 	if got, want := ts.ReadFile("stdout"), ts.Getenv("TOKEN")+"\n"; got != want {
 		ts.Fatalf("standard output is %q, want %q", got, want)
 	}
@@ -198,13 +196,14 @@ func fetches(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fails N CODE COMMAND... is exitcode for a run that fails: standard output is
-// empty, and the error is the one that CODE names.
+// fails [-writes] N CODE COMMAND... is exitcode for a run that fails: standard output
+// is empty, and the error is the one that CODE names.
 func fails(ts *testscript.TestScript, neg bool, args []string) {
+	options, args := cutOptions(args)
 	if len(args) < 3 {
-		ts.Fatalf("usage: fails N CODE COMMAND [ARG...]")
+		ts.Fatalf("usage: fails [-writes] N CODE COMMAND [ARG...]")
 	}
-	exitcode(ts, neg, append([]string{args[0]}, args[2:]...))
+	exitcode(ts, neg, slices.Concat(options, args[:1], args[2:]))
 	if stdout := ts.ReadFile("stdout"); stdout != "" {
 		ts.Fatalf("standard output is not empty: %q", stdout)
 	}
@@ -212,6 +211,15 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 	if !strings.Contains(stderr, "("+args[1]+")\n") && !strings.Contains(stderr, `"code":"`+args[1]+`"`) {
 		ts.Fatalf("the error is not %s:\n%s", args[1], stderr)
 	}
+}
+
+// cutOptions returns the options in front of the words of a script command.
+func cutOptions(args []string) (options, rest []string) {
+	n := slices.IndexFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") })
+	if n < 0 {
+		n = len(args)
+	}
+	return args[:n], args[n:]
 }
 
 // steady returns the output of a run with names for what differs from run to run,
