@@ -110,7 +110,7 @@ func verdict(findings []inspect.Finding, seen bool) error {
 	if errors > 1 {
 		more = fmt.Sprintf(" (and %d more)", errors-1)
 	}
-	hint := cmp.Or(worst.Hint, "mend that, then run tokenfetch doctor again")
+	hint := cmp.Or(worst.Hint, "fix that, then run tokenfetch doctor again")
 	return failure.New(worst.Code, "%s%s", worst.Message, more).WithHint("%s", hint)
 }
 

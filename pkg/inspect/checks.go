@@ -267,7 +267,7 @@ func (p *Profile) findings() []Finding {
 			f.Level = LevelWarning
 		}
 		f.Message = p.Ref.String() + ": " + f.Message
-		f.Hint = cmp.Or(f.Hint, "mend that, then run tokenfetch status "+p.Ref.String())
+		f.Hint = cmp.Or(f.Hint, "fix that, then run tokenfetch status "+p.Ref.String())
 		findings = append(findings, f)
 	}
 	if findings == nil {

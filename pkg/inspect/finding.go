@@ -132,7 +132,7 @@ func inTime[T any](ctx context.Context, check string, limit time.Duration, run f
 	r, err := await.Do(late, func() (r result, err error) {
 		defer func() {
 			if recover() != nil { // its text may be anything
-				r.findings = []Finding{warning(check, "please report this, with the output of tokenfetch version", "this check met a fault of its own")}
+				r.findings = []Finding{warning(check, "please report this, with the output of tokenfetch version", "internal error in this check")}
 			}
 		}()
 		findings, value := run(ctx)

@@ -159,7 +159,7 @@ func TestProxyFails(t *testing.T) {
 		{"hangs up", "", unreachable},
 		{
 			"closes the tunnel", "HTTP/1.1 200 OK\r\n\r\n",
-			`tls_protocol (net, sent "no", attempts 1): provider.example broke off the TLS handshake (phase tls); hint: TLS 1.2 or newer is needed`,
+			`tls_protocol (net, sent "no", attempts 1): provider.example ended the TLS handshake early (phase tls); hint: TLS 1.2 or newer is needed`,
 		},
 	}
 	for _, test := range tests {
@@ -204,13 +204,13 @@ func TestProxyFails(t *testing.T) {
 	})
 }
 
-// A variable that does not hold the address of a proxy is named, not quoted,
+// A variable that is not the address of a proxy is named, not quoted,
 // and nothing is contacted.
 func TestProxyInvalid(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	proxy := serve(t, connect("", ""))
-	const want = `proxy_invalid (config, sent "no", attempts 0): NAME does not hold the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
+	const want = `proxy_invalid (config, sent "no", attempts 0): NAME is not the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
 	tests := []struct{ name, variable, value string }{
 		{"without a scheme", "HTTPS_PROXY", "proxy:" + canaryProxy + "@" + proxy.address},
 		{"lower case", "https_proxy", "proxy:" + canaryProxy + "@" + proxy.address},
