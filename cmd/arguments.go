@@ -11,14 +11,14 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// completing reports whether a shell asks what the command line completes to.
+// completing reports whether this invocation is a shell's request for completions.
 func (r *run) completing() bool {
 	return len(r.env.Args) > 0 && strings.HasPrefix(r.env.Args[0], "__complete")
 }
 
-// resolve returns the command that the arguments name, and the arguments behind
-// it. Reading a definition costs time that a run feels: only that of the provider
-// that is named is read, for its command or its flags of login and logout.
+// resolve returns the command that args name and the arguments that follow it. Parsing
+// a definition takes noticeable time, so it reads only that of the provider that args
+// name, to add the provider's command or its flags of login and logout.
 func (r *run) resolve(root *cobra.Command) (*cobra.Command, []string, error) {
 	all := slices.Clone(r.env.Args)
 	root.SetArgs(all)
@@ -38,8 +38,9 @@ func (r *run) resolve(root *cobra.Command) (*cobra.Command, []string, error) {
 	return command, behind, nil
 }
 
-// resolveProvider adds the command of the provider that stands where a command
-// does. Of PROVIDER/PROFILE, PROVIDER remains in args, which is what cobra finds.
+// resolveProvider adds the command of the provider that args name in place of a
+// command. For PROVIDER/PROFILE it leaves PROVIDER in args, which is the name that
+// cobra looks up.
 func (r *run) resolveProvider(root *cobra.Command, args []string) (*cobra.Command, []string, error) {
 	for i, word := range args {
 		name, _, _ := strings.Cut(word, "/")
@@ -66,8 +67,8 @@ func (r *run) resolveProvider(root *cobra.Command, args []string) (*cobra.Comman
 	return root, args, nil
 }
 
-// resolveRef gives a command the flags of the provider that its argument names.
-// Which word that is depends on the flags in turn.
+// resolveRef adds to a command the flags of the provider that its argument names. Which
+// argument that is depends on the flags.
 func (r *run) resolveRef(command *cobra.Command, args []string, build func(*provider.Definition) *cobra.Command) *cobra.Command {
 	root := command.Root()
 	for _, word := range args {
@@ -86,8 +87,8 @@ func (r *run) resolveRef(command *cobra.Command, args []string, build func(*prov
 	return command
 }
 
-// tolerant returns a set of flags that parses others too: an unknown one takes the
-// next word for its value, unless that looks like a flag.
+// tolerant returns a flag set that also accepts unknown flags. An unknown flag consumes
+// the next argument as its value, unless that looks like a flag.
 func tolerant(sets ...*pflag.FlagSet) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
@@ -107,10 +108,9 @@ func (r *run) beginsWithProvider() bool {
 	return r.catalog.Has(name)
 }
 
-// eachFlag calls see for the flags in args, up to any "--", of which the set may not
-// know all. Each is parsed by itself, so that an error does not hide those behind
-// it: nor does a flag without its value, which an unset variable leaves, hide the
-// next one.
+// eachFlag calls see for each flag in args, up to any "--". The set may not know all of
+// them. It parses each flag separately, so that neither an error nor a flag without a
+// value (as an unset shell variable leaves it) hides the flags that follow.
 func eachFlag(flags *pflag.FlagSet, args []string, see func(f *pflag.Flag, value string) error) {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args = args[:i]
@@ -122,9 +122,9 @@ func eachFlag(flags *pflag.FlagSet, args []string, see func(f *pflag.Flag, value
 	}
 }
 
-// openCatalog opens the catalog of the providers. The directory of the user's own is
-// beside the profiles file: --config is needed before it is known which commands
-// there are, and the other two because a file of it may be read.
+// openCatalog opens the catalog of providers. The user's own definitions are in a
+// directory beside the profiles file, so --config must be known before the commands
+// are; --timeout and --verbose must be known because opening may read a file.
 func (r *run) openCatalog(root *cobra.Command) {
 	eachFlag(tolerant(root.PersistentFlags()), r.env.Args, func(f *pflag.Flag, value string) error {
 		if slices.Contains([]string{"config", "timeout", "verbose"}, f.Name) {
@@ -139,24 +139,24 @@ func (r *run) openCatalog(root *cobra.Command) {
 	r.catalog = r.newEngine(limit).Catalog()
 }
 
-// firstWord returns the first argument that is neither one of the flags nor the
-// value of one, empty if there is none.
+// firstWord returns the first argument that is neither a flag nor the value of a flag,
+// or "".
 func firstWord(args []string, sets ...*pflag.FlagSet) string {
 	flags := tolerant(sets...)
-	// What does not parse is reported when the command is executed.
+	// Parse errors are reported when the command runs.
 	_ = flags.ParseAll(args, func(*pflag.Flag, string) error { return nil })
 	return flags.Arg(0)
 }
 
-// asked is what the arguments say of how a failure is to be shown.
+// asked says how the arguments want errors to be printed.
 type asked struct {
 	format     string // one that needs a failing line, or empty
 	name       string // the variable, or empty if none is usable
 	errorsJSON bool
 }
 
-// whatAsked reads it from the arguments behind a command, up to any "--".
-// errorsDefault is the form of errors where no flag says.
+// whatAsked reads asked from the arguments of a command, up to any "--". errorsDefault
+// is the format of errors if no flag sets one.
 func (r *run) whatAsked(command *cobra.Command, args []string, errorsDefault string) asked {
 	a := asked{errorsJSON: errorsDefault == "json"}
 	prints := !command.HasParent() // a mistyped provider, maybe

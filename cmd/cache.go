@@ -8,7 +8,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// newCache is "tokenfetch cache clear".
+// newCache returns the command "tokenfetch cache", with "clear".
 func (r *run) newCache() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "cache",
@@ -58,7 +58,7 @@ func (r *run) clearAll(ctx context.Context, holds bool) error {
 	return nil
 }
 
-// clearRef removes what belongs to one profile.
+// clearRef removes the cached tokens and, on request, the holds of one profile.
 func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
 	f, err := r.engine().Ref(name)
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// The exit codes of exec before the command runs; from then on they are the
-// command's own. The emulator has the last two.
+// Exit codes of exec before the command has started; after that the exit code is the
+// command's. The emulator uses the last two.
 const (
 	exitBefore      = 125 // tokenfetch failed
 	exitNotRunnable = 126
 	exitNotFound    = 127
 )
 
-// findCommand finds the command behind -- as a shell does, except that nothing is
-// run through a relative entry of PATH. The failure does not repeat its name.
+// findCommand looks up the command that follows "--" as a shell does, but ignores
+// relative entries of PATH. The error does not contain the command's name.
 func findCommand(name string) (string, error) {
 	path, err := source.LookPath(name)
 	switch {
@@ -43,7 +43,7 @@ func findCommand(name string) (string, error) {
 		WithHint("check its name and PATH"), exitNotFound}
 }
 
-// inPath reports whether PATH leads to a file of that name, executable or not.
+// inPath reports whether PATH has a file of that name, executable or not.
 func inPath(name string) bool {
 	return name == filepath.Base(name) && slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -51,8 +51,8 @@ func inPath(name string) bool {
 	})
 }
 
-// runCommand runs a command as a child with our streams, and ends with its exit
-// code. Signals go to the child.
+// runCommand runs a command as a child with the same streams, forwards signals to it,
+// and returns its exit code as an error.
 func (r *run) runCommand(path string, argv, environ []string) error {
 	command := exec.Command(path, argv[1:]...)
 	command.Args[0] = argv[0]
@@ -75,9 +75,9 @@ func (r *run) runCommand(path string, argv, environ []string) error {
 	return nil
 }
 
-// childStatus is the exit code of a command that ran to its end. It is no
-// failure of ours, so nothing is printed for it.
+// childStatus is the exit code of a command that has run. It is not an error of
+// tokenfetch, so nothing is printed for it.
 type childStatus int
 
-// Error returns a constant: it is never shown.
+// Error returns a constant, because it is never printed.
 func (childStatus) Error() string { return "the command failed" }

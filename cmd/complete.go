@@ -16,11 +16,10 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// What the words of a command line complete to comes from definitions and the names
-// in the profiles file, and from nothing else: no keychain, no helper, no value.
+// Completion uses only definitions and the names in the profiles file. It reads no
+// keychain, runs no helper and shows no value.
 
-// completionFile returns the profiles file. One that cannot be read completes to
-// nothing.
+// completionFile returns the profiles file, or an empty one if the file cannot be read.
 func (r *run) completionFile() *profile.File {
 	file, err := r.newEngine(tokenfetch.NewLimit(time.Now(), time.Second)).Profiles(context.Background(), nil)
 	if err != nil {
@@ -29,15 +28,14 @@ func (r *run) completionFile() *profile.File {
 	return file
 }
 
-// profileNames returns the names of a provider's profiles. A name that no profile
-// can have completes to nothing: some shells insert what they get as it is, and
-// would run a $(command) in it.
+// profileNames returns the names of a provider's profiles. It drops invalid names: some
+// shells insert a completion unquoted and would execute a $(command) in it.
 func profileNames(file *profile.File, providerName string) []string {
 	return slices.DeleteFunc(file.Names(providerName), func(name string) bool { return !profile.ValidName(name) })
 }
 
-// completeRefs completes the first word where it is PROVIDER[/PROFILE]. A profile
-// that is used without its name is shown only behind a slash.
+// completeRefs completes the first word if it is PROVIDER[/PROFILE]. It offers the
+// default profile only after a slash.
 func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -69,8 +67,8 @@ func (r *run) completeRefs(root *cobra.Command, args []string, word string) ([]s
 	return refs, afterRef(word)
 }
 
-// afterRef is what comes behind a completed PROVIDER[/PROFILE]: no blank behind a
-// bare provider, so that /PROFILE can follow.
+// afterRef returns the directive that follows a completed PROVIDER[/PROFILE]: no space
+// after a bare provider, so that the user can type /PROFILE.
 func afterRef(word string) cobra.ShellCompDirective {
 	if strings.Contains(word, "/") {
 		return cobra.ShellCompDirectiveNoFileComp
@@ -78,8 +76,8 @@ func afterRef(word string) cobra.ShellCompDirective {
 	return cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-// completeProfiles completes an argument that is PROVIDER[/PROFILE], with the
-// profiles of the file.
+// completeProfiles completes an argument PROVIDER[/PROFILE] with the profiles of the
+// file.
 func (r *run) completeProfiles(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	var refs []string
 	add := func(ref, description string) {
@@ -97,7 +95,7 @@ func (r *run) completeProfiles(_ *cobra.Command, _ []string, word string) ([]str
 	return refs, afterRef(word)
 }
 
-// completeOneProfile is completeProfiles for a command that takes one.
+// completeOneProfile is completeProfiles for a command that takes one argument.
 func (r *run) completeOneProfile(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -105,8 +103,8 @@ func (r *run) completeOneProfile(cmd *cobra.Command, args []string, word string)
 	return r.completeProfiles(cmd, args, word)
 }
 
-// completeFlags registers what the values of a provider's flags complete to,
-// where completeValues does not know it.
+// completeFlags registers completions for a provider's flags, as far as completeValues
+// does not.
 func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
 	var environments []string
 	for _, e := range d.Environments {
@@ -118,9 +116,8 @@ func (r *run) completeFlags(c *cobra.Command, d *provider.Definition) {
 	})
 }
 
-// completeValues registers what the values of all flags complete to that have
-// nothing of their own: one of a list to the list, files to files, and the rest
-// to nothing. Nor do the arguments of a command that takes none.
+// completeValues registers completions for all other flags: the values of a list, file
+// names, or nothing. Commands without arguments complete to nothing.
 func completeValues(c *cobra.Command) {
 	complete := func(f *pflag.Flag) {
 		if _, registered := c.GetFlagCompletionFunc(f.Name); !registered && f.NoOptDefVal == "" {
@@ -138,8 +135,7 @@ func completeValues(c *cobra.Command) {
 	}
 }
 
-// valueCompletion tells what to complete by the type of a flag's value, or by
-// the word for it.
+// valueCompletion returns the completion for a flag by the type or name of its value.
 func valueCompletion(f *pflag.Flag) cobra.CompletionFunc {
 	if list, ok := f.Value.(*choice); ok {
 		return cobra.FixedCompletions(list.from, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder)
@@ -150,7 +146,7 @@ func valueCompletion(f *pflag.Flag) cobra.CompletionFunc {
 	return cobra.NoFileCompletions
 }
 
-// completeFields completes a field of the providers that are named.
+// completeFields completes a field of the providers on the command line.
 func (r *run) completeFields(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var fields []string
 	for _, arg := range args {

@@ -10,9 +10,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// cobra's scripts evaluate the line that is typed, so that the Tab key starts the
-// helper in --password-file <(helper), and the one for bash needs the package
-// bash-completion. These do neither. PowerShell has cobra's.
+// Cobra's scripts evaluate the typed line, so that the Tab key runs the helper in
+// --password-file <(helper), and its bash script needs the package bash-completion.
+// These scripts do neither. PowerShell uses cobra's.
 var (
 	//go:embed completion.bash
 	bashCompletion string
@@ -22,7 +22,8 @@ var (
 	fishCompletion string
 )
 
-// newCompletion prints the completion script of a shell.
+// newCompletion returns the command "tokenfetch completion", which prints a shell's
+// completion script.
 func (r *run) newCompletion(root *cobra.Command) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{

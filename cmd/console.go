@@ -16,12 +16,12 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// maxLine is the length of the longest line on standard error, in characters.
+// maxLine is the maximum length of a line on standard error, in characters.
 const maxLine = 900
 
-// console writes lines for a person to standard error. Whatever goes through
-// it comes out as one line of printable ASCII, folded on a terminal, that begins
-// with the program's name and holds no secret of the run.
+// console writes messages to standard error. Each is one line of printable ASCII that
+// begins with the program's name and contains no secret of the run; a terminal gets it
+// folded.
 type console struct {
 	file     *os.File
 	terminal bool
@@ -48,15 +48,15 @@ func newConsole(env *Env) *console {
 	return c
 }
 
-// hide makes the console replace the secrets in every later line.
+// hide makes the console replace the secrets in all later lines.
 func (c *console) hide(secrets ...secret.Value) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.secrets = append(c.secrets, secrets...)
 }
 
-// safe returns text without the run's secrets, harmless, and at most limit
-// characters long.
+// safe returns text without the run's secrets and without control characters, truncated
+// to limit characters.
 func (c *console) safe(text string, limit int) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,8 +65,8 @@ func (c *console) safe(text string, limit int) string {
 
 const programPrefix = "tokenfetch: "
 
-// line writes one line: "tokenfetch: LABEL: TEXT". On a terminal it is folded; what
-// goes on stands below the label.
+// line writes one line, "tokenfetch: LABEL: TEXT". On a terminal it is folded, and its
+// continuation lines are aligned below the text.
 func (c *console) line(label string, attribute color.Attribute, text string) {
 	text = fold(c.safe(text, maxLine), len(programPrefix)+len(label)+len(": "), len(programPrefix), columns(c.file))
 	if c.colour {
@@ -82,16 +82,15 @@ func (c *console) say(text string) {
 	c.write(programPrefix + fold(c.safe(text, maxLine), len(programPrefix), len(programPrefix), columns(c.file)) + "\n")
 }
 
-// write writes what is safe already. There is nowhere to report a standard error
-// that cannot be written.
+// write writes text that is already safe. It ignores errors: there is nowhere to report
+// that standard error cannot be written.
 func (c *console) write(text string) { _, _ = c.Write([]byte(text)) }
 
-// stuckAfter is how long a line may take that tells of a failure or of progress.
-// After one that took longer nothing more is written to standard error: no run
-// waits for its reader.
+// stuckAfter is the time limit of a write to standard error. After a write that took
+// longer the console writes nothing more, so that no run waits for a reader.
 const stuckAfter = time.Second
 
-// Write writes what is safe already.
+// Write writes text that is already safe.
 func (c *console) Write(data []byte) (int, error) {
 	if c.stuck.Load() {
 		return 0, errNotRead
@@ -103,11 +102,11 @@ func (c *console) Write(data []byte) (int, error) {
 	return n, err
 }
 
-// errNotRead says that a write was given up.
+// errNotRead means that a write was abandoned because nobody read the output.
 var errNotRead = errors.New("not read in time")
 
-// writeWithin writes data to f. If that takes longer than limit it is errNotRead,
-// and unknown how much is written: a write to a full pipe cannot be broken off.
+// writeWithin writes data to f. If that takes longer than limit it returns errNotRead,
+// and an unknown part of data is written: a write to a full pipe cannot be cancelled.
 func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
 	if !enoughFiles() {
 		return f.Write(data) // the Go runtime opens files for a timer
@@ -124,7 +123,7 @@ func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
 func (c *console) error(text string) { c.line("error", color.FgRed, text) }
 func (c *console) hint(text string)  { c.line("hint", color.FgCyan, text) }
 
-// note tells what was done, warning what may surprise.
+// note prints what was done; warning prints what may be unexpected.
 func (c *console) note(format string, args ...any) {
 	c.line("note", color.FgGreen, fmt.Sprintf(format, args...))
 }
@@ -133,20 +132,20 @@ func (c *console) warning(format string, args ...any) {
 	c.line("warning", color.FgYellow, fmt.Sprintf(format, args...))
 }
 
-// plan writes a line of --dry-run.
+// plan prints a line of --dry-run.
 func (c *console) plan(format string, args ...any) {
 	c.line("dry run", color.FgGreen, fmt.Sprintf(format, args...))
 }
 
-// info writes a line that only --verbose shows.
+// info prints a line only with --verbose.
 func (c *console) info(format string, args ...any) {
 	if c.verbose {
 		c.line("info", color.Faint, fmt.Sprintf(format, args...))
 	}
 }
 
-// waiting says on a terminal what the run waits for, once that has taken a
-// second. The function it returns erases the line again.
+// waiting prints on a terminal what the run waits for, after one second. The function
+// it returns erases that line.
 func (c *console) waiting(what string) (done func()) {
 	if !c.terminal || c.verbose {
 		return func() {}
@@ -159,7 +158,7 @@ func (c *console) waiting(what string) (done func()) {
 		if !ended {
 			shown = true
 			const begin, end = programPrefix + "waiting for ", " ..."
-			// Of a line that the terminal breaks only the last part could be erased.
+			// Only the last part of a wrapped line could be erased.
 			c.write(begin + c.safe(what, columns(c.file)-1-len(begin+end)) + end)
 		}
 	})

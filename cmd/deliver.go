@@ -11,8 +11,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// destination returns the function that hands over the bytes of a token. What
-// cannot take them is an error now, before anything is fetched.
+// destination returns the function that delivers the bytes of a token. It fails before
+// the fetch if the destination cannot accept them.
 func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, err error) {
 	if o.dryRun {
 		return nil, nil
@@ -27,7 +27,7 @@ func (r *run) destination(f ref, o fetchOptions) (deliver func([]byte) error, er
 	return r.deliver, r.checkStdout(f.Definition.Policy.SingleUse)
 }
 
-// deliver writes the token to standard output, all of it or an error.
+// deliver writes the whole token to standard output, or fails.
 func (r *run) deliver(data []byte) error {
 	ignoreBrokenPipe()
 	_, err := stdout{r}.Write(data)
@@ -41,13 +41,13 @@ func (r *run) deliver(data []byte) error {
 	return nil
 }
 
-// undelivered is the failure of handing over a token that has been fetched.
+// undelivered returns the error for a fetched token that could not be delivered.
 func undelivered(message string) *failure.Error {
 	return failure.New(failure.OutputFailed, "%s", message).WithSent(failure.SentYes, 1)
 }
 
-// checkStdout refuses to fetch a token that nothing would receive. The null device
-// receives one on purpose where another can be had.
+// checkStdout fails if standard output would lose the token. Output to the null device
+// is accepted if the token can be fetched again.
 func (r *run) checkStdout(singleUse bool) error {
 	hint := "let it go to a file, pipe or terminal"
 	var problem string
@@ -65,7 +65,7 @@ func (r *run) checkStdout(singleUse bool) error {
 	return failure.New(failure.OutputFailed, "%s", problem).WithHint("%s", hint)
 }
 
-// leadsNowhere reports whether what is written to a stream is lost.
+// leadsNowhere reports whether output written to a stream is lost.
 func leadsNowhere(stream *os.File) bool {
 	info, err := stream.Stat()
 	if err != nil {
@@ -75,8 +75,9 @@ func leadsNowhere(stream *os.File) bool {
 	return err == nil && os.SameFile(info, null)
 }
 
-// openRunnerFile opens the file that a GitHub runner names in a variable, to
-// append to it. The runner makes it: it is never created, and never a link.
+// openRunnerFile opens the file that a GitHub runner names in a variable, for
+// appending. The runner creates that file, so openRunnerFile neither creates it nor
+// follows a link.
 func (r *run) openRunnerFile(variable string) (*os.File, error) {
 	bad := func(problem string) error {
 		return failure.New(failure.RunnerFileInvalid, "%s %s", variable, problem).
@@ -109,8 +110,8 @@ func (r *run) openRunnerFile(variable string) (*os.File, error) {
 	return file, nil
 }
 
-// appendTo adds an entry to a runner's file in one write, so that entries of
-// two processes do not mix. An entry that does not fit is taken back.
+// appendTo appends an entry to a runner's file in one write, so that entries of two
+// processes do not mix. It removes an entry that was written only in part.
 func appendTo(file *os.File, entry []byte) error {
 	size, err := file.Seek(0, io.SeekEnd)
 	if last := make([]byte, 1); err == nil && size > 0 {
@@ -136,8 +137,9 @@ func appendTo(file *os.File, entry []byte) error {
 	return nil
 }
 
-// maskCommand returns the function that makes the command to hide a text in the
-// log of the CI service that runs this job, nil where none is asked for or known.
+// maskCommand returns the function that formats the command which hides a text in the
+// log of the CI service that runs this job. It returns nil if --mask is not given or
+// the service is unknown.
 func (r *run) maskCommand(o fetchOptions) func(string) string {
 	switch {
 	case output.RunnerFile(o.format) != "", o.mask && r.env.getenv("GITHUB_ACTIONS") == "true":
@@ -148,7 +150,7 @@ func (r *run) maskCommand(o fetchOptions) func(string) string {
 	return nil
 }
 
-// checkMask refuses to fetch a token when the runner would not be told to hide it.
+// checkMask fails before the fetch if the runner could not be told to hide the token.
 func (r *run) checkMask(o fetchOptions) error {
 	if r.maskCommand(o) == nil || !leadsNowhere(r.env.Stderr) {
 		return nil
@@ -157,9 +159,8 @@ func (r *run) checkMask(o fetchOptions) error {
 		WithHint("let standard error go to the runner's log")
 }
 
-// mask tells the runner of a CI service to hide the token in its log. It writes
-// to standard error, because standard output mostly goes into a variable and
-// never reaches the runner.
+// mask tells the CI service to hide the token in its log. It writes to standard error,
+// because standard output usually goes into a variable and never reaches the runner.
 func (r *run) mask(accessToken secret.Value, o fetchOptions) error {
 	command, text := r.maskCommand(o), accessToken.Reveal()
 	if command == nil {

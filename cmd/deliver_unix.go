@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isClosed reports whether a stream was closed when the program began. The runtime
-// puts the null device in its place, open for reading and writing, where a shell's
-// redirection opens it for writing only. Python and Node open it like the runtime
-// for a caller who asks for the null device: they cannot be told apart.
+// isClosed reports whether a stream was closed when the program started. The Go runtime
+// replaces a closed stream by the null device, opened for reading and writing; a
+// shell's redirection opens it for writing only. Python and Node also open it for both
+// when a caller asks for the null device, which cannot be told apart from a closed
+// stream.
 func isClosed(stream *os.File) bool {
 	if !leadsNowhere(stream) {
 		return false

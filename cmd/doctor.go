@@ -17,7 +17,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// newDoctor is "tokenfetch doctor".
+// newDoctor returns the command "tokenfetch doctor".
 func (r *run) newDoctor() *cobra.Command {
 	var format string
 	var network bool
@@ -53,7 +53,7 @@ and hint, which is null where there is none.`,
 	return c
 }
 
-// levelWord is a level with its colour.
+// levelWord returns the coloured word for a level.
 func levelWord(l inspect.Level) word {
 	switch l {
 	case inspect.LevelOK:
@@ -64,7 +64,7 @@ func levelWord(l inspect.Level) word {
 	return bad(string(l))
 }
 
-// doctor makes all checks and reports on them.
+// doctor runs all checks and reports on them.
 func (r *run) doctor(ctx context.Context, network bool, format string) error {
 	process := inspect.Process{Version: r.env.Version, Completion: r.completionInstalled}
 	if n, known := openFiles(); known {
@@ -84,9 +84,9 @@ func (r *run) doctor(ctx context.Context, network bool, format string) error {
 	return verdict(findings, r.seen(format))
 }
 
-// verdict is the failure of a run with these findings, nil if none is an error.
-// What is wrong with the set-up comes before what is wrong with the network. Where
-// the findings are seen they are not repeated.
+// verdict returns the error of a run with these findings, nil if none is an error.
+// Problems of the setup take precedence over problems of the network. The error does
+// not repeat findings that the reader has seen.
 func verdict(findings []inspect.Finding, seen bool) error {
 	var worst *inspect.Finding
 	errors := 0
@@ -110,12 +110,12 @@ func verdict(findings []inspect.Finding, seen bool) error {
 	if errors > 1 {
 		more = fmt.Sprintf(" (and %d more)", errors-1)
 	}
-	hint := cmp.Or(worst.Hint, "mend that, then run tokenfetch doctor again")
+	hint := cmp.Or(worst.Hint, "fix that, then run tokenfetch doctor again")
 	return failure.New(worst.Code, "%s%s", worst.Message, more).WithHint("%s", hint)
 }
 
-// findingsText is the report for a person. What is fine is one line, unless the
-// report is verbose.
+// findingsText returns the report as text. Without --verbose it lists the passed checks
+// in one line.
 func (r *run) findingsText(findings []inspect.Finding) string {
 	p := r.newReport()
 	count := map[inspect.Level]int{}
@@ -139,7 +139,7 @@ func (r *run) findingsText(findings []inspect.Finding) string {
 	return p.String()
 }
 
-// fineChecks returns the checks that found nothing wrong.
+// fineChecks returns the names of the passed checks.
 func fineChecks(findings []inspect.Finding) []string {
 	var fine []string
 	for _, f := range findings {
@@ -168,8 +168,8 @@ func (r *run) findingsJSON(findings []inspect.Finding) []byte {
 	return output.JSONLine(line)
 }
 
-// completionInstalled looks where completion scripts and the lines that load them
-// are usually put. The shell is empty where nothing is known of it, or nobody types.
+// completionInstalled looks for completion scripts, and lines that load them, in the
+// usual places. shell is empty if it is unknown, and in CI.
 func (r *run) completionInstalled(ctx context.Context) (shell string, installed bool) {
 	shell = filepath.Base(r.env.getenv("SHELL"))
 	scripts := map[string][]string{

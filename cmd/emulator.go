@@ -22,7 +22,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// defaultListen is where the emulator listens if nothing else is said.
+// defaultListen is the default address of the emulator.
 const defaultListen = "127.0.0.1:8765"
 
 func (r *run) newEmulator() *cobra.Command {
@@ -82,7 +82,7 @@ tokenfetch help emulator also says what each fault does.`,
 	return c
 }
 
-// emulate runs the emulator, for a command or until a signal.
+// emulate runs the emulator, until a command ends or a signal arrives.
 func (r *run) emulate(options emulator.Options, listen, journal string, argv []string) error {
 	ctx, stop := context.WithCancel(r.context())
 	defer stop()
@@ -91,7 +91,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 		r.console.warning("%s is not served: its definition is broken (tokenfetch provider check %s)", name, r.catalog.File(name))
 	}
 	if journal != "" {
-		// A FIFO without a reader is an error now, and not waited for.
+		// Opening a FIFO that has no reader fails instead of waiting.
 		file, err := os.OpenFile(journal, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
 		if err != nil {
 			return failure.New(failure.EmulatorUnavailable, "the journal %s cannot be opened", journal).WithHint("check its directory and mode")
@@ -138,7 +138,7 @@ func (r *run) emulate(options emulator.Options, listen, journal string, argv []s
 	return nil
 }
 
-// unknownFaulty is the failure of a fault for a provider that is not served.
+// unknownFaulty returns the error for a fault of a provider that is not served.
 func (r *run) unknownFaulty(faults []emulator.Fault) error {
 	e := failure.New(failure.BadFlagValue, "--fault names an unknown provider").WithHint("the providers are %s", strings.Join(r.catalog.Names(), ", "))
 	for _, f := range faults {
@@ -149,9 +149,9 @@ func (r *run) unknownFaulty(faults []emulator.Fault) error {
 	return e
 }
 
-// runEmulated runs a command with the variables. It has a directory of its own for
-// what tokenfetch reads and keeps: a profiles file without profiles, with a key for
-// the cache, so that the keychain is left alone, and state and cache.
+// runEmulated runs a command with the demo variables. The command gets its own
+// directory for what tokenfetch reads and stores: an empty profiles file with a key for
+// the cache (so that the keychain is not used), state and cache.
 func (r *run) runEmulated(path string, argv, variables []string) error {
 	dir, err := os.MkdirTemp("", "tokenfetch-emulator-")
 	if err != nil {
@@ -176,7 +176,7 @@ func (r *run) runEmulated(path string, argv, variables []string) error {
 	return r.runCommand(path, argv, slices.Concat(r.withoutSettings(r.env.Environ), variables, own))
 }
 
-// lendDefinitions copies the user's definitions into a directory for a command.
+// lendDefinitions copies the user's definitions to a directory for a command.
 func (r *run) lendDefinitions(dir string) error {
 	for _, name := range r.catalog.Names() {
 		path := r.catalog.File(name)
@@ -194,8 +194,8 @@ func (r *run) lendDefinitions(dir string) error {
 	return nil
 }
 
-// forgetEmulator forgets what is known of the demo accounts at this address: they
-// were those of an emulator that has ended. Trouble with it is no failure.
+// forgetEmulator removes the records of demo accounts at this address, which belong to
+// an earlier emulator. Errors are ignored.
 func (r *run) forgetEmulator(ctx context.Context, definitions []*provider.Definition, address string) {
 	for _, d := range definitions {
 		err := r.engine().ForgetAccount(ctx, d, emulator.BaseURL(address, d.Name), emulator.Credentials(d))
@@ -205,7 +205,7 @@ func (r *run) forgetEmulator(ctx context.Context, definitions []*provider.Defini
 	}
 }
 
-// listenOn opens the address, which must be a loopback one.
+// listenOn listens on the address, which must be a loopback address.
 func listenOn(address string, anyPort bool) (net.Listener, error) {
 	if address == "" {
 		address = defaultListen
@@ -230,7 +230,8 @@ func listenOn(address string, anyPort bool) (net.Listener, error) {
 	return listener, nil
 }
 
-// demoVariables make tokenfetch use the emulator at address, as NAME=VALUE.
+// demoVariables returns the variables that make tokenfetch use the emulator at address,
+// as NAME=VALUE.
 func demoVariables(definitions []*provider.Definition, address string) []string {
 	var variables []string
 	for _, d := range definitions {
@@ -245,8 +246,7 @@ func demoVariables(definitions []*provider.Definition, address string) []string 
 	return variables
 }
 
-// withoutSettings returns environ without the variables that would lead a
-// command elsewhere.
+// withoutSettings returns environ without the variables that configure tokenfetch.
 func (r *run) withoutSettings(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")

@@ -35,8 +35,8 @@ type fetchOptions struct {
 	fields      map[string]string // the fields' flags that were given
 }
 
-// engine is what fetches tokens, as the flags of every command say. It must not be
-// asked for before they are parsed.
+// engine returns the client that fetches tokens, configured by the global flags. Call
+// it after flags are parsed.
 func (r *run) engine() *tokenfetch.Client {
 	if r.client == nil {
 		r.useTimeout()
@@ -45,12 +45,12 @@ func (r *run) engine() *tokenfetch.Client {
 	return r.client
 }
 
-// newEngine is an engine with a limit of its own.
+// newEngine returns a client with its own time limit.
 func (r *run) newEngine(limit *tokenfetch.Limit) *tokenfetch.Client {
 	return tokenfetch.New(r.engineOptions(limit))
 }
 
-// engineOptions are those of an engine with that limit.
+// engineOptions returns the options of a client with that time limit.
 func (r *run) engineOptions(limit *tokenfetch.Limit) tokenfetch.Options {
 	o := tokenfetch.Options{
 		Environ:   r.env.Environ,
@@ -81,9 +81,8 @@ func (r *run) loadProfiles(ctx context.Context) (*profile.File, error) {
 	return r.file, err
 }
 
-// plan finds where everything that a token needs comes from. With --emulator that
-// is an emulator in this process, which runs until end is called: nothing of it is
-// remembered.
+// plan plans the fetch of a token. With --emulator it starts an emulator in this
+// process, which runs until end is called and of which nothing is recorded.
 func (r *run) plan(ctx context.Context, f ref, o fetchOptions) (p *tokenfetch.Plan, end func(), err error) {
 	r.about(f)
 	q := tokenfetch.Query{
@@ -124,8 +123,7 @@ func (r *run) emulateOne(ctx context.Context, d *provider.Definition) (baseURL s
 	return emulator.BaseURL(listener.Addr().String(), d.Name), end, nil
 }
 
-// showPlan prints what a run would do. No value of a secret field is known
-// here, and none is asked for.
+// showPlan prints what a fetch would do. No secret has been read at that point.
 func (r *run) showPlan(p *tokenfetch.Plan) {
 	for _, line := range p.Describe() {
 		r.console.plan("%s", line)
@@ -133,33 +131,33 @@ func (r *run) showPlan(p *tokenfetch.Plan) {
 	r.console.plan("nothing was sent")
 }
 
-// tellCount says that clearing holds leaves a count of failed logins.
+// tellCount says that clearing holds does not clear the count of failed logins.
 func (r *run) tellCount(what string) {
 	r.console.note("%s stays: it ends with a success or after 24 hours", what)
 	r.console.hint("to send all the same use --try-anyway, which can be repeated")
 }
 
-// tellHeld says that the account is still held back by its count of failed logins,
-// if it is.
+// tellHeld says that the account is still held back by its count of failed logins, if
+// it is.
 func (r *run) tellHeld(d *provider.Definition, held *tokenfetch.Hold) {
 	if held != nil {
 		r.tellCount(fmt.Sprintf("the count of failed logins to this account (%d; %s locks it after %d)", held.Failures, d.Title, held.LockoutAfter))
 	}
 }
 
-// newInspector looks at what status and doctor report, within the limit of the run.
+// newInspector returns the inspector for status and doctor, with the time limit of the
+// run.
 func (r *run) newInspector() *inspect.Inspector {
 	r.useTimeout()
 	return inspect.New(r.engineOptions(r.limit))
 }
 
-// loginOptionsFor returns what pkg/login needs to know of a profile.
+// loginOptionsFor returns the options of pkg/login for a profile.
 func (r *run) loginOptionsFor(ctx context.Context, f ref, limit *tokenfetch.Limit) login.Options {
 	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f)}
 }
 
-// tellForgotten tells what became of cached tokens and holds, where that is not what
-// one expects.
+// tellForgotten reports problems with clearing cached tokens and holds.
 func (r *run) tellForgotten(d *provider.Definition, f login.Forgotten) {
 	r.tellHeld(d, f.Held)
 	for _, trouble := range []struct {

@@ -1,6 +1,5 @@
-// Package cmd is the command line of tokenfetch: commands, flags, help, what
-// is printed where, and the exit codes. It is the only package that knows that
-// a person or a shell exists.
+// Package cmd is the command line of tokenfetch: commands, flags, help, output and exit
+// codes. No other package prints or asks questions.
 package cmd
 
 import (
@@ -13,7 +12,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// Env is the world outside the program.
+// Env is the process environment: arguments, streams, variables, keychain.
 type Env struct {
 	Args     []string // without the program's name
 	Stdin    *os.File
@@ -21,8 +20,8 @@ type Env struct {
 	Stderr   *os.File
 	Environ  []string     // NAME=VALUE
 	Keychain secret.Store // nil for the operating system's own
-	// Terminal opens the controlling terminal, to ask a person there; nil for
-	// the operating system's own.
+	// Terminal opens the controlling terminal for questions. If it is nil, the
+	// operating system's is used.
 	Terminal func() (in, out *os.File, err error)
 	Version  string
 	Start    time.Time // when the program began; time limits count from here
@@ -39,14 +38,14 @@ func (e *Env) getenv(name string) string {
 	return value
 }
 
-// ci reports whether this is a continuous integration job: nobody is there to
-// answer, and files belong to whoever checked them out.
+// ci reports whether this is a continuous integration job, where nobody answers
+// questions, and files belong to whoever checked them out.
 func (e *Env) ci() bool { return tokenfetch.CIVariable(e.lookup) != "" }
 
-// attended reports whether a person is likely to see and answer a dialog.
+// attended reports whether somebody is likely to see and answer a dialog.
 func (e *Env) attended() bool { return isTerminal(e.Stderr) && !e.ci() }
 
-// coloured reports whether text in f may have colours.
+// coloured reports whether text written to f may be coloured.
 func (e *Env) coloured(f *os.File) bool {
 	return isTerminal(f) && e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
 }

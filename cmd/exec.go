@@ -13,20 +13,20 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// wanted is a token that a command is run with, and fields beside it.
+// wanted is a token for the command of exec, with the fields to pass beside it.
 type wanted struct {
 	ref      ref
 	variable string
 	fields   []wantedField
 }
 
-// wantedField is a field that a command gets.
+// wantedField is a field that the command receives.
 type wantedField struct {
 	provider.Field
 	variable string
 }
 
-// newExec is "tokenfetch exec".
+// newExec returns the command "tokenfetch exec".
 func (r *run) newExec() *cobra.Command {
 	var o fetchOptions
 	c := &cobra.Command{
@@ -80,7 +80,7 @@ is 125, and 126 or 127 if the command cannot be run or does not exist.`,
 	return c
 }
 
-// parseWanted reads the names before the dashes.
+// parseWanted parses the arguments before "--".
 func (r *run) parseWanted(args []string) ([]wanted, error) {
 	var all []wanted
 	for _, arg := range args {
@@ -109,8 +109,8 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 	return all, nil
 }
 
-// addFields adds the fields of these names to the tokens of the providers that have
-// them. It does not repeat a name that none has, which may be a misplaced secret.
+// addFields adds the named fields to the tokens whose providers have them. Its error
+// does not repeat a name that no provider has: it may be a misplaced secret.
 func addFields(all []wanted, names []string) error {
 	taken := map[string]string{} // whose field fills a variable, empty for a token
 	for _, w := range all {
@@ -145,7 +145,7 @@ func addFields(all []wanted, names []string) error {
 	return nil
 }
 
-// noField is the failure of asking for a field that no provider has.
+// noField returns the error for a field that no provider has.
 func noField(all []wanted, name string) error {
 	var providers, fields []string
 	for _, w := range all {
@@ -162,8 +162,8 @@ func noField(all []wanted, name string) error {
 		WithHint("the fields are %s", strings.Join(fields, ", ")).Suggest(failure.Nearest(name, fields))
 }
 
-// exec fetches the tokens and becomes the command. What can be known to go
-// wrong is found before anything is sent.
+// exec fetches the tokens and replaces the process by the command. It checks everything
+// that can be checked before it sends a request.
 func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOptions) error {
 	path, err := findCommand(argv[0])
 	if err != nil {
@@ -206,7 +206,8 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 		r.console.plan("then %s would be run", path)
 		return nil
 	}
-	// A token that can be used once is lost if another fails after it.
+	// Single-use tokens come last: they would be lost if another fetch failed after
+	// them.
 	for _, single := range []bool{false, true} {
 		for i, w := range all {
 			if w.ref.Definition.Policy.SingleUse != single {
@@ -229,8 +230,8 @@ func (r *run) exec(ctx context.Context, all []wanted, argv []string, o fetchOpti
 	return r.become(path, argv, environ)
 }
 
-// planAll finds where everything comes from that the tokens need. What emulates a
-// provider runs until end is called.
+// planAll plans the fetches of the tokens. An emulator that they use runs until end is
+// called.
 func (r *run) planAll(ctx context.Context, all []wanted, o fetchOptions) (plans []*tokenfetch.Plan, end func(), err error) {
 	var ends []func()
 	end = func() {
@@ -248,13 +249,13 @@ func (r *run) planAll(ctx context.Context, all []wanted, o fetchOptions) (plans 
 	return plans, end, nil
 }
 
-// fills reports whether the command gets a variable of that name.
+// fills reports whether the command receives a variable of that name.
 func (w wanted) fills(name string) bool {
 	return w.variable == name || slices.ContainsFunc(w.fields, func(f wantedField) bool { return f.variable == name })
 }
 
-// fieldEntries returns the variables of the fields, as NAME=VALUE, without those of
-// optional fields that nothing gives.
+// fieldEntries returns the variables of the fields as NAME=VALUE, without optional
+// fields that have no value.
 func (r *run) fieldEntries(w wanted, p *tokenfetch.Plan) []string {
 	var entries []string
 	for _, f := range w.fields {
@@ -271,8 +272,8 @@ func (r *run) fieldEntries(w wanted, p *tokenfetch.Plan) []string {
 	return entries
 }
 
-// checkSize refuses, before anything is fetched, what the system would not start:
-// an environment that is too large with the tokens in it.
+// checkSize fails before the fetch if the environment with the tokens would be too
+// large to start the command.
 func checkSize(path string, argv, environ []string, all []wanted) error {
 	entries := slices.Clone(environ)
 	for _, w := range all {

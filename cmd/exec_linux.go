@@ -2,9 +2,9 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// fits reports whether the kernel takes the arguments and environment of a
-// command: by execve(2), at most 128 KiB in one string, and in all a quarter of
-// the stack's limit, which counts as at least 512 KiB and at most 24 MiB.
+// fits reports whether the kernel accepts the arguments and environment of a command.
+// By execve(2) a string may have at most 128 KiB, and all of them a quarter of the
+// stack limit, which counts as at least 512 KiB and at most 24 MiB.
 func fits(path string, argv, environ []string) bool {
 	const (
 		pointer   = 8

@@ -11,8 +11,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
-// become replaces this program by the command, which gets the streams, the
-// terminal and the signals. It returns only if that fails.
+// become replaces this process by the command, which inherits the streams, the terminal
+// and the signals. It returns only if that fails.
 func (r *run) become(path string, argv, environ []string) error {
 	if err := r.signals.release(r.ctx); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (r *run) become(path string, argv, environ []string) error {
 		WithHint("check the file; a token for one use that was fetched is lost"), exitNotRunnable}
 }
 
-// release ends the watch. It returns the cause of ctx if one has come before that.
+// release stops watching for signals. It returns the cause of ctx if ctx ended before.
 func (s *signals) release(ctx context.Context) error {
 	signal.Stop(s.received) // from here on none is lost: it ends the program
 	close(s.received)

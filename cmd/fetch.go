@@ -17,7 +17,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// newProvider is the command of one provider.
+// newProvider returns the command of one provider.
 func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	o := fetchOptions{format: output.Formats()[0], variable: provider.TokenVariable(d.Name)}
 	c := &cobra.Command{
@@ -58,7 +58,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	return c
 }
 
-// examplesOf shows how the provider's token is used.
+// examplesOf returns examples for the help of a provider's command.
 func examplesOf(d *provider.Definition) string {
 	lines := []string{"tokenfetch login " + d.Name}
 	if d.Use.Header != "" && !d.Policy.SingleUse {
@@ -75,11 +75,11 @@ func examplesOf(d *provider.Definition) string {
 	return "  " + strings.Join(lines, "\n  ")
 }
 
-// chooseProfile settles which profile is used: the one of the flag, of the word
-// PROVIDER/NAME, or the one for when nobody names one.
+// chooseProfile sets the profile: that of --profile, of the argument PROVIDER/NAME, or
+// the one that is used without a name.
 func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetchOptions) (ref, error) {
 	name, flag := o.profile, cmd.Flags().Changed("profile")
-	// Other programs take a password in the word of -p.
+	// Other programs take a password attached to -p.
 	if flag && slices.ContainsFunc(r.env.Args, func(arg string) bool {
 		return strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "p"+name)
 	}) {
@@ -103,7 +103,7 @@ func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetch
 	return ref{Definition: d, Profile: name}, tokenfetch.CheckProfileName(d, name)
 }
 
-// check refuses what the flags cannot mean together, before anything is read.
+// check rejects contradictory flags before anything is read.
 func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 	if err := oneHost(o.environment, o.baseURL); err != nil {
 		return err
@@ -132,7 +132,7 @@ func (o *fetchOptions) check(cmd *cobra.Command, d *provider.Definition) error {
 	return nil
 }
 
-// fetch is the way of a token, from the profile to where it is delivered.
+// fetch runs a provider's command: find the profile, fetch the token, deliver it.
 func (r *run) fetch(ctx context.Context, f ref, o fetchOptions) error {
 	deliver, err := r.destination(f, o)
 	if err != nil {
@@ -171,7 +171,7 @@ func (r *run) fetch(ctx context.Context, f ref, o fetchOptions) error {
 	return nil
 }
 
-// validity says for how long a token can be used from now on; of a fresh one, the
+// validity returns how long a token is still valid. For a fresh token that is the
 // lifetime that the provider stated.
 func validity(t *tokenfetch.Token, now time.Time) string {
 	switch {
@@ -187,7 +187,7 @@ func validity(t *tokenfetch.Token, now time.Time) string {
 	return "valid for " + brief(left)
 }
 
-// resultOf is a token of a profile for a person or script.
+// resultOf returns a profile's token as output shows it.
 func resultOf(f ref, t *tokenfetch.Token) output.Result {
 	return output.Result{
 		AccessToken: t.AccessToken, Lifetime: t.Lifetime, Obtained: t.Obtained, Scope: t.Scope, SingleUse: t.SingleUse,

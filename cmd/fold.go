@@ -12,8 +12,8 @@ const (
 	minColumns = 40 // below that folding does more harm than good
 )
 
-// columns returns how wide a text in f may be: as wide as the terminal, at most
-// 80. It is 0, for as wide as the text is, where f is no terminal.
+// columns returns the width for text in f: that of the terminal, at most 80, or 0 (no
+// limit) if f is not a terminal.
 func columns(f *os.File) int {
 	if !isTerminal(f) {
 		return 0
@@ -25,10 +25,11 @@ func columns(f *os.File) int {
 	return max(minColumns, min(width, maxColumns))
 }
 
-// fold breaks text at blanks into lines of at most width columns, each but the first
-// behind indent blanks; used columns of the first one are taken. What has no blank
-// stays whole: an address or a path can be copied. No line begins with "::", which a
-// CI service may take for a command of ours. A width of 0 breaks nothing.
+// fold breaks text at spaces into lines of at most width columns. Lines after the first
+// are indented by indent spaces; used is the number of columns already used in the
+// first line. It does not break words, so that addresses and paths can be copied, and
+// begins no line with "::", which a CI service could take for a command. A width of 0
+// means no limit.
 func fold(text string, used, indent, width int) string {
 	if width <= 0 {
 		return text
@@ -42,7 +43,7 @@ func fold(text string, used, indent, width int) string {
 			end = blanks + n
 		}
 		piece, word := text[:end], text[blanks:end]
-		// A first word goes to the next line only where it fits there.
+		// The first word moves to the next line only if it fits there.
 		if column+len(piece) > width && word != "" && (begun || used > indent && indent+len(word) <= width) && !strings.HasPrefix(word, "::") {
 			b.WriteString("\n" + strings.Repeat(" ", indent))
 			column, piece = indent, word

@@ -22,7 +22,7 @@ import (
 //go:embed guides/*.md
 var guides embed.FS
 
-// topic is a guide without a command.
+// topic is a guide that is not about one command.
 type topic struct{ name, short string }
 
 // topics returns the topics in the order in which help lists them.
@@ -40,8 +40,8 @@ func topics() []topic {
 	}
 }
 
-// guide returns the guide of that name in Markdown, with all that the program knows
-// now, "" if there is none.
+// guide returns the guide of that name in Markdown, with its generated parts filled in,
+// or "" if there is none.
 func (r *run) guide(name string) string {
 	text, err := guides.ReadFile("guides/" + name + ".md")
 	if err != nil {
@@ -50,7 +50,7 @@ func (r *run) guide(name string) string {
 	return fillIn(string(text), r.generated)
 }
 
-// guideForTerminal returns a guide as it is printed.
+// guideForTerminal returns a guide formatted for a terminal.
 func (r *run) guideForTerminal(name string) string {
 	width := 80
 	if isTerminal(r.env.Stdout) {
@@ -61,7 +61,7 @@ func (r *run) guideForTerminal(name string) string {
 	return renderMarkdown(r.guide(name), width)
 }
 
-// generated returns the part of a guide that is made from data.
+// generated returns a part of a guide that is generated from data.
 func (r *run) generated(name string) string {
 	switch name {
 	case "built-in providers":
@@ -76,7 +76,7 @@ func (r *run) generated(name string) string {
 	return ""
 }
 
-// providerSections describe the providers that are built in.
+// providerSections describes the built-in providers.
 func (r *run) providerSections() string {
 	var b strings.Builder
 	all, _ := r.catalog.All()
@@ -115,7 +115,7 @@ func (r *run) providerSections() string {
 	return b.String()
 }
 
-// neededFor names the environments that need a field, "" if all do.
+// neededFor names the environments that need a field, or returns "" if all do.
 func neededFor(d *provider.Definition, f provider.Field) string {
 	if d.Needs(f.Name, nil) {
 		return ""
@@ -129,7 +129,7 @@ func neededFor(d *provider.Definition, f provider.Field) string {
 	return "for " + strings.Join(some, ", ")
 }
 
-// variableTables list the variables of each provider, the user's own too.
+// variableTables lists the variables of each provider, including the user's own.
 func (r *run) variableTables() string {
 	var b strings.Builder
 	all, _ := r.catalog.All()
@@ -155,7 +155,7 @@ func (r *run) variableTables() string {
 	return b.String()
 }
 
-// formatTable shows what each format prints for the token abc and --var TOKEN.
+// formatTable shows what each format prints for the token abc with --var TOKEN.
 func formatTable() string {
 	result := output.Result{
 		Provider: "zeepay", Profile: profile.Default, AccessToken: secret.New("abc"),
@@ -180,7 +180,7 @@ func formatTable() string {
 	return markdownTable([]string{"format", "on success", "on failure"}, rows)
 }
 
-// errorTables list the codes of errors by their exit codes.
+// errorTables lists the error codes by exit code.
 func errorTables() string {
 	var b strings.Builder
 	var rows [][]string

@@ -2,7 +2,7 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// harden keeps other processes of the user from reading this one's memory and
-// environment, and the kernel from writing them into a core file. It ends with
-// the next exec, so that commands we start are as they would be without us.
+// harden prevents other processes of the user from reading the memory and environment
+// of this process, and the kernel from writing them to a core file. The next exec
+// resets it, so commands that tokenfetch starts are not affected.
 func harden() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }

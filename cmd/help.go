@@ -13,7 +13,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// newHelp is "tokenfetch help [COMMAND|TOPIC]".
+// newHelp returns the command "tokenfetch help [COMMAND|TOPIC]".
 func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND|TOPIC]",
@@ -64,8 +64,8 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// printHelp writes a command's help to the command's output. Cobra takes no
-// error of it.
+// printHelp writes a command's help to the command's output. It has no error result,
+// because cobra accepts none.
 func (r *run) printHelp(cmd *cobra.Command, _ []string) {
 	if _, err := io.WriteString(cmd.OutOrStdout(), r.helpOf(cmd)); err != nil {
 		r.unprinted = unprinted(err)
@@ -107,7 +107,7 @@ func (r *run) helpOf(cmd *cobra.Command) string {
 	return b.String()
 }
 
-// helpColumns returns how wide a command's help may be, on a terminal or not.
+// helpColumns returns the width for a command's help.
 func (r *run) helpColumns(cmd *cobra.Command) int {
 	f := r.env.Stdout
 	if cmd.OutOrStdout() == io.Writer(r.console) {
@@ -149,14 +149,14 @@ Providers:
 	return b.String()
 }
 
-// available returns the commands below one that are there for people, by name.
+// available returns the subcommands that help lists, sorted by name.
 func available(parent *cobra.Command) []*cobra.Command {
 	commands := slices.DeleteFunc(slices.Clone(parent.Commands()), func(c *cobra.Command) bool { return c.Hidden })
 	slices.SortFunc(commands, func(a, b *cobra.Command) int { return cmp.Compare(a.Name(), b.Name()) })
 	return commands
 }
 
-// list has a line for each command.
+// list returns a line for each command.
 func list(commands []*cobra.Command) string {
 	var b strings.Builder
 	for _, c := range commands {
@@ -165,7 +165,7 @@ func list(commands []*cobra.Command) string {
 	return b.String()
 }
 
-// providerText is what the help of a provider's command begins with.
+// providerText returns the first part of the help of a provider's command.
 func providerText(d *provider.Definition) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Fetch a token from %s and print it.\n", d.Title)
@@ -209,8 +209,8 @@ Documentation:
 	return b.String()
 }
 
-// ExampleProfile is a profile of the provider with example values. Secrets are
-// left to the keychain.
+// ExampleProfile returns a profile of the provider with example values. It leaves
+// secrets to the keychain.
 func ExampleProfile(d *provider.Definition, name string) string {
 	lines := [][2]string{{"base_url", "https://HOST"}}
 	var environment *provider.Environment

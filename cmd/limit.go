@@ -7,7 +7,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// useTimeout makes --timeout, once it is parsed, the limit of the run.
+// useTimeout makes --timeout the limit of the run once it is parsed.
 func (r *run) useTimeout() {
 	if r.timeout > 0 && !r.limit.Given() {
 		r.limit = r.limit.Of(r.timeout)
@@ -15,7 +15,7 @@ func (r *run) useTimeout() {
 	}
 }
 
-// watch makes l the limit of the whole run, unless a longer one was set before.
+// watch makes l the limit of the whole run, unless a longer one is set already.
 func (r *run) watch(l *tokenfetch.Limit) {
 	if r.longest != nil && r.longest.Span() >= l.Span() {
 		return
@@ -25,18 +25,18 @@ func (r *run) watch(l *tokenfetch.Limit) {
 	r.unwatch = l.WhenOver(r.expire)
 }
 
-// overtime is how long a run has to end by itself after its limit.
+// overtime is the time that a run has to end by itself after its limit.
 const overtime = 500 * time.Millisecond
 
-// expire ends a run that is still there after the overtime: a system call that
-// nothing can break off does not return.
+// expire ends a run that has not ended within the overtime, because a system call that
+// cannot be cancelled does not return.
 func (r *run) expire() {
 	time.Sleep(overtime)
 	r.overdue <- struct{}{}
 }
 
-// stuck is how a run ends that does not end by itself. What has no deadline of
-// its own are the files and directories that it uses.
+// stuck returns the error for a run that does not end by itself. Only files and
+// directories have no deadline of their own.
 func (r *run) stuck() error {
 	e := failure.New(failure.InputTimeout, "a file or directory did not answer within the time limit").
 		WithHint("check the file systems of the profiles file, the cache and the state directory (tokenfetch doctor), or allow more time with --timeout 60s")

@@ -5,11 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// The guides are written in a small part of Markdown: headings, paragraphs, lists
-// without levels, fenced code, tables, comments; in a line code, bold text and
-// links.
+// The guides use a subset of Markdown: headings, paragraphs, flat lists, fenced code,
+// tables, comments, and in a line code, bold text and links.
 
-// part is what a text in Markdown consists of, one after another.
+// part is a block of a Markdown text.
 type part struct {
 	kind  partKind
 	level int        // of a heading
@@ -29,7 +28,7 @@ const (
 	table
 )
 
-// parseMarkdown splits a text. Comments are left out.
+// parseMarkdown splits a text into blocks. It drops comments.
 func parseMarkdown(text string) []part {
 	var parts []part
 	open, code := false, false // whether the last part may go on
@@ -70,7 +69,7 @@ func parseMarkdown(text string) []part {
 	return parts
 }
 
-// cells splits a row of a table.
+// cells splits a table row.
 func cells(row string) []string {
 	row = strings.ReplaceAll(strings.Trim(row, "|"), `\|`, "\x00")
 	split := strings.Split(row, "|")
@@ -96,7 +95,7 @@ const (
 	link
 )
 
-// inlines splits the text of a part other than code.
+// inlines splits the text of a block that is not code.
 func inlines(text string) []inline {
 	var found []inline
 	style := plain
@@ -128,7 +127,8 @@ func inlines(text string) []inline {
 	return found
 }
 
-// cutLink finds the first link in a text. Without one all is before it.
+// cutLink splits a text around its first link. Without a link, before is the whole
+// text.
 func cutLink(text string) (before, words, target, after string) {
 	before, rest, _ := strings.Cut(text, "[")
 	words, rest, linked := strings.Cut(rest, "](")
@@ -139,11 +139,11 @@ func cutLink(text string) (before, words, target, after string) {
 	return before, words, target, after
 }
 
-// repository is where a file that a guide links to is on the web.
+// repository is the web address of the files that guides link to.
 const repository = "https://github.com/tokenfetch/tokenfetch/blob/main/"
 
-// destination returns the guide that a link leads to, or else its address on the
-// web. A link within the guide leads to neither.
+// destination returns the guide that a link leads to, or its web address. For a link
+// within the same guide it returns neither.
 func destination(target string) (guide, address string) {
 	file, _, _ := strings.Cut(target, "#")
 	name, isGuide := strings.CutSuffix(file, ".md")
@@ -158,11 +158,12 @@ func destination(target string) (guide, address string) {
 	return "", repository + strings.TrimPrefix(file, "../../")
 }
 
-// hardSpace stands for a blank at which a line is not broken.
+// hardSpace is a space at which a line must not be broken.
 const hardSpace = "\x00"
 
-// plainText is the text of a part for a terminal, to be wrapped. The marks of code
-// stay in prose, where its blanks are not told from others, and not in a table.
+// plainText returns the text of a block for a terminal, before wrapping. Prose keeps
+// the backquotes around code, because its spaces would otherwise look like any others;
+// tables drop them.
 func plainText(text string, inTable bool) string {
 	var b strings.Builder
 	for _, s := range inlines(text) {
@@ -192,8 +193,8 @@ func plainText(text string, inTable bool) string {
 
 func code(text string) string { return "`" + text + "`" }
 
-// renderMarkdown sets a text for a terminal of that width: what is below a heading
-// is indented, code more so and never broken.
+// renderMarkdown formats a text for a terminal of that width. Text below a heading is
+// indented; code is indented further and never wrapped.
 func renderMarkdown(text string, width int) string {
 	const margin = "  "
 	var b strings.Builder
@@ -223,15 +224,14 @@ func renderMarkdown(text string, width int) string {
 	return b.String()
 }
 
-// hanging breaks text into lines of at most width characters, of which the first
-// begins with one text and the others with another.
+// hanging wraps text at width characters, with one prefix for the first line and
+// another for the others.
 func hanging(text, first, others string, width int) string {
 	lines := broken(text, width-utf8.RuneCountInString(others))
 	return first + strings.Join(lines, "\n"+others) + "\n"
 }
 
-// broken breaks text at blanks into lines of at most width characters. A longer
-// word has a line to itself.
+// broken wraps text at width characters. A longer word gets a line of its own.
 func broken(text string, width int) []string {
 	lines := []string{""}
 	for word := range strings.FieldsSeq(text) {
@@ -251,8 +251,8 @@ func broken(text string, width int) []string {
 	return lines
 }
 
-// renderTable aligns the columns of a table, below a header in capitals. Where they
-// do not fit beside each other, each row is its first cell with the others below it.
+// renderTable aligns the columns of a table below a header in capitals. If the table is
+// too wide, each row becomes its first cell with the others below it.
 func renderTable(rows [][]string, margin string, width int) string {
 	const gap = 2
 	widths, least := make([]int, len(rows[0])), make([]int, len(rows[0]))
@@ -304,7 +304,7 @@ func renderTable(rows [][]string, margin string, width int) string {
 	return b.String()
 }
 
-// renderRows is a table for a narrow terminal.
+// renderRows formats a table for a narrow terminal.
 func renderRows(rows [][]string, margin string, width int) string {
 	var b strings.Builder
 	for _, row := range rows[1:] {
@@ -330,14 +330,14 @@ func total(numbers []int) int {
 	return sum
 }
 
-// The marks around a part of a text that is made from data.
+// The marks around a generated part of a text.
 const (
 	generatedBegin = "<!-- generated: "
 	generatedEnd   = "<!-- end -->"
 )
 
-// fillIn puts what made returns for a name between the marks of that name. Where it
-// returns nothing, what stands there stays.
+// fillIn replaces the text between the marks of each name by the result of made for
+// that name. If the result is empty, it keeps the text.
 func fillIn(text string, made func(name string) string) string {
 	var b strings.Builder
 	for {
@@ -356,7 +356,7 @@ func fillIn(text string, made func(name string) string) string {
 	}
 }
 
-// markdownTable is a table in Markdown.
+// markdownTable returns a table in Markdown.
 func markdownTable(header []string, rows [][]string) string {
 	var b strings.Builder
 	for i, row := range append([][]string{header}, rows...) {

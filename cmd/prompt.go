@@ -17,15 +17,16 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// prompter asks a person on the controlling terminal, whatever the standard
-// streams are. The time that takes does not count.
+// prompter asks the user on the controlling terminal, whatever the standard streams
+// are. The time that the user takes does not count against the time limit.
 type prompter struct {
 	run     *run
 	limit   *tokenfetch.Limit
 	in, out *os.File
 }
 
-// openPrompter returns nil where there is no terminal, or in CI nobody at it.
+// openPrompter returns nil if there is no terminal, or in CI, where nobody would
+// answer.
 func (r *run) openPrompter(limit *tokenfetch.Limit) *prompter {
 	open := r.env.Terminal
 	if open == nil {
@@ -46,19 +47,19 @@ func (p *prompter) close() {
 	p.out.Close()
 }
 
-// say writes lines on the terminal.
+// say writes lines to the terminal.
 func (p *prompter) say(lines ...string) {
 	for _, line := range lines {
 		p.write(fold(p.run.console.safe(line, maxLine), 0, 4, columns(p.out)) + "\n")
 	}
 }
 
-// write is for text that is harmless already. What a terminal does not take is
-// missed when the answer is.
+// write writes text in which control characters are already escaped. Write errors
+// surface when the answer is read.
 func (p *prompter) write(text string) { _, _ = io.WriteString(p.out, text) }
 
-// ask asks until the answer keeps the rules: check returns the one it breaks, or
-// "". A hidden answer is not shown, nor repeated in any way.
+// ask asks until the answer is valid: check returns the rule that an answer violates,
+// or "". A hidden answer is not echoed and not repeated in any message.
 func (p *prompter) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
 	defer p.limit.Pause()()
 	for {
@@ -79,7 +80,7 @@ func (p *prompter) ask(ctx context.Context, question string, hidden bool, check 
 	}
 }
 
-// line reads a line. It returns when ctx ends, even if the person never answers.
+// line reads a line. It returns when ctx ends, even if the user never answers.
 func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 	fd := int(p.in.Fd())
 	read := func() (string, error) { return readLine(p.in) }
@@ -104,9 +105,9 @@ func (p *prompter) line(ctx context.Context, hidden bool) (string, error) {
 	})
 }
 
-// hideTyping makes a terminal not show what is typed, until end is called: however
-// the program ends, and while it is stopped, the terminal is as it was. The error is
-// the cause of ctx's end where that is near.
+// hideTyping turns off the terminal's echo until end is called. However the program
+// ends, and while it is stopped, the terminal has its original settings. The error is
+// the cause of ctx if ctx is about to end.
 func (r *run) hideTyping(ctx context.Context, fd int) (end func(), err error) {
 	goOn := whenStopped(r.terminal.pause) // before a person can see that there is no echo
 	err = r.terminal.hide(fd)
@@ -121,7 +122,8 @@ func (r *run) hideTyping(ctx context.Context, fd int) (end func(), err error) {
 	return nil, failure.New(failure.FileUnreadable, "the terminal cannot be set to hide what is typed")
 }
 
-// readLine reads up to a line end, byte by byte: what follows is another answer.
+// readLine reads up to a line end, byte by byte, because what follows belongs to the
+// next answer.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	for {
@@ -140,8 +142,8 @@ func readLine(r io.Reader) (string, error) {
 	}
 }
 
-// tooLong is the rule that an answer breaks which the terminal may have cut: it
-// takes no more of a line, and does not say so.
+// tooLong returns the rule that an answer of the terminal's maximum line length
+// violates: the terminal silently drops the rest of a longer line.
 func tooLong(answer string) string {
 	longest := 4095
 	if runtime.GOOS == "darwin" {
@@ -153,7 +155,7 @@ func tooLong(answer string) string {
 	return ""
 }
 
-// typedText is the rule that an answer breaks which is a value, or "".
+// typedText returns the rule that a typed value violates, or "".
 func typedText(answer string) string {
 	if rule := source.Check(answer); rule != "" {
 		return rule
@@ -164,8 +166,8 @@ func typedText(answer string) string {
 	return ""
 }
 
-// readStdin reads a secret from standard input, without echo on a terminal,
-// where the time a person takes does not count.
+// readStdin reads a secret from standard input. On a terminal it turns off echo, and
+// the time that the user takes does not count.
 func (r *run) readStdin(ctx context.Context) (secret.Value, error) {
 	defer r.waiting("the secret on standard input")()
 	fd := int(r.env.Stdin.Fd())
@@ -183,14 +185,14 @@ func (r *run) readStdin(ctx context.Context) (secret.Value, error) {
 	return source.Reader(ctx, &typed{terminal: r.env.Stdin}, "standard input")
 }
 
-// typed is one line from a terminal, read without echo.
+// typed reads one line from a terminal without echo.
 type typed struct {
 	terminal *os.File
 	line     string
 	done     bool
 }
 
-// Read asks for the line at the first call.
+// Read prompts for the line on the first call.
 func (t *typed) Read(p []byte) (int, error) {
 	if !t.done {
 		var err error

@@ -18,8 +18,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// newDefinitions is "tokenfetch provider", which is about the definitions of the
-// providers.
+// newDefinitions returns the command "tokenfetch provider", which manages definitions.
 func (r *run) newDefinitions() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "provider",
@@ -61,8 +60,7 @@ nothing is known.`,
 	return c
 }
 
-// ownFile returns the file of a provider that is the user's, "" of one that is
-// built in.
+// ownFile returns the file of a user-defined provider, or "" for a built-in one.
 func (r *run) ownFile(name string) string {
 	d, err := r.catalog.Definition(name)
 	if err != nil {
@@ -141,8 +139,8 @@ escapes.`,
 	}
 }
 
-// harmlessText makes a text of several lines harmless, in which tabs and line ends
-// stay.
+// harmlessText escapes control characters in a text of several lines, except tabs and
+// line ends.
 func harmlessText(text string) string {
 	var b strings.Builder
 	for piece := range strings.SplitAfterSeq(text, "\n") {
@@ -178,7 +176,7 @@ before the definition is gone: logging out needs it.`,
 	}
 }
 
-// isOwn reports whether the user has a file of that name, which may be broken.
+// isOwn reports whether the user has a definition file of that name, valid or not.
 func (r *run) isOwn(name string) bool { return r.ownFile(name) != "" }
 
 func (r *run) removeDefinition(ctx context.Context, name string) error {
@@ -226,8 +224,8 @@ func (r *run) profilesThere(ctx context.Context) (*profile.File, error) {
 	return r.engine().ReadProfiles(ctx, path, named && r.engine().CI(), nil)
 }
 
-// tellStaying tells which profiles of a provider without a definition there are,
-// and how to remove them.
+// tellStaying lists the remaining profiles of a provider whose definition was removed,
+// and the commands that remove them.
 func (r *run) tellStaying(name, path string, profiles []string) {
 	var refs, tables, logouts []string
 	for _, p := range profiles {
@@ -256,7 +254,7 @@ func (r *run) oneName(cmd *cobra.Command, args []string) (string, error) {
 		WithHint("run %s --help", cmd.CommandPath())
 }
 
-// completeNames completes the name of a provider that is wanted.
+// completeNames completes the name of a provider.
 func (r *run) completeNames(wanted func(name string) bool) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		var names []string
@@ -269,8 +267,7 @@ func (r *run) completeNames(wanted func(name string) bool) cobra.CompletionFunc 
 	}
 }
 
-// destinations says where the secrets of a provider go: a line for each of its
-// hosts.
+// destinations returns a line for each host that receives the provider's secrets.
 func destinations(d *provider.Definition) []string {
 	var lines []string
 	for _, e := range d.Environments {

@@ -15,7 +15,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// addOptions are the flags of provider add.
+// addOptions are the flags of "provider add".
 type addOptions struct {
 	oauth2  provider.OAuth2
 	issuer  string
@@ -72,13 +72,13 @@ check.`,
 	return c
 }
 
-// address is a flag's value that check finds nothing wrong with.
+// address is the value of a flag that takes an address which check accepts.
 type address struct {
 	value *string
 	check func(string) string
 }
 
-// Set takes the address.
+// Set parses the address.
 func (a *address) Set(text string) error {
 	if problem := a.check(text); problem != "" {
 		return rule(problem)
@@ -87,7 +87,7 @@ func (a *address) Set(text string) error {
 	return nil
 }
 
-// String returns the address, empty if none was given.
+// String returns the address, or "" if none was given.
 func (a *address) String() string {
 	if a.value == nil {
 		return ""
@@ -95,13 +95,12 @@ func (a *address) String() string {
 	return *a.value
 }
 
-// Type is the word for the value in a help text.
+// Type returns the name of the value in help texts.
 func (a *address) Type() string { return "URL" }
 
-// addDefinition writes the definition of a provider, once everything about it is
-// known to be right.
+// addDefinition writes the definition of a provider after checking all of it.
 func (r *run) addDefinition(ctx context.Context, name string, o addOptions) error {
-	// What flags say is checked before anybody is asked.
+	// Check the flags before asking any questions.
 	draft := o.oauth2
 	draft.TokenURL = cmp.Or(draft.TokenURL, "https://issuer.example/token")
 	d, err := define(name, draft)
@@ -150,7 +149,7 @@ func (r *run) addDefinition(ctx context.Context, name string, o addOptions) erro
 	return nil
 }
 
-// define returns what is defined by flags.
+// define returns a definition built from the flags.
 func define(name string, o provider.OAuth2) (*provider.Definition, error) {
 	d, err := provider.Parse(name+".toml", o.TOML())
 	if problems, ok := errors.AsType[*provider.Problems](err); ok {
@@ -159,7 +158,7 @@ func define(name string, o provider.OAuth2) (*provider.Definition, error) {
 	return d, nil
 }
 
-// askIssuer completes what flags say with what the issuer says.
+// askIssuer completes the flags with the issuer's metadata.
 func (r *run) askIssuer(ctx context.Context, o addOptions) (provider.OAuth2, error) {
 	asked, err := provider.ParseAddress(o.issuer)
 	if err != nil {
@@ -177,7 +176,7 @@ func (r *run) askIssuer(ctx context.Context, o addOptions) (provider.OAuth2, err
 	return complete, err
 }
 
-// definitionPath returns where the definition of a user's provider is.
+// definitionPath returns the path of the definition of a user's provider.
 func (r *run) definitionPath(name string) (string, error) {
 	if _, _, err := r.engine().ProfilesPath(); err != nil {
 		return "", err
@@ -190,7 +189,7 @@ func (r *run) definitionPath(name string) (string, error) {
 	return path, nil
 }
 
-// flagProblem is the failure of a flag's value that no definition can have.
+// flagProblem returns the error for a flag whose value is invalid in a definition.
 func flagProblem(problem string) error {
 	for _, flag := range []string{"token-url", "scope", "audience"} {
 		if rest, ok := strings.CutPrefix(problem, strings.ReplaceAll(flag, "-", "_")+" "); ok {

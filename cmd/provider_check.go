@@ -47,10 +47,11 @@ Nothing is sent.`,
 	}
 }
 
-// checkDefinition reads a file as a run would, and reports on it.
+// checkDefinition reads a file as a fetch would, and reports on it.
 func (r *run) checkDefinition(path string) error {
 	r.context()
-	// A word that is no definition's name is not repeated, and what it names not read.
+	// A name that cannot be a definition's is not repeated in the error and its file is
+	// not read.
 	name, ok := strings.CutSuffix(filepath.Base(path), ".toml")
 	if problem := provider.CheckName(name); !ok || strings.HasPrefix(problem, "must match") {
 		return failure.New(failure.DefinitionInvalid, "the file's name is not that of a definition: NAME.toml").
@@ -67,8 +68,7 @@ func (r *run) checkDefinition(path string) error {
 	return r.print(r.sketch(d))
 }
 
-// findings returns all that is wrong with the text of a definition, or what it
-// defines.
+// findings returns all problems of a definition, or a description of what it defines.
 func (r *run) findings(path, name string, data []byte) (*provider.Definition, []string) {
 	var findings []string
 	if slices.Contains(provider.Builtin(), name) {
@@ -100,10 +100,10 @@ func (r *run) findings(path, name string, data []byte) (*provider.Definition, []
 	return d, findings
 }
 
-// maxFindings is how many findings are told.
+// maxFindings is the maximum number of findings to print.
 const maxFindings = 30
 
-// report tells what is wrong with a definition, and is the failure.
+// report prints the problems of a definition and returns the error.
 func (r *run) report(path string, findings []string) error {
 	if more := len(findings) - maxFindings; more > 0 {
 		findings = append(findings[:maxFindings:maxFindings], fmt.Sprintf("and %d more", more))
@@ -118,7 +118,7 @@ func (r *run) report(path string, findings []string) error {
 	return failure.New(failure.DefinitionInvalid, "the definition %s is not valid", path).WithHint("%s", hint)
 }
 
-// sketch describes what a definition makes tokenfetch do.
+// sketch describes what tokenfetch does with a definition.
 func (r *run) sketch(d *provider.Definition) string {
 	report := r.newReport()
 	report.heading(d.Name, good("valid"))

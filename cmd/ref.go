@@ -17,7 +17,7 @@ import (
 // ref is a profile of a provider.
 type ref = tokenfetch.Ref
 
-// short is the name as a command line needs it: zeepay, zeepay/ci.
+// short returns the name as a command line needs it: zeepay, zeepay/ci.
 func (r *run) short(f ref) string {
 	if _, set := r.env.lookup("TOKENFETCH_PROFILE"); f.Profile == profile.Default && !set {
 		return f.Definition.Name
@@ -25,17 +25,17 @@ func (r *run) short(f ref) string {
 	return f.String()
 }
 
-// about makes a failure from here on one of this profile.
+// about makes this profile the subject of later errors.
 func (r *run) about(f ref) { r.provider, r.profile, r.origin = f.Definition.Name, f.Profile, "" }
 
-// aboutPlan is about for a profile that a plan was made of.
+// aboutPlan is about for the profile of a plan.
 func (r *run) aboutPlan(f ref, p *tokenfetch.Plan) {
 	r.about(f)
 	r.origin = p.Origin()
 }
 
-// knownProfile is the profile of a failure, "" where it does not exist: what was
-// given for its name may be a secret.
+// knownProfile returns the profile that an error is about, or "" if it does not exist:
+// the given name may be a misplaced secret.
 func (r *run) knownProfile() string {
 	if r.profile == profile.Default || r.file != nil && slices.Contains(r.file.Names(r.provider), r.profile) {
 		return r.profile
@@ -43,10 +43,9 @@ func (r *run) knownProfile() string {
 	return ""
 }
 
-// addRefFlags adds the flags that choose the host of a provider to a command
-// whose argument names the provider; d is nil where it does not. Then a flag that
-// build gives the command of some provider is no unknown flag: the name is what is
-// wrong.
+// addRefFlags adds the flags that select a provider's host to a command whose argument
+// names the provider. d is nil if the argument names none. Then a flag that build adds
+// for any provider counts as known, so that the error is about the name.
 func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, build func(*provider.Definition) *cobra.Command, environment, baseURL *string) {
 	if d != nil {
 		addHostFlags(c.Flags(), d, environment, baseURL)
@@ -68,8 +67,8 @@ func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, build func(*
 	})
 }
 
-// isFlagOfSome reports whether the command that build makes of some provider has
-// the flag.
+// isFlagOfSome reports whether the command that build returns for some provider has the
+// flag.
 func (r *run) isFlagOfSome(build func(*provider.Definition) *cobra.Command, flag string) bool {
 	return slices.ContainsFunc(r.catalog.Names(), func(name string) bool {
 		d, err := r.catalog.Definition(name)
@@ -77,7 +76,7 @@ func (r *run) isFlagOfSome(build func(*provider.Definition) *cobra.Command, flag
 	})
 }
 
-// oneRef reads the argument of a command that takes one profile.
+// oneRef parses the argument of a command that takes one profile.
 func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
 	if len(args) == 0 {
 		return ref{}, r.needRef(cmd)

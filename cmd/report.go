@@ -9,17 +9,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// report is text for a person on standard output: headings and lines, with
-// columns that stand below each other. What goes into it comes out as lines of
-// printable ASCII. Colour only repeats what a word says.
+// report builds text for standard output: headings and lines with aligned columns. It
+// escapes control characters. Colour only repeats what a word says.
 type report struct {
 	run    *run
 	colour bool
 	lines  []reportLine
 }
 
-// reportLine is a line of a report. Without a word its text begins in the
-// word's column.
+// reportLine is a line of a report. If it has no word, its text begins in the word's
+// column.
 type reportLine struct {
 	label   string
 	heading bool // the label is not part of the columns
@@ -28,7 +27,7 @@ type reportLine struct {
 	cells   []word // of a row, instead of all that
 }
 
-// word is a short text with the colour of what it means.
+// word is a short text with a colour.
 type word struct {
 	text      string
 	attribute color.Attribute
@@ -50,22 +49,22 @@ func (p *report) line(label string, w word, text string) {
 	p.lines = append(p.lines, reportLine{label: label, word: w, text: text})
 }
 
-// text adds a line without a label or columns, or an empty one.
+// text adds a line without a label or columns, or an empty line.
 func (p *report) text(text string) {
 	p.lines = append(p.lines, reportLine{label: text, heading: true})
 }
 
-// lead adds a line with a word and text that are not part of the columns.
+// lead adds a line with a word and text outside the columns.
 func (p *report) lead(w word, text string) {
 	p.lines = append(p.lines, reportLine{heading: true, word: w, text: text})
 }
 
-// row adds a line of a table whose columns are not those of other lines.
+// row adds a table row, whose columns are independent of other lines.
 func (p *report) row(cells ...word) {
 	p.lines = append(p.lines, reportLine{cells: cells})
 }
 
-// String returns the report. On a terminal its lines are folded.
+// String returns the report, folded on a terminal.
 func (p *report) String() string {
 	labels, words := 0, 0
 	var cells []int
@@ -113,8 +112,8 @@ func (p *report) String() string {
 	return b.String()
 }
 
-// table returns a line of cells below each other. Where they need more room than
-// there is, the last one stands on a line of its own.
+// table returns a row of aligned cells. If it is too wide, the last cell goes to a line
+// of its own.
 func (p *report) table(cells []word, widths []int, width int) string {
 	var b strings.Builder
 	at := 0
@@ -129,7 +128,7 @@ func (p *report) table(cells []word, widths []int, width int) string {
 	return b.String() + p.paint(last, 0)
 }
 
-// paint returns the word in its colour, filled up with blanks to a width.
+// paint returns the word in its colour, padded to a width.
 func (p *report) paint(w word, width int) string {
 	text := w.text
 	if p.colour && w.attribute != 0 {
@@ -142,8 +141,7 @@ func (p *report) paint(w word, width int) string {
 
 func pad(text string, width int) string { return text + strings.Repeat(" ", max(0, width-len(text))) }
 
-// brief is a duration in a few characters, such as "11 h 58 min". What it leaves out
-// is cut off: nothing ends sooner than it says.
+// brief formats a duration in a few characters, such as "11 h 58 min". It rounds down.
 func brief(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch hours, minutes := d/time.Hour, d%time.Hour/time.Minute; {
@@ -160,7 +158,7 @@ func brief(d time.Duration) string {
 	}
 }
 
-// rough is brief in one unit.
+// rough is brief with a single unit.
 func rough(d time.Duration) string {
 	if d >= time.Hour && d < 2*time.Hour {
 		return fmt.Sprintf("%d min", d/time.Minute)
@@ -170,16 +168,16 @@ func rough(d time.Duration) string {
 	return brief(d)
 }
 
-// seen reports whether whoever reads an error has the report above it: both streams
-// are a terminal.
+// seen reports whether the reader of an error has also seen the report, because both
+// streams are terminals.
 func (r *run) seen(format string) bool {
 	return format == "text" && !r.asked.errorsJSON && isTerminal(r.env.Stdout) && isTerminal(r.env.Stderr)
 }
 
-// reportFormats are the forms in which a command reports.
+// reportFormats are the formats of reports.
 func reportFormats() []string { return []string{"text", "json"} }
 
-// addReportFlag adds the flag that chooses the form of a report.
+// addReportFlag adds the flag that selects the format of a report.
 func addReportFlag(c *cobra.Command, format *string) {
 	*format = reportFormats()[0]
 	c.Flags().VarP(&choice{format, reportFormats()}, "output", "o", "how the report is printed")

@@ -144,7 +144,7 @@ func (r *run) safely() (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			r.terminal.restore()
-			err = failure.New(failure.Internal, "tokenfetch met a fault of its own").
+			err = failure.New(failure.Internal, "internal error").
 				WithHint("please report this, with the command (without secrets) and tokenfetch version")
 		}
 	}()

@@ -18,11 +18,11 @@ import (
 // interrupt is the cause of a context that a signal ended.
 type interrupt struct{ signal os.Signal }
 
-// Error returns a constant: exit says what happened.
+// Error returns a constant; exit prints the details.
 func (interrupt) Error() string { return "interrupted" }
 
-// failure is how a run ends that the signal broke off with err, which knows
-// how much was sent.
+// failure returns the error of a run that the signal interrupted. err tells how much
+// was sent.
 func (i interrupt) failure(err error) error {
 	e := failure.New(failure.Interrupted, "ended by a signal")
 	if cause, ok := errors.AsType[*failure.Error](err); ok {
@@ -31,7 +31,7 @@ func (i interrupt) failure(err error) error {
 	return exitError{e, 128 + i.number()}
 }
 
-// signals watches for the signals that end a program.
+// signals watches for the signals that end the program.
 type signals struct {
 	received chan os.Signal
 	idle     chan struct{} // closed once nothing is watched any more
@@ -39,9 +39,9 @@ type signals struct {
 	begin    func()        // see watch
 }
 
-// newSignals returns a context that ends on one of these signals, once they are
-// watched. cleanUp runs when it does; a program that is still there shortly after,
-// or gets a second signal, is ended at once.
+// newSignals returns a context that ends when one of these signals arrives, once they
+// are watched. cleanUp runs then. If the program is still running shortly after, or
+// receives a second signal, it is terminated.
 func newSignals(cleanUp func()) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &signals{received: make(chan os.Signal, 2), idle: make(chan struct{})}
@@ -72,30 +72,30 @@ func (s *signals) end(cleanUp func(), cancel context.CancelCauseFunc) {
 	dieOf(stop)
 }
 
-// watch begins to watch. Before, a signal ends the program as it ends any other: a
-// run that waits for nothing has no use for more.
+// watch begins to watch for signals. Until then a signal terminates the program
+// immediately, which is right for a run that waits for nothing.
 func (s *signals) watch() {
 	if s != nil {
 		s.begin()
 	}
 }
 
-// notify is signal.Notify, which takes no signal for all of them.
+// notify is [signal.Notify], but watches nothing if it is called without signals.
 func notify(received chan os.Signal, signals []os.Signal) {
 	if len(signals) > 0 {
 		signal.Notify(received, signals...)
 	}
 }
 
-// passOn sends the signals to a child instead, until stop is called: the child
-// decides when the run ends.
+// passOn forwards the signals to a child until stop is called. The child decides when
+// the run ends.
 func (s *signals) passOn(child *os.Process) (stop func()) {
 	signal.Stop(s.received)
 	received := make(chan os.Signal, 8)
 	notify(received, s.ending)
 	go func() {
 		for sig := range received {
-			// A terminal has sent its signals to the child already.
+			// The terminal has already sent its signals to the child.
 			if !fromTerminal(sig) {
 				_ = child.Signal(sig)
 			}
@@ -104,7 +104,7 @@ func (s *signals) passOn(child *os.Process) (stop func()) {
 	return func() { signal.Stop(received); close(received) }
 }
 
-// lendTerminal lends standard input to a helper, until end is called.
+// lendTerminal gives standard input to a helper until end is called.
 func (r *run) lendTerminal() (lent *tokenfetch.Terminal, end func()) {
 	r.signals.watch()
 	fd := int(r.env.Stdin.Fd())
@@ -123,8 +123,8 @@ func (r *run) lendTerminal() (lent *tokenfetch.Terminal, end func()) {
 	}, r.terminal.release
 }
 
-// terminalState undoes what was changed about a terminal, from wherever the
-// program ends, and for as long as it is stopped.
+// terminalState restores the settings of a terminal, wherever the program ends and
+// while it is stopped.
 type terminalState struct {
 	mu      sync.Mutex
 	fd      int
@@ -133,7 +133,7 @@ type terminalState struct {
 	undoing bool        // for good: the program ends
 }
 
-// keep remembers how the terminal is before it is changed.
+// keep saves the settings of the terminal before they are changed.
 func (t *terminalState) keep(fd int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,11 +144,11 @@ func (t *terminalState) keep(fd int) error {
 	return err
 }
 
-// errEnding says that a signal has begun to end the program.
+// errEnding means that a signal is ending the program.
 var errEnding = errors.New("the program ends")
 
-// hide is keep for a terminal that shall not show what is typed. It fails with
-// errEnding once the changes are undone for good: nothing would undo this one.
+// hide saves the settings and turns off echo. It fails with errEnding after the final
+// restore, because nothing would restore the settings again.
 func (t *terminalState) hide(fd int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,7 +163,7 @@ func (t *terminalState) hide(fd int) error {
 	return err
 }
 
-// restore undoes the changes where the program ends, however often.
+// restore restores the settings when the program ends. It may be called more than once.
 func (t *terminalState) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -173,7 +173,7 @@ func (t *terminalState) restore() {
 	}
 }
 
-// release undoes the changes where whatever made them has ended.
+// release restores the settings when whatever changed them has ended.
 func (t *terminalState) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,8 +183,8 @@ func (t *terminalState) release() {
 	t.before = nil
 }
 
-// pause undoes the changes until again is called, which does nothing if they
-// have been undone for good by then.
+// pause restores the settings until again is called. After the final restore again does
+// nothing.
 func (t *terminalState) pause() (again func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -4,7 +4,7 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// How the settings of a terminal are read and changed.
+// The ioctl requests that read and change the settings of a terminal.
 const (
 	getSettings = unix.TIOCGETA
 	setSettings = unix.TIOCSETA

@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endingSignals are the signals that end a program. Go answers most of them with a
-// dump of its stacks unless they are asked for; a fault of the program itself is
-// none of these.
+// endingSignals are the signals that end a program. By default Go answers most of them
+// with a stack dump. Signals for faults of the program itself are not among them.
 func endingSignals() []os.Signal {
 	return []os.Signal{
 		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT,
@@ -30,8 +29,8 @@ func (i interrupt) number() int {
 	return int(syscall.SIGINT)
 }
 
-// whenStopped calls before when Ctrl-Z is about to stop the program, and the
-// function that it returns when the program goes on, until end is called.
+// whenStopped calls before when Ctrl-Z is about to stop the program, and the function
+// that before returns when the program continues, until end is called.
 func whenStopped(before func() (after func())) (end func()) {
 	stops, ended := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(stops, syscall.SIGTSTP)
@@ -52,8 +51,8 @@ func whenStopped(before func() (after func())) (end func()) {
 	return func() { signal.Stop(stops); close(ended) }
 }
 
-// stop stops the program until somebody lets it go on. Go never gives a signal
-// that was asked for its own meaning back, so that another one must do.
+// stop stops the program until it is continued. Go cannot restore the default action of
+// a signal that was watched, so stop sends another signal.
 func stop() {
 	goesOn := make(chan os.Signal, 1)
 	signal.Notify(goesOn, syscall.SIGCONT)
@@ -63,9 +62,9 @@ func stop() {
 	}
 }
 
-// stopUntilForeground stops the program and whatever was started together with
-// it, such as the rest of a pipeline, until it goes on in the foreground or ctx
-// ends. Without a shell that could bring it there it does nothing.
+// stopUntilForeground stops the program and its process group, such as the rest of a
+// pipeline, until it continues in the foreground or ctx ends. It does nothing without a
+// shell that could continue it.
 func stopUntilForeground(ctx context.Context, fd int) {
 	if !stoppable() {
 		return
@@ -80,8 +79,8 @@ func stopUntilForeground(ctx context.Context, fd int) {
 			return
 		case <-time.After(100 * time.Millisecond): // a signal that ends a stopped program lets it go on as well
 		}
-		// It may be there by now, and then nobody would let it go on: a shell sends
-		// nothing to a job that runs when it brings it to the foreground.
+		// The program may be in the foreground by now. Then nobody would continue it: a
+		// shell sends no signal to a running job that it brings to the foreground.
 		if !foreground(fd) {
 			stop()
 		}
@@ -94,8 +93,8 @@ func foreground(fd int) bool {
 	return err == nil && group == syscall.Getpgrp()
 }
 
-// stoppable reports whether a shell is there that could let the program go on.
-// Otherwise the system takes Ctrl-Z for nothing.
+// stoppable reports whether a shell could continue the program. Without one the system
+// ignores Ctrl-Z.
 func stoppable() bool {
 	ours, err := unix.Getsid(0)
 	if err != nil || ours == syscall.Getpgrp() {
@@ -105,8 +104,7 @@ func stoppable() bool {
 	return err == nil && parents == ours
 }
 
-// hideEcho makes a terminal not show what is typed. Who calls it restores its
-// settings.
+// hideEcho turns off a terminal's echo. The caller restores the settings.
 func hideEcho(fd int) error {
 	settings, err := unix.IoctlGetTermios(fd, getSettings)
 	if err != nil {
@@ -117,7 +115,7 @@ func hideEcho(fd int) error {
 	return unix.IoctlSetTermios(fd, setSettings, settings)
 }
 
-// readHidden reads a line from a terminal after hideEcho. Unlike term.ReadPassword it
+// readHidden reads a line from a terminal after hideEcho. Unlike [term.ReadPassword] it
 // ends at Ctrl-D.
 func readHidden(terminal *os.File) (string, error) { return readLine(terminal) }
 
@@ -127,17 +125,18 @@ func openTerminal() (in, out *os.File, err error) {
 	return terminal, terminal, err
 }
 
-// catchBrokenPipe lets a write to a pipe without a reader fail instead of
-// ending the program. Unlike ignoring the signal, this is not inherited.
+// catchBrokenPipe makes a write to a pipe without a reader fail instead of ending the
+// program. Children do not inherit that, as they would inherit an ignored signal.
 func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
-// ignoreBrokenPipe does the same for the last write of a run, and needs no watch: no
-// child is started behind it that would inherit it.
+// ignoreBrokenPipe does the same for the last write of a run by ignoring the signal,
+// which is cheaper. No child is started after it.
 func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }
 
-// dieOf ends the program by the signal itself, so that a shell sees it. Go's own
-// handlers of most signals print every goroutine, so these are only imitated; the
-// kernel keeps the first process of a container from killing itself.
+// dieOf ends the program by the signal itself, so that a shell sees it. It only exits
+// with the code that a shell would report for signals other than SIGINT, SIGTERM and
+// SIGHUP, because Go answers those with a dump of all goroutines, and in the first
+// process of a container, which the kernel protects from its own signals.
 func dieOf(i interrupt) {
 	quiet := i.signal == syscall.SIGINT || i.signal == syscall.SIGTERM || i.signal == syscall.SIGHUP
 	if quiet && os.Getpid() != 1 {
@@ -149,7 +148,7 @@ func dieOf(i interrupt) {
 	os.Exit(128 + i.number())
 }
 
-// whyNot says in our words why a write failed.
+// whyNot explains why a write failed.
 func whyNot(err error) string {
 	switch {
 	case errors.Is(err, errNotRead):
@@ -166,8 +165,8 @@ func whyNot(err error) string {
 	return "the write failed"
 }
 
-// fromTerminal reports whether a signal is one that Ctrl-C or Ctrl-\ sends to
-// the whole foreground group while this program is in it.
+// fromTerminal reports whether a signal is one that the terminal sends to the whole
+// foreground group (Ctrl-C, Ctrl-\) while this program is in that group.
 func fromTerminal(sig os.Signal) bool {
 	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
 		return false
@@ -175,7 +174,7 @@ func fromTerminal(sig os.Signal) bool {
 	return foreground(int(os.Stdin.Fd()))
 }
 
-// statusOf is the exit code of a process as a shell tells it.
+// statusOf returns the exit code of a process as a shell reports it.
 func statusOf(state *os.ProcessState) int {
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal())
@@ -183,17 +182,17 @@ func statusOf(state *os.ProcessState) int {
 	return state.ExitCode()
 }
 
-// setUID reports whether the program runs with other rights than its caller's.
+// setUID reports whether the program runs with other privileges than its caller.
 func setUID() bool { return os.Geteuid() != os.Getuid() || os.Getegid() != os.Getgid() }
 
-// enoughFiles reports whether minFiles may be open: without them the Go runtime
-// ends the program with a dump of its own.
+// enoughFiles reports whether minFiles files may be open. With fewer the Go runtime
+// ends the program with a stack dump.
 func enoughFiles() bool {
 	n, known := openFiles()
 	return !known || n >= minFiles
 }
 
-// openFiles returns how many files may be open at once, if that is known.
+// openFiles returns the limit on open files, if it is known.
 func openFiles() (n uint64, known bool) {
 	var limit unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)

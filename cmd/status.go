@@ -120,7 +120,7 @@ func (r *run) notReady(p *inspect.Profile, seen bool) error {
 	if seen {
 		return failure.New(problem.Code, "%s cannot fetch a token", p.Ref)
 	}
-	hint := cmp.Or(problem.Hint, "mend that, then run tokenfetch status "+p.Ref.String())
+	hint := cmp.Or(problem.Hint, "fix that, then run tokenfetch status "+p.Ref.String())
 	return failure.New(problem.Code, "%s cannot fetch a token: %s", p.Ref, problem.Message).WithHint("%s", hint)
 }
 

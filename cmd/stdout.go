@@ -15,20 +15,20 @@ func (r *run) print(text string) error {
 	return nil
 }
 
-// stdout is standard output within the time limit.
+// stdout is standard output with the time limit of the run.
 type stdout struct{ run *run }
 
-// Write writes data, or fails at the deadline with errNotRead.
+// Write writes data, or fails with errNotRead at the deadline.
 func (s stdout) Write(data []byte) (int, error) {
 	s.run.useTimeout() // help and version wait for nothing else
 	l := cmp.Or(s.run.longest, s.run.limit)
 	n, err := writeWithin(s.run.env.Stdout, data, max(l.Left(), overtime/2))
-	// What a reader that comes late will find is not known.
+	// A slow reader may still receive part of it.
 	s.run.outputBegun = s.run.outputBegun || n > 0 || errors.Is(err, errNotRead)
 	return n, err
 }
 
-// unprinted is the failure of writing to standard output.
+// unprinted returns the error for a failed write to standard output.
 func unprinted(err error) error {
 	return failure.New(failure.OutputFailed, "standard output cannot be written: %s", whyNot(err))
 }

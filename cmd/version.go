@@ -22,11 +22,11 @@ func (r *run) printVersion() error {
 	return r.print(fmt.Sprintf("tokenfetch %s (%s, %s/%s)\n", r.env.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH))
 }
 
-// unreleased is the version of a program that was not built as a release.
+// unreleased is the version of a program that is not a release build.
 const unreleased = "dev"
 
-// installed returns the version of a program that was built as version. One that
-// "go install …@VERSION" has built knows VERSION from its module alone.
+// installed returns the version of a program that was built as version. A program built
+// by "go install …@VERSION" knows its version only from its module.
 func installed(version string) string {
 	if version != unreleased {
 		return version
@@ -35,8 +35,8 @@ func installed(version string) string {
 	return moduleVersion(info, ok)
 }
 
-// moduleVersion is the version of a module that was downloaded: only such a one
-// has a checksum.
+// moduleVersion returns the version of a downloaded module. Only such a module has a
+// checksum.
 func moduleVersion(info *debug.BuildInfo, ok bool) string {
 	if !ok || info.Main.Sum == "" {
 		return unreleased

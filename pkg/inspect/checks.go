@@ -31,8 +31,8 @@ func checkProgram(p Process) []Finding {
 	return findings
 }
 
-// checkClock looks whether the clock can be right: with a wrong one certificates
-// are not valid, and holds and cached tokens do not end when they should.
+// checkClock reports a clock that cannot be right. With a wrong clock certificates
+// appear invalid, and holds and cached tokens expire at the wrong time.
 func checkClock(now time.Time) []Finding {
 	const built = 2025
 	if now.UTC().Year() < built {
@@ -64,8 +64,8 @@ func checkShell(ctx context.Context, p Process) []Finding {
 	return []Finding{f}
 }
 
-// checkProfilesFile looks for the profiles file and loads it; the file is nil if
-// that fails.
+// checkProfilesFile finds and parses the profiles file. It returns a nil file if that
+// fails.
 func (i *Inspector) checkProfilesFile(ctx context.Context) ([]Finding, *profile.File) {
 	const check = "profiles_file"
 	var findings []Finding
@@ -95,7 +95,7 @@ func (i *Inspector) checkProfilesFile(ctx context.Context) ([]Finding, *profile.
 	return findings, file
 }
 
-// checkDefinitions looks at the providers that the user has defined.
+// checkDefinitions checks the definitions of the user's own providers.
 func (i *Inspector) checkDefinitions() []Finding {
 	const check = "providers"
 	var findings []Finding
@@ -123,7 +123,7 @@ func (i *Inspector) checkDefinitions() []Finding {
 	return findings
 }
 
-// whyThisFile says what names the profiles file.
+// whyThisFile explains why this profiles file was chosen.
 func (i *Inspector) whyThisFile() string {
 	switch _, set := i.client.Lookup("TOKENFETCH_CONFIG"); {
 	case i.options.Config != "":
@@ -136,12 +136,13 @@ func (i *Inspector) whyThisFile() string {
 	return "the default place"
 }
 
-// slow is how long the keychain may take before that is worth telling.
+// slow is the response time of the keychain from which checkKeychain warns.
 const slow = time.Second
 
 const withoutKeychain = "go without it: tokenfetch login PROVIDER --store files, or tokenfetch help profiles"
 
-// checkKeychain asks whether the keychain answers; err is why it does not.
+// checkKeychain checks that the keychain responds. The error is the reason why it does
+// not.
 func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) {
 	const check, without = "keychain", withoutKeychain
 	start := time.Now()
@@ -166,7 +167,7 @@ func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) 
 	return []Finding{ok(check, "it answers and is unlocked")}, nil
 }
 
-// pingKeychain asks whether the keychain would answer, and starts nothing.
+// pingKeychain checks that the keychain responds, without starting a keychain service.
 func (i *Inspector) pingKeychain(ctx context.Context) error {
 	ctx, done := i.limit.Keychain(ctx)
 	defer done()
@@ -180,8 +181,8 @@ func (i *Inspector) pingKeychain(ctx context.Context) error {
 	return err
 }
 
-// checkDir looks whether a directory of ours can be used; without says what that
-// means if it cannot.
+// checkDir checks that the cache or state directory can be used. without is the
+// consequence if it cannot.
 func checkDir(ctx context.Context, check, path, without string) []Finding {
 	exists, err := cache.CheckDir(ctx, path)
 	switch {
@@ -199,7 +200,7 @@ func checkDir(ctx context.Context, check, path, without string) []Finding {
 	return []Finding{ok(check, "%s", path)}
 }
 
-// checkSealingKey looks for the key that seals cached tokens.
+// checkSealingKey looks for the key that encrypts cached tokens.
 func (l *looker) checkSealingKey() []Finding {
 	const check = "sealing_key"
 	configured := l.file.CacheKey
@@ -230,7 +231,7 @@ func (l *looker) checkSealingKey() []Finding {
 	return []Finding{ok(check, "from the keychain")}
 }
 
-// checkProfiles looks at each profile.
+// checkProfiles inspects every profile and returns the findings and the profiles.
 func (l *looker) checkProfiles(ctx context.Context) ([]Finding, []*Profile) {
 	const check = "profile"
 	var all []Finding
@@ -248,7 +249,7 @@ func (l *looker) checkProfiles(ctx context.Context) ([]Finding, []*Profile) {
 	return all, profiles
 }
 
-// findings is what there is to say of a profile.
+// findings returns the findings about one profile.
 func (p *Profile) findings() []Finding {
 	const check = "profile"
 	var findings []Finding
@@ -266,7 +267,7 @@ func (p *Profile) findings() []Finding {
 			f.Level = LevelWarning
 		}
 		f.Message = p.Ref.String() + ": " + f.Message
-		f.Hint = cmp.Or(f.Hint, "mend that, then run tokenfetch status "+p.Ref.String())
+		f.Hint = cmp.Or(f.Hint, "fix that, then run tokenfetch status "+p.Ref.String())
 		findings = append(findings, f)
 	}
 	if findings == nil {
@@ -295,7 +296,7 @@ func (p *Profile) findings() []Finding {
 	return findings
 }
 
-// span is a duration in days, or more exactly if it is less than two.
+// span formats a duration: in days from two days on, otherwise as [failure.Span] does.
 func span(d time.Duration) string {
 	if days := int(d / (24 * time.Hour)); days > 1 {
 		return failure.Amount(days, "day")
@@ -303,8 +304,8 @@ func span(d time.Duration) string {
 	return failure.Span(d)
 }
 
-// incomplete reports whether a problem is that something is not there, which may
-// be meant so on this computer.
+// incomplete reports whether a code means that something is missing, which may be
+// intended on this computer.
 func incomplete(code failure.Code) bool {
 	return slices.Contains([]failure.Code{
 		failure.FieldMissing, failure.HostMissing, failure.ProfileNotFound, failure.FileNotFound, failure.HelperNotFound, failure.InputTimeout,
@@ -312,8 +313,8 @@ func incomplete(code failure.Code) bool {
 	}, code)
 }
 
-// checkRuntime looks for settings of the Go runtime that weaken TLS, or print
-// lines that are not ours.
+// checkRuntime warns of GODEBUG settings that weaken TLS or make the Go runtime print
+// to stderr.
 func (i *Inspector) checkRuntime(context.Context) []Finding {
 	var names []string
 	for setting := range strings.SplitSeq(i.getenv("GODEBUG"), ",") {

@@ -11,8 +11,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Finding is what one check found. Its texts may hold words of the person's files
-// and environment: they must be made harmless before they are shown.
+// Finding is the result of one check. Its texts may contain text from the user's files
+// and environment: escape control characters before printing them.
 type Finding struct {
 	Check   string // which check, such as "profiles_file"
 	Level   Level
@@ -21,7 +21,7 @@ type Finding struct {
 	Code    failure.Code // of a failure that a run would end with, else empty
 }
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels.
@@ -31,20 +31,20 @@ const (
 	LevelError   Level = "error"   // a run would fail
 )
 
-// Process is what a program knows of itself. The zero Process is one that knows
-// nothing.
+// Process describes the running program. The zero Process describes one about which
+// nothing is known.
 type Process struct {
 	Version string // of the program
-	// OpenFiles is how many files may be open at once, 0 if that is not known.
+	// OpenFiles is the limit on open files, 0 if it is not known.
 	OpenFiles uint64
-	// Completion returns for which shell completion could be installed, empty if
-	// that does not matter, and whether it is. It may be nil.
+	// Completion returns the shell that completion could be installed for, empty if
+	// there is none, and whether it is installed. It may be nil.
 	Completion func(context.Context) (shell string, installed bool)
 }
 
-// Findings makes all checks, with network also those that call the host of each
-// profile, and returns what they found, in the order of the checks. A check that
-// fails or does not end is a finding like any other, and stops no other.
+// Findings runs all checks and returns their findings, in the order of the checks. With
+// network set it also calls the host of each profile. A check that fails or times out
+// becomes a finding, and the other checks still run.
 func (i *Inspector) Findings(ctx context.Context, p Process, network bool) []Finding {
 	ctx, cancel := i.limit.Context(ctx)
 	defer cancel()
@@ -95,8 +95,8 @@ func (i *Inspector) Findings(ctx context.Context, p Process, network bool) []Fin
 	return all
 }
 
-// checkLimit returns how long the next check may take: not all the time that is
-// left for the others.
+// checkLimit returns the timeout of the next check. It leaves time for the checks that
+// follow.
 func (i *Inspector) checkLimit() time.Duration { return min(5*time.Second, i.limit.Left()/2) }
 
 func ok(check, format string, args ...any) Finding {
@@ -107,17 +107,17 @@ func warning(check, hint, format string, args ...any) Finding {
 	return Finding{Check: check, Level: LevelWarning, Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// failed is the finding that a run would fail with err.
+// failed returns a finding for an error that a fetch would fail with.
 func failed(check string, err error) Finding {
 	e := failure.From(err)
 	return Finding{Check: check, Level: LevelError, Message: e.Message, Hint: e.Hint, Code: e.Code}
 }
 
-// grace is how long a check may take to notice that its time is over.
+// grace is how long a check may go on after its context has ended.
 const grace = 200 * time.Millisecond
 
-// inTime runs a check and returns what it found, and a value that later checks
-// need. known is not set if the check did not end, or panicked: that is a finding.
+// inTime runs a check and returns its findings, and a value that later checks use. If
+// the check panics or times out, known is false and a finding says so.
 func inTime[T any](ctx context.Context, check string, limit time.Duration, run func(context.Context) ([]Finding, T)) (findings []Finding, value T, known bool) {
 	type result struct {
 		findings []Finding
@@ -132,7 +132,7 @@ func inTime[T any](ctx context.Context, check string, limit time.Duration, run f
 	r, err := await.Do(late, func() (r result, err error) {
 		defer func() {
 			if recover() != nil { // its text may be anything
-				r.findings = []Finding{warning(check, "please report this, with the output of tokenfetch version", "this check met a fault of its own")}
+				r.findings = []Finding{warning(check, "please report this, with the output of tokenfetch version", "internal error in this check")}
 			}
 		}()
 		findings, value := run(ctx)

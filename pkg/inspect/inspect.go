@@ -1,8 +1,7 @@
-// Package inspect looks at a setup: what each profile has and lacks ([Profile]),
-// and what commonly goes wrong around them ([Finding]), as data. Looking runs no
-// helper, opens no dialog, asks nobody and starts nothing; it sends nothing, except
-// that [Inspector.Findings] calls hosts if it is told to. No value of a field is in
-// what it returns.
+// Package inspect examines a setup and returns data: what each profile has and lacks
+// ([Profile]), and common problems with it ([Finding]). It runs no helper, opens no
+// dialog, does not prompt and starts no service. It sends nothing, except that
+// [Inspector.Findings] calls hosts on request. The results contain no field values.
 package inspect
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// Inspector looks at the setup of one [tokenfetch.Client].
+// Inspector examines the setup of one [tokenfetch.Client].
 type Inspector struct {
 	options tokenfetch.Options
 	client  *tokenfetch.Client
@@ -30,9 +29,8 @@ type Inspector struct {
 	catalog *provider.Catalog
 }
 
-// New returns an Inspector of the setup that a Client with these options has. All
-// that it does counts against one limit: that of the options, else one that begins
-// now.
+// New returns an Inspector for the setup of a Client with these options. All its work
+// counts against one time limit: that of the options, or one that starts now.
 func New(o tokenfetch.Options) *Inspector {
 	if o.Limit == nil {
 		o.Limit = tokenfetch.NewLimit(time.Now(), o.Timeout)
@@ -50,8 +48,9 @@ func (i *Inspector) getenv(name string) string {
 	return value
 }
 
-// touched reports whether a variable of the provider is set. One that may be of two
-// providers, acme and acme-test, is of the one with the longer name.
+// touched reports whether a variable of the provider is set. A variable that could
+// belong to two providers, such as acme and acme-test, belongs to the one with the
+// longer name.
 func (i *Inspector) touched(name string) bool {
 	prefix, names := provider.VariablePrefix(name), i.catalog.Names()
 	return slices.ContainsFunc(i.options.Environ, func(entry string) bool {
@@ -61,11 +60,11 @@ func (i *Inspector) touched(name string) bool {
 	})
 }
 
-// Profiles looks at the profiles of file that refs name, in that order. Without
-// refs these are all profiles of the file, and the default profile of each provider
-// that has a variable set or something in the file that is no profile. file is not
-// nil; [tokenfetch.Client.Profiles] reads it. What is wrong with a profile is in
-// it; the error is the cause of ctx.
+// Profiles inspects the profiles of file that refs name, in that order. Without refs it
+// inspects all profiles of the file, and the default profile of each provider that has
+// a variable set or that the file mentions without a valid profile. file must not be
+// nil; [tokenfetch.Client.Profiles] reads it. Problems of a profile are in its
+// [Profile.Problems]; the error is the cause of ctx.
 func (i *Inspector) Profiles(ctx context.Context, file *profile.File, refs []tokenfetch.Ref) ([]*Profile, error) {
 	l := i.looker(ctx, file)
 	if len(refs) == 0 {
@@ -78,14 +77,14 @@ func (i *Inspector) Profiles(ctx context.Context, file *profile.File, refs []tok
 	return profiles, context.Cause(ctx)
 }
 
-// Table is a table of the profiles file that belongs to no provider.
+// Table is a table of the profiles file that matches no provider.
 type Table struct {
 	Name    string // as the file has it
 	Line    int    // from 1
 	Nearest string // the provider that may be meant, empty if none is near
 }
 
-// Message says what is wrong with the table, in the profiles file at path.
+// Message describes the problem with the table. path is the path of the profiles file.
 func (t Table) Message(path string) string {
 	text := fmt.Sprintf("%s, line %d: there is no provider %q, so nothing below it is used", path, t.Line, t.Name)
 	if t.Nearest != "" {
@@ -94,8 +93,8 @@ func (t Table) Message(path string) string {
 	return text
 }
 
-// UnknownTables returns the tables of a profiles file that belong to no provider,
-// in the order of the file.
+// UnknownTables returns the tables of a profiles file that match no provider, in the
+// order of the file.
 func (i *Inspector) UnknownTables(file *profile.File) []Table {
 	var tables []Table
 	names := i.catalog.Names()
@@ -105,12 +104,12 @@ func (i *Inspector) UnknownTables(file *profile.File) []Table {
 	return tables
 }
 
-// looker looks at the profiles of one profiles file.
+// looker inspects the profiles of one profiles file.
 type looker struct {
 	*Inspector
 	file  *profile.File
 	store *failFast
-	// sealingKey returns the key of the cached tokens, nil if there is none yet.
+	// sealingKey returns the key that encrypts cached tokens, nil if there is none yet.
 	sealingKey func() ([]byte, error)
 }
 
@@ -133,7 +132,7 @@ func (i *Inspector) looker(ctx context.Context, file *profile.File) *looker {
 
 var errNotRun = errors.New("the helper of cache_key is not run")
 
-// all returns the profiles that there are, see [Inspector.Profiles].
+// all returns the profiles that [Inspector.Profiles] inspects without refs.
 func (l *looker) all(ctx context.Context) []tokenfetch.Ref {
 	definitions, _ := l.catalog.All() // doctor tells of those that are broken
 	var refs []tokenfetch.Ref
@@ -149,8 +148,7 @@ func (l *looker) all(ctx context.Context) []tokenfetch.Ref {
 	return refs
 }
 
-// misplaced reports whether the file has something under the provider's name that
-// is no profile.
+// misplaced reports whether the file mentions the provider without a valid profile.
 func (l *looker) misplaced(ctx context.Context, d *provider.Definition) bool {
 	e, ok := errors.AsType[*failure.Error](l.survey(ctx, tokenfetch.Ref{Definition: d, Profile: profile.Default}).Problem)
 	return ok && e.Code == failure.ProfileInvalid
@@ -162,7 +160,7 @@ func (l *looker) survey(ctx context.Context, f tokenfetch.Ref) *credential.Plan 
 	return credential.Survey(ctx, credential.Query{Definition: f.Definition, Profile: f.Profile, File: l.file, Environ: l.options.Environ})
 }
 
-// failFast returns the first lasting error of a store to every later call.
+// failFast is a store that returns its first lasting error to every later call.
 type failFast struct {
 	store secret.Store
 
@@ -170,7 +168,7 @@ type failFast struct {
 	err error
 }
 
-// Get asks the store, unless it has failed before.
+// Get reads an item, unless an earlier call failed with a lasting error.
 func (s *failFast) Get(ctx context.Context, account string) (secret.Value, error) {
 	if err := s.failed(); err != nil {
 		return secret.Value{}, err

@@ -41,7 +41,7 @@ func TestCheckInTime(t *testing.T) {
 		},
 		"it panics": {
 			func(context.Context) ([]Finding, int) { panic("hunter2") },
-			[]Finding{{Check: "a", Level: LevelWarning, Message: "this check met a fault of its own", Hint: "please report this, with the output of tokenfetch version"}},
+			[]Finding{{Check: "a", Level: LevelWarning, Message: "internal error in this check", Hint: "please report this, with the output of tokenfetch version"}},
 			false, 0,
 		},
 	} {

@@ -17,7 +17,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// checkProxy looks at the proxy variables. Only HOST:PORT of one is shown.
+// checkProxy checks the proxy variables. Its findings show only HOST:PORT of a proxy.
 func (i *Inspector) checkProxy(context.Context) []Finding {
 	const check = "proxy"
 	var findings []Finding
@@ -61,8 +61,8 @@ func (i *Inspector) checkProxy(context.Context) []Finding {
 	return findings
 }
 
-// checkCertificates looks which certificates are trusted where a profile names
-// none of its own.
+// checkCertificates checks the certificates that are trusted for profiles without a
+// ca_file.
 func (i *Inspector) checkCertificates(ctx context.Context) []Finding {
 	const check = "certificates"
 	var findings []Finding
@@ -100,7 +100,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// checkNetwork calls the hosts of the profiles, each once, all at the same time.
+// checkNetwork calls the host of each profile once, all in parallel.
 func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Finding {
 	type target struct{ origin, caFile, clientCert, clientKey string }
 	var targets []*Profile
@@ -132,8 +132,7 @@ func (i *Inspector) checkNetwork(ctx context.Context, profiles []*Profile) []Fin
 	return slices.Concat(results...)
 }
 
-// checkHost calls the host of a profile, which is shown the client certificate that
-// a run would show it.
+// checkHost calls the host of a profile, with the profile's client certificate.
 func (i *Inspector) checkHost(ctx context.Context, p *Profile) []Finding {
 	const check = "network"
 	roots, err := i.client.Roots(ctx, i.limit, p.plan, "")

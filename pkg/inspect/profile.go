@@ -14,70 +14,70 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// Profile is what is known of a profile. Its texts may hold words of the person's
-// files and environment: they must be made harmless before they are shown.
+// Profile describes a profile. Its texts may contain text from the user's files and
+// environment: escape control characters before printing them.
 type Profile struct {
 	Ref         tokenfetch.Ref
 	Environment string  // of the provider, empty if a base address is given or no host is known
 	Origin      string  // SCHEME://HOST:PORT of the token endpoint, empty if it is not known
 	Host        string  // HOST of Origin, with the port only if the address has one
 	Fields      []Field // those that are needed, in the definition's order; then client_cert and client_key if either is given
-	// Renew is how long the client certificate is still valid, nil unless that is so
-	// short that it should be renewed.
+	// Renew is the time until the client certificate expires. It is nil unless the
+	// certificate should be renewed now.
 	Renew *time.Duration
 
-	// Cached and Hold are nil where they were not looked for, as the profile as a
-	// whole or its host is wrong.
+	// Cached and Hold are nil if the profile or its host is invalid.
 	Cached *Cached
 	Hold   *Hold
-	// RefusalsLeft is how many refusals are left before the provider locks the
+	// RefusalsLeft is the number of refusals left before the provider locks the
 	// account, nil if that is not known.
 	RefusalsLeft *int
 
-	// Tried is whether it is on record what became of these credentials before: a token,
-	// a refusal, or no answer. It is nil if that is not known.
+	// Tried reports whether an earlier login with these credentials is on record, with
+	// any outcome: a token, a refusal or no reply. It is nil if that is not known.
 	Tried *bool
 
-	// Problems are why a request could not be made, the first one first.
+	// Problems are the reasons why no request could be sent, in the order in which a
+	// fetch would report them.
 	Problems []*failure.Error
 
 	plan *credential.Plan
 }
 
-// Field is where the value of a field comes from.
+// Field describes where the value of a field comes from.
 type Field struct {
 	Name   string
 	Secret bool
 	State  State
 	Source string // see [credential.Place.Source], empty where nothing gives the field
 	Where  string // in words, such as "TOKENFETCH_ZEEPAY_USERNAME"
-	Shared bool   // others can read the file that it is in
+	Shared bool   // others can read its file
 }
 
-// State is whether a field's value is there.
+// State is the state of a field's value.
 type State string
 
 // The states of a field.
 const (
 	StateFound   State = "found"
-	StateNotRun  State = "not_run" // the program of its helper is there
+	StateNotRun  State = "not_run" // the helper exists but is not run
 	StateMissing State = "missing"
 	StateInvalid State = "invalid"
 	StateLocked  State = "locked"  // in a keychain that is locked
-	StateUnknown State = "unknown" // its source does not answer, or is not asked
+	StateUnknown State = "unknown" // its source does not respond, or is not read
 )
 
-// Cached is what is known of a cached token that a run would print.
+// Cached describes the cached token of a profile.
 type Cached struct {
 	Found   bool
 	Left    time.Duration // of its lifetime, whole seconds
 	Expires time.Time
 
-	None  string // why there is none, empty if there just is none
-	Doubt string // why it is not known whether there is one, empty if it is
+	None  string // why tokens are not cached, empty if they may be
+	Doubt string // why it is unknown whether there is one, otherwise empty
 }
 
-// Hold is what is known of earlier refusals that hold the credentials back.
+// Hold describes the hold that earlier refusals have put on the credentials.
 type Hold struct {
 	Held    bool
 	Left    time.Duration // from now on, whole seconds
@@ -85,16 +85,16 @@ type Hold struct {
 	Account bool         // the account is held back, whatever the password: there is no Code
 	Code    failure.Code // of the last refusal
 
-	Doubt string // why it is not known whether there is a hold, empty if it is
+	Doubt string // why it is unknown whether there is a hold, otherwise empty
 }
 
-// Ready reports whether a run would print a token, as far as is known.
+// Ready reports whether a fetch would print a token, as far as that is known.
 func (p *Profile) Ready() bool {
 	return len(p.Problems) == 0 || p.Cached != nil && p.Cached.Found
 }
 
-// DistinctProblems returns Problems, what is wrong with the keychain as a whole
-// only once and not for each field.
+// DistinctProblems returns Problems with each problem of the whole keychain once, not
+// once for each field.
 func (p *Profile) DistinctProblems() []*failure.Error {
 	var distinct []*failure.Error
 	for _, e := range p.Problems {
@@ -105,8 +105,8 @@ func (p *Profile) DistinctProblems() []*failure.Error {
 	return distinct
 }
 
-// ofKeychain returns the error of the keychain as a whole that a code stands for, nil
-// for any other code.
+// ofKeychain returns the error that a code stands for if it concerns the whole
+// keychain, otherwise nil.
 func ofKeychain(code failure.Code) error {
 	switch code {
 	case failure.KeychainLocked:
@@ -119,14 +119,14 @@ func ofKeychain(code failure.Code) error {
 	return nil
 }
 
-// Problem is what is wrong with one or more profiles.
+// Problem is a problem of one or more profiles.
 type Problem struct {
 	Refs    []tokenfetch.Ref
 	Failure *failure.Error // why a request could not be made
 }
 
-// DistinctProblems returns what is wrong with profiles, each thing once: in the order
-// of the profiles, what several of them share where the first one has it.
+// DistinctProblems returns the problems of profiles, each once, in the order of the
+// first profile that has it.
 func DistinctProblems(profiles []*Profile) []Problem {
 	var all []Problem
 	for _, p := range profiles {
@@ -141,7 +141,7 @@ func DistinctProblems(profiles []*Profile) []Problem {
 				continue
 			}
 			if all[n].Refs = append(all[n].Refs, p.Ref); keychainError != nil {
-				// Not what it means for the first one alone.
+				// Drops what the message says of the first profile only.
 				all[n].Failure = credential.KeychainFailure(keychainError).AppendHint("; or %s", withoutKeychain)
 			}
 		}
@@ -149,7 +149,7 @@ func DistinctProblems(profiles []*Profile) []Problem {
 	return all
 }
 
-// look looks at one profile.
+// look inspects one profile.
 func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	plan := &credential.Plan{Definition: f.Definition, ProfileName: f.Profile}
 	if plan.Problem = tokenfetch.CheckProfileName(f.Definition, f.Profile); plan.Problem == nil {
@@ -177,11 +177,11 @@ func (l *looker) look(ctx context.Context, f tokenfetch.Ref) *Profile {
 	return p
 }
 
-// renewal is how long before its end a client certificate should be renewed, where a
-// third of its life is not less.
+// renewal is the remaining lifetime below which a client certificate should be renewed.
+// For a short-lived certificate it is a third of its lifetime.
 const renewal = 30 * 24 * time.Hour
 
-// renew returns Profile.Renew.
+// renew returns the value of [Profile.Renew].
 func renew(plan *credential.Plan, now time.Time) *time.Duration {
 	if plan.Certificate() == nil {
 		return nil // there is none, or a problem says what is wrong with it
@@ -227,8 +227,8 @@ func stateOf(place credential.Place) State {
 	return StateInvalid
 }
 
-// cacheAllowed reports whether tokens of a profile may be cached. The error is
-// that of a setting that has to be corrected.
+// cacheAllowed reports whether tokens of a profile may be cached. The error concerns an
+// invalid setting.
 func (l *looker) cacheAllowed(plan *credential.Plan) (bool, error) {
 	allowed, err := l.client.CacheAllowed(plan)
 	if allowed && l.file.CacheKey != nil {
@@ -239,7 +239,7 @@ func (l *looker) cacheAllowed(plan *credential.Plan) (bool, error) {
 	return allowed, err
 }
 
-// cached looks for a token that a run would print.
+// cached looks for a cached token that a fetch would print.
 func (l *looker) cached(ctx context.Context, plan *credential.Plan, values provider.Values, allowed bool, now time.Time) *Cached {
 	switch {
 	case plan.Definition.Policy.SingleUse:
@@ -277,8 +277,7 @@ func (l *looker) cached(ctx context.Context, plan *credential.Plan, values provi
 	return &Cached{Found: true, Left: expires.Sub(now).Truncate(time.Second), Expires: expires}
 }
 
-// findHold looks whether an earlier refusal holds the credentials back, and whether
-// anything is known of them at all.
+// findHold sets Hold, RefusalsLeft and Tried from the record of earlier logins.
 func (l *looker) findHold(ctx context.Context, p *Profile, values provider.Values, now time.Time) {
 	p.Hold = &Hold{}
 	known := p.plan.Knows(values)

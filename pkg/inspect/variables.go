@@ -12,8 +12,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// checkVariables looks for variables that are meant for this program but are
-// unknown, empty, or not used. file may be nil.
+// checkVariables warns of variables with the program's prefix that are unknown, empty
+// or unused. file may be nil.
 func (i *Inspector) checkVariables(file *profile.File) []Finding {
 	const check = "variables"
 	definitions, broken := i.catalog.All()
@@ -63,8 +63,8 @@ func (i *Inspector) checkVariables(file *profile.File) []Finding {
 	return []Finding{ok(check, "no variable of a provider is set")}
 }
 
-// prefix returns what a variable of ours rightly begins with: TOKENFETCH_, and the
-// name of a provider.
+// prefix returns the longest valid prefix of a variable: TOKENFETCH_, with the name of
+// a provider if that follows.
 func prefix(variable string, definitions []*provider.Definition) string {
 	longest := "TOKENFETCH_"
 	for _, d := range definitions {
@@ -76,7 +76,7 @@ func prefix(variable string, definitions []*provider.Definition) string {
 }
 
 // ofBroken reports whether a variable may belong to a provider whose definition is
-// broken, of which its own finding tells.
+// invalid. The finding about the definition covers it.
 func ofBroken(variable string, broken map[string]error) bool {
 	for name := range broken {
 		if strings.HasPrefix(variable, provider.VariablePrefix(name)) {
@@ -86,8 +86,8 @@ func ofBroken(variable string, broken map[string]error) bool {
 	return false
 }
 
-// variableOwners returns the variables that are read, each with the provider that
-// it belongs to, nil for one of the program.
+// variableOwners returns the variables that the program reads, each with its provider,
+// or nil for one that belongs to no provider.
 func variableOwners(definitions []*provider.Definition) map[string]*provider.Definition {
 	owners := map[string]*provider.Definition{"TOKENFETCH_PROFILE": nil, "TOKENFETCH_CONFIG": nil, "TOKENFETCH_ERRORS": nil, cache.Emulated: nil}
 	for _, d := range definitions {
@@ -98,7 +98,8 @@ func variableOwners(definitions []*provider.Definition) map[string]*provider.Def
 	return owners
 }
 
-// ownVariables returns the names of the variables that are meant for this program.
+// ownVariables returns the names of the environment variables that begin with
+// TOKENFETCH_.
 func (i *Inspector) ownVariables() []string {
 	var names []string
 	for _, entry := range i.options.Environ {

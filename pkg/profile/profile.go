@@ -445,7 +445,7 @@ func (f *File) resolve(path string) string {
 
 func (f *File) invalid(message string, key ...string) *failure.Error {
 	return failure.New(failure.ProfileInvalid, "%s, line %d: %s", f.Path, f.line(key), message).
-		WithHint("mend that line; profiles.example.toml shows every key")
+		WithHint("fix that line; profiles.example.toml shows every key")
 }
 
 // line returns the line number of key, or of the nearest table around it.

@@ -383,7 +383,7 @@ func TestMistakes(t *testing.T) {
 			continue
 		}
 		want := fmt.Sprintf("FILE, line %d: %s", line, test.want)
-		if e.Code != failure.ProfileInvalid || e.Message != want || e.Hint != "mend that line; profiles.example.toml shows every key" {
+		if e.Code != failure.ProfileInvalid || e.Message != want || e.Hint != "fix that line; profiles.example.toml shows every key" {
 			t.Errorf("%s:\n%s %q, want\n%q", test.line, e.Code, e.Message, want)
 		}
 	}

@@ -163,14 +163,14 @@ func (d *Definition) outcome(o Outcome, status int, object token.Object) error {
 	case "closed":
 		return failure.New(failure.ProviderClosed, "%s is closed now %s", d.Title, in).WithHint("try again in its working hours")
 	case "busy":
-		return failure.New(failure.ProviderBusy, "%s asks for a later try %s", d.Title, in).WithHint("try again later")
+		return failure.New(failure.ProviderBusy, "%s asks to try again later %s", d.Title, in).WithHint("try again later")
 	}
 	if _, found := object.Get(o.Member); o.Member != "" && !found {
 		return failure.New(failure.UnexpectedValue, "the reply's member %s is missing", o.Member)
 	} else if o.Member != "" {
 		return failure.New(failure.UnexpectedValue, "the reply's member %s has a value that is not documented", o.Member)
 	}
-	return failure.New(failure.UnexpectedValue, "the reply is none of those that are documented")
+	return failure.New(failure.UnexpectedValue, "the reply matches no documented outcome")
 }
 
 // failed returns the error for a status other than 200 and 201.
@@ -185,12 +185,12 @@ func (d *Definition) failed(reply *token.Reply, object token.Object) *failure.Er
 		return failure.New(failure.ProxyFailed, "a proxy refused the request (status 407)").
 			WithHint("check HTTPS_PROXY and its credentials")
 	case status == 408 || status == 425:
-		return failure.New(failure.ProviderBusy, "%s asks for a later try (status %d)", d.Title, status).WithHint("try again later")
+		return failure.New(failure.ProviderBusy, "%s asks to try again later (status %d)", d.Title, status).WithHint("try again later")
 	case status == 429:
-		return failure.New(failure.RateLimited, "%s has had too many requests (status 429)%s", d.Title, wait(reply.RetryAfter)).
+		return failure.New(failure.RateLimited, "%s has received too many requests (status 429)%s", d.Title, wait(reply.RetryAfter)).
 			WithHint("try again later, and less often")
 	case 500 <= status && status <= 599:
-		return failure.New(failure.ProviderBroken, "%s reports a fault of its own (status %d)%s", d.Title, status, wait(reply.RetryAfter)).
+		return failure.New(failure.ProviderBroken, "%s reports a server error (status %d)%s", d.Title, status, wait(reply.RetryAfter)).
 			WithHint("try again later")
 	case status == 400 || status == 403 || status == 409 || status == 422:
 		switch {
@@ -258,7 +258,7 @@ func (d *Definition) read(object token.Object, reply *token.Reply, sent []secret
 		return nil, err
 	}
 	if !found {
-		e := failure.New(failure.NoToken, "the reply holds no token at %s", strings.Join(d.Reply.Token, " or "))
+		e := failure.New(failure.NoToken, "the reply has no token at %s", strings.Join(d.Reply.Token, " or "))
 		if d.File != "" {
 			return nil, e.WithHint("correct token in [reply] of %s, then run: tokenfetch provider check %s", d.File, d.File)
 		}

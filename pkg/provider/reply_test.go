@@ -484,8 +484,8 @@ func TestRetryAfter(t *testing.T) {
 	d := builtin(t, "zeepay")
 	wait := 30 * time.Second
 	for status, want := range map[int]string{
-		429: "Zeepay has had too many requests (status 429); it asks to wait 30 s",
-		503: "Zeepay reports a fault of its own (status 503); it asks to wait 30 s",
+		429: "Zeepay has received too many requests (status 429); it asks to wait 30 s",
+		503: "Zeepay reports a server error (status 503); it asks to wait 30 s",
 	} {
 		reply := token.NewReply(status, nil)
 		reply.RetryAfter = &wait

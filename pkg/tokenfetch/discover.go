@@ -121,7 +121,7 @@ func (i *interview) read(reply *token.Reply) (*Issuer, error) {
 		return nil, failure.New(failure.Redirect, "the issuer answered with a redirect (status %d), which is not followed", status).
 			WithHint("check the issuer's address")
 	case 500 <= status && status <= 599:
-		return nil, failure.New(failure.ProviderBroken, "the issuer reports a fault of its own (status %d)", status).WithHint("try again later")
+		return nil, failure.New(failure.ProviderBroken, "the issuer reports a server error (status %d)", status).WithHint("try again later")
 	case status != 200:
 		return nil, failure.New(failure.UnexpectedStatus, "the reply has the unexpected status %d", status).WithHint("check the issuer's address")
 	}

@@ -169,7 +169,7 @@ func (p *Plan) parseChain(certificate *tls.Certificate, data secret.Value) (err 
 		}
 	}
 	if certificate.Certificate == nil {
-		return failure.New(failure.ClientCertInvalid, "%s holds no PEM certificate", p.ClientCert.FileName()).
+		return failure.New(failure.ClientCertInvalid, "%s contains no PEM certificate", p.ClientCert.FileName()).
 			WithHint("let %s name a PEM file with the client certificate, and those that link it to its authority", p.giver(p.ClientCert))
 	}
 	if certificate.Leaf, err = x509.ParseCertificate(certificate.Certificate[0]); err != nil {

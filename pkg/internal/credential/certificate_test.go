@@ -121,9 +121,9 @@ func TestCertificateCannotBeUsed(t *testing.T) {
 	chain, good, other := selfSigned(t, key), pkcs8(t, key), newECDSA(t)
 	secret := block(t, "PRIVATE KEY", []byte(canary), nil)
 	for name, test := range map[string]struct{ chain, key, want string }{
-		"no certificate":        {canary, good, "DIR/client.pem holds no PEM certificate; client_cert of [mpay.default] names it"},
-		"empty":                 {"", good, "DIR/client.pem holds no PEM certificate; client_cert of [mpay.default] names it"},
-		"a request":             {block(t, "CERTIFICATE REQUEST", []byte(canary), nil), good, "DIR/client.pem holds no PEM certificate; client_cert of [mpay.default] names it"},
+		"no certificate":        {canary, good, "DIR/client.pem contains no PEM certificate; client_cert of [mpay.default] names it"},
+		"empty":                 {"", good, "DIR/client.pem contains no PEM certificate; client_cert of [mpay.default] names it"},
+		"a request":             {block(t, "CERTIFICATE REQUEST", []byte(canary), nil), good, "DIR/client.pem contains no PEM certificate; client_cert of [mpay.default] names it"},
 		"a damaged certificate": {block(t, "CERTIFICATE", []byte(canary), nil), good, "the certificate in the file DIR/client.pem is damaged; client_cert of [mpay.default] names it"},
 		"no key":                {chain, canary, "DIR/client.key holds no PEM private key; client_key of [mpay.default] names it"},
 		"an empty key":          {chain, "", "DIR/client.key holds no PEM private key; client_key of [mpay.default] names it"},

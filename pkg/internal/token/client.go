@@ -72,7 +72,7 @@ func (r *Reply) Object() (Object, error) {
 	case r.bodyErr != nil:
 		return nil, r.bodyErr
 	case r.Encoding != "":
-		return nil, failure.New(failure.UnsupportedEncoding, "the reply is compressed although that was not asked for")
+		return nil, failure.New(failure.UnsupportedEncoding, "the reply is compressed, which was not asked for")
 	}
 	return ParseObject(r.body)
 }
@@ -99,7 +99,7 @@ type Client struct {
 func ParseCertificates(data []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
-		return nil, errors.New("holds no PEM certificate")
+		return nil, errors.New("contains no PEM certificate")
 	}
 	return pool, nil
 }
@@ -358,7 +358,7 @@ func (c *Client) checkProxy(target *url.URL) error {
 	used := err != nil || proxy != nil
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		if value := c.Getenv(name); value != "" && !proxyForm(value) && (used || dropped(value)) {
-			return failure.New(failure.ProxyInvalid, "%s does not hold the address of a proxy", name).
+			return failure.New(failure.ProxyInvalid, "%s is not the address of a proxy", name).
 				WithHint("write it as http://HOST:PORT, with its scheme")
 		}
 	}

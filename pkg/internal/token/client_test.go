@@ -145,7 +145,7 @@ func TestPostBrokenReply(t *testing.T) {
 		headers   = "headers_too_large (reply, sent \"yes\", attempts 1): the reply's headers are larger than the limit of 65536 bytes"
 		lost      = "connection_lost (net, sent \"yes\", attempts 1): the connection to HOST was lost (phase reply); the request may have been processed; hint: look at the account before trying again"
 		lostBody  = "connection_lost (net, sent \"yes\", attempts 1): the connection to HOST was lost (phase body); the request may have been processed; hint: look at the account before trying again"
-		encoded   = "unsupported_encoding (reply, sent \"no\", attempts 0): the reply is compressed although that was not asked for"
+		encoded   = "unsupported_encoding (reply, sent \"no\", attempts 0): the reply is compressed, which was not asked for"
 		tooLarge  = "too_large (reply, sent \"no\", attempts 0): the reply is larger than the limit of 1048576 bytes"
 	)
 	big := strings.Repeat(" ", MaxBody-2) + "{}"
@@ -244,7 +244,7 @@ func TestPostExpandsNothing(t *testing.T) {
 	}
 	s := serve(t, answer(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.String())))
 	reply, err := post(t, t.Context(), &Client{}, "http://"+s.address)
-	checkTold(t, err, `unsupported_encoding (reply, sent "no", attempts 0): the reply is compressed although that was not asked for`)
+	checkTold(t, err, `unsupported_encoding (reply, sent "no", attempts 0): the reply is compressed, which was not asked for`)
 	if len(reply.body) != bomb.Len() || reply.IsJSON() {
 		t.Errorf("%d bytes of body, want %d", len(reply.body), bomb.Len())
 	}
@@ -547,7 +547,7 @@ func TestParseCertificates(t *testing.T) {
 		t.Error(err)
 	}
 	for _, data := range []string{"", hostile, "-----BEGIN CERTIFICATE-----\n" + canaryServer + "\n-----END CERTIFICATE-----\n"} {
-		if _, err := ParseCertificates([]byte(data)); err == nil || err.Error() != "holds no PEM certificate" {
+		if _, err := ParseCertificates([]byte(data)); err == nil || err.Error() != "contains no PEM certificate" {
 			t.Errorf("%q: %v", data, err)
 		}
 	}

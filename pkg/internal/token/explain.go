@@ -81,7 +81,7 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 	}
 	switch {
 	case errors.Is(err, errBadProxy):
-		return failure.New(failure.ProxyInvalid, "a proxy variable does not hold the address of a proxy")
+		return failure.New(failure.ProxyInvalid, "a proxy variable is not the address of a proxy")
 	case errors.Is(err, errNotLoopback):
 		return failure.New(failure.ConnectFailed, "%s is not a loopback address, so http is not used", host).
 			WithHint("use an https base address")
@@ -91,7 +91,7 @@ func (x *exchange) classify(ctx context.Context, err error, phase phase) *failur
 			WithHint("check the environment or base address, and this computer's network")
 	}
 	if phase == phaseTLS {
-		return failure.New(failure.TLSProtocol, "%s broke off the TLS handshake (phase tls)", host).
+		return failure.New(failure.TLSProtocol, "%s ended the TLS handshake early (phase tls)", host).
 			WithHint("TLS 1.2 or newer is needed")
 	}
 	if phase == phaseLookup || phase == phaseConnect || phase == phaseProxy {

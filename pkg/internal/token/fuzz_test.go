@@ -132,7 +132,7 @@ func FuzzCheck(f *testing.F) {
 		nothing  = regexp.MustCompile(`^(?i:null|undefined|none|nil|nan)$`)
 		sentence = regexp.MustCompile(`^the reply's token (is empty|has a length of \d+ bytes; the limit is 8192|` +
 			`contains (a blank|a line break|a control byte|a byte that is not ASCII) at offset \d+|` +
-			`is a word that stands for nothing|contains a secret that was sent)$`)
+			`is a placeholder such as null|contains a secret that was sent)$`)
 	)
 	f.Fuzz(func(t *testing.T, text, sent string) {
 		err := Check(text, secret.New(sent))

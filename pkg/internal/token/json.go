@@ -83,10 +83,10 @@ func ParseObject(body []byte) (Object, error) {
 		return nil, notJSON()
 	}
 	if len(bytes.TrimLeft(trimmed[end:], " \t\r\n")) > 0 {
-		return nil, failure.New(failure.TrailingData, "the reply goes on after its JSON object")
+		return nil, failure.New(failure.TrailingData, "the reply has unexpected data after its JSON object")
 	}
 	if !validSurrogates(trimmed[:end]) {
-		return nil, failure.New(failure.BadEncoding, "the reply holds half of a surrogate pair")
+		return nil, failure.New(failure.BadEncoding, "the reply contains half of a surrogate pair")
 	}
 	object, _ := value.(Object) // starts with a brace
 	return object, nil
@@ -105,9 +105,9 @@ func tooLarge() error {
 // because redaction would not recognize a part of a secret.
 func duplicate(key string) error {
 	if len(key) > 40 || Check(key) != nil {
-		return failure.New(failure.DuplicateKey, "the reply holds a key twice")
+		return failure.New(failure.DuplicateKey, "the reply has a key twice")
 	}
-	return failure.New(failure.DuplicateKey, "the reply holds the key %q twice", key)
+	return failure.New(failure.DuplicateKey, "the reply has the key %q twice", key)
 }
 
 func parseValue(decoder *json.Decoder, depth int) (any, error) {

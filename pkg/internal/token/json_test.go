@@ -15,11 +15,11 @@ func TestParseObject(t *testing.T) {
 	const (
 		empty     = `empty_reply (reply, sent "no", attempts 0): the reply is empty`
 		encoding  = `bad_encoding (reply, sent "no", attempts 0): the reply is not UTF-8 text`
-		surrogate = `bad_encoding (reply, sent "no", attempts 0): the reply holds half of a surrogate pair`
+		surrogate = `bad_encoding (reply, sent "no", attempts 0): the reply contains half of a surrogate pair`
 		notObject = `not_json (reply, sent "no", attempts 0): the reply is not a JSON object`
-		twice     = `duplicate_key (reply, sent "no", attempts 0): the reply holds the key "a" twice`
-		unnamed   = `duplicate_key (reply, sent "no", attempts 0): the reply holds a key twice`
-		trailing  = `trailing_data (reply, sent "no", attempts 0): the reply goes on after its JSON object`
+		twice     = `duplicate_key (reply, sent "no", attempts 0): the reply has the key "a" twice`
+		unnamed   = `duplicate_key (reply, sent "no", attempts 0): the reply has a key twice`
+		trailing  = `trailing_data (reply, sent "no", attempts 0): the reply has unexpected data after its JSON object`
 		tooLarge  = `too_large (reply, sent "no", attempts 0): the reply is larger than the limit of 1048576 bytes`
 		tooDeep   = `too_deep (reply, sent "no", attempts 0): the reply is nested more than 32 deep`
 	)

@@ -62,7 +62,7 @@ func (c *Client) Probe(ctx context.Context, origin string) (Contact, error) {
 func ProxyHost(value string) (string, error) {
 	host, ok := proxyHost(value)
 	if !ok {
-		return "", errors.New("does not hold the address of a proxy")
+		return "", errors.New("is not the address of a proxy")
 	}
 	return host, nil
 }

@@ -106,7 +106,7 @@ func TestProxyFails(t *testing.T) {
 		"hangs up":  {"", unreachable},
 		"closes the tunnel": {
 			"HTTP/1.1 200 OK\r\n\r\n",
-			`tls_protocol (net, sent "no", attempts 1): provider.example broke off the TLS handshake (phase tls); hint: TLS 1.2 or newer is needed`,
+			`tls_protocol (net, sent "no", attempts 1): provider.example ended the TLS handshake early (phase tls); hint: TLS 1.2 or newer is needed`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestProxyInvalid(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority()
 	proxy := serve(t, connect("", ""))
-	const want = `proxy_invalid (config, sent "no", attempts 0): NAME does not hold the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
+	const want = `proxy_invalid (config, sent "no", attempts 0): NAME is not the address of a proxy; hint: write it as http://HOST:PORT, with its scheme`
 	for name, entry := range map[string]string{
 		"without a scheme":          "HTTPS_PROXY=proxy:" + canaryProxy + "@" + proxy.address,
 		"lower case":                "https_proxy=proxy:" + canaryProxy + "@" + proxy.address,

@@ -68,7 +68,7 @@ func TestPostNoTLS(t *testing.T) {
 	t.Parallel()
 	const (
 		none   = `tls_protocol (net, sent "no", attempts 1): HOST does not speak TLS; hint: check the port of the base address`
-		broken = `tls_protocol (net, sent "no", attempts 1): HOST broke off the TLS handshake (phase tls); hint: TLS 1.2 or newer is needed`
+		broken = `tls_protocol (net, sent "no", attempts 1): HOST ended the TLS handshake early (phase tls); hint: TLS 1.2 or newer is needed`
 		alert  = `tls_protocol (net, sent "no", attempts 1): HOST and tokenfetch have no TLS protocol in common; hint: TLS 1.2 or newer is needed`
 	)
 	hello := func(p *peer) { _, _ = p.Read(make([]byte, 1<<14)) }

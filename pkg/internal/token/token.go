@@ -67,7 +67,7 @@ func Check(text string, sent ...secret.Value) error {
 	}
 	switch strings.ToLower(text) {
 	case "null", "undefined", "none", "nil", "nan":
-		return failure.New(failure.BadToken, "the reply's token is a word that stands for nothing")
+		return failure.New(failure.BadToken, "the reply's token is a placeholder such as null")
 	}
 	for _, s := range sent {
 		if raw := s.Reveal(); len(raw) >= 8 && strings.Contains(text, raw) {

@@ -12,7 +12,7 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	const (
 		prefix  = `bad_token (reply, sent "no", attempts 0): the reply's token `
-		nothing = prefix + "is a word that stands for nothing"
+		nothing = prefix + "is a placeholder such as null"
 		echo    = prefix + "contains a secret that was sent"
 	)
 	sent := []secret.Value{{}, secret.New(""), secret.New("sevenby"), secret.New("secret-8"), secret.New(strings.Repeat("z", 9))}
