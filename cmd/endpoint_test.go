@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -36,7 +37,7 @@ type endpoint struct {
 	connections int // accepted
 	requests    int // understood
 	passwords   int // requests with the password in their body
-	open        int // connections that have not ended
+	open        open
 }
 
 // startEndpoint is the script command
@@ -148,7 +149,7 @@ func countRequests(ts *testscript.TestScript, neg bool, args []string) {
 	if e == nil {
 		ts.Fatalf("no such endpoint was started")
 	}
-	e.settle()
+	e.open.settle()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.requests != want || e.connections != connections {
@@ -230,15 +231,11 @@ func (e *endpoint) accept(listener net.Listener, drop int) {
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		e.mu.Lock()
 		e.connections++
-		e.open++
 		n := e.connections - drop
 		e.mu.Unlock()
+		e.open.Add(1)
 		go func() {
-			defer func() {
-				e.mu.Lock()
-				e.open--
-				e.mu.Unlock()
-			}()
+			defer e.open.Add(-1)
 			if n <= 0 {
 				resetConn(conn)
 				return
@@ -265,15 +262,15 @@ func (e *endpoint) converse(conn net.Conn, answer answer) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
+// open counts connections that have not ended.
+type open struct{ atomic.Int32 }
+
 // settle waits until every connection has ended, as it does when the program
 // that made it has.
-func (e *endpoint) settle() {
+func (o *open) settle() {
 	for range 600 {
 		time.Sleep(5 * time.Millisecond)
-		e.mu.Lock()
-		open := e.open
-		e.mu.Unlock()
-		if open == 0 {
+		if o.Load() == 0 {
 			return
 		}
 	}

@@ -121,7 +121,7 @@ func TestGuideOfProviders(t *testing.T) {
 			if err != nil || !strings.Contains(out, `"access_token":"`+canaries["TOKEN"]+`"`) || !strings.Contains(out, c.json) || diag != "" {
 				t.Errorf("%v\n%s%s", err, out, diag)
 			}
-			e.settle()
+			e.open.settle()
 			want := regexp.MustCompile(`BASIC\((.*)\)`).ReplaceAllStringFunc(c.request, func(pair string) string {
 				return base64.StdEncoding.EncodeToString([]byte(pair[len("BASIC(") : len(pair)-1]))
 			})

@@ -126,7 +126,7 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	e.settle()
+	e.open.settle()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if want := processes * attempts; e.requests != want || e.connections != want {

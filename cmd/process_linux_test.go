@@ -190,27 +190,3 @@ func TestStopped(t *testing.T) {
 		t.Errorf("ended with %v: %q, %d more requests\n%s", err, p.stdout.String(), len(bodies), p.stderr.String())
 	}
 }
-
-// TestNoCore: an abort leaves no core file, whatever was asked for.
-func TestNoCore(t *testing.T) {
-	t.Parallel()
-	environ, bodies := mpayServer(t, time.Second)
-	dir := t.TempDir()
-	c := exec.Command("sh", "-c", `ulimit -c unlimited 2>/dev/null; exec "$0" mpay`, filepath.Join(builtProgram(t), "tokenfetch"))
-	c.Dir, c.Env = dir, append(environ, "HOME="+dir, "XDG_STATE_HOME=/dev/null", "GOTRACEBACK=crash", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"])
-	p := startProcess(t, c)
-	<-bodies
-	if err := c.Process.Signal(syscall.SIGABRT); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Wait()
-	if got := c.ProcessState.ExitCode(); got != 128+int(syscall.SIGABRT) || c.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
-		t.Errorf("ended with %v, want exit code 134", c.ProcessState)
-	}
-	if want := "tokenfetch: error: ended by a signal (interrupted)\n"; p.stderr.String() != want || p.stdout.Len() > 0 {
-		t.Errorf("standard error %q, want %q", p.stderr.String(), want)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
-	}
-}

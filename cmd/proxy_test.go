@@ -28,7 +28,7 @@ type fakeProxy struct {
 	wire  wire
 	mu    sync.Mutex
 	heads []string // what each connection asked for
-	open  int
+	open  open
 }
 
 // startProxy is the script command
@@ -79,7 +79,7 @@ func countProxied(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	p.settle()
+	p.open.settle()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.heads) != want {
@@ -103,27 +103,13 @@ func (p *fakeProxy) accept(listener net.Listener) {
 		p.mu.Lock()
 		n := len(p.heads)
 		p.heads = append(p.heads, "")
-		p.open++
 		p.mu.Unlock()
+		p.open.Add(1)
 		go func() {
+			defer p.open.Add(-1)
+			defer conn.Close()
 			p.serve(n, p.wire.tap(conn))
-			conn.Close()
-			p.mu.Lock()
-			p.open--
-			p.mu.Unlock()
 		}()
-	}
-}
-
-func (p *fakeProxy) settle() {
-	for range 600 {
-		time.Sleep(5 * time.Millisecond)
-		p.mu.Lock()
-		open := p.open
-		p.mu.Unlock()
-		if open == 0 {
-			return
-		}
 	}
 }
 

@@ -398,21 +398,3 @@ func TestCurlSendsNothingWithTheFailingLine(t *testing.T) {
 		t.Errorf("with the line: %d requests, %v", len(requests), err)
 	}
 }
-
-// The tests above are worth as much as their tokens.
-func TestTokensCoverEveryPair(t *testing.T) {
-	all := tokens()
-	slices.Sort(all)
-	singles, pairs := 0, 0
-	for _, text := range slices.Compact(all) {
-		switch len(text) {
-		case 1:
-			singles++
-		case 2:
-			pairs++
-		}
-	}
-	if singles != 94 || pairs != 94*94 {
-		t.Errorf("%d characters and %d pairs, want 94 and 8836", singles, pairs)
-	}
-}
