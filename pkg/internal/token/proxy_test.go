@@ -1,11 +1,11 @@
 package token
 
 import (
-	"encoding/binary"
-	"io"
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/tunnel"
 )
 
 // through makes the call of base with these variables, trusting the authority.
@@ -33,31 +33,14 @@ func environment(environ ...string) func(string) string {
 // that begins with 200, it then leads to target.
 func connect(target, reply string) func(*peer) {
 	return func(p *peer) {
-		head, one := "", make([]byte, 1)
-		for !strings.HasSuffix(head, "\r\n\r\n") {
-			if _, err := io.ReadFull(p, one); err != nil {
-				return
-			}
-			head += string(one)
+		if _, err := tunnel.ReadHead(p); err != nil {
+			return
 		}
 		p.say(reply)
 		if strings.HasPrefix(reply, "HTTP/1.1 200 ") {
-			tunnel(p, target)
+			tunnel.Lead(p, target)
 		}
 	}
-}
-
-func tunnel(p *peer, target string) {
-	conn, err := net.Dial("tcp", target)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	go func() {
-		_, _ = io.Copy(conn, p)
-		_ = conn.(*net.TCPConn).CloseWrite()
-	}()
-	_, _ = io.Copy(p.Conn, conn)
 }
 
 // connectHead is what a proxy may learn.
@@ -223,37 +206,20 @@ func TestProxySOCKS(t *testing.T) {
 	provider := serveTLS(t, authority.issue(nil), answer(good("")))
 	const unreachable = `proxy_failed (net, sent "no", attempts 1): the proxy ADDRESS cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`
 	for status, want := range map[byte]string{0: "no error", 2: unreachable} {
-		proxy := serve(t, func(p *peer) { socks(p, status, provider.address) })
+		proxy := serve(t, func(p *peer) {
+			if tunnel.SOCKS(p, func(host string, port int) byte {
+				if host != "provider.example" || port != 443 {
+					return 1
+				}
+				return status
+			}) {
+				tunnel.Lead(p, provider.address)
+			}
+		})
 		err := through(t, "https://provider.example", authority, "HTTPS_PROXY=socks5://"+proxy.address)
 		checkTold(t, err, strings.ReplaceAll(want, "ADDRESS", proxy.address))
 	}
 	err := through(t, "https://provider.example", authority, "HTTPS_PROXY=socks5://127.0.0.1:1")
 	checkTold(t, err, strings.ReplaceAll(unreachable, "ADDRESS", "127.0.0.1:1"))
 	checkWire(t, provider.stop(), golden("provider.example"))
-}
-
-// socks is a SOCKS5 proxy's handler (RFC 1928), for names and without a login.
-func socks(p *peer, status byte, target string) {
-	head := make([]byte, 2)
-	if _, err := io.ReadFull(p, head); err != nil {
-		return
-	}
-	_, _ = io.CopyN(io.Discard, p, int64(head[1]))
-	p.say("\x05\x00")
-	head = make([]byte, 5)
-	if _, err := io.ReadFull(p, head); err != nil || head[3] != 3 {
-		return
-	}
-	name := make([]byte, int(head[4])+2)
-	if _, err := io.ReadFull(p, name); err != nil {
-		return
-	}
-	port := binary.BigEndian.Uint16(name[len(name)-2:])
-	if host := string(name[:len(name)-2]); host != "provider.example" || port != 443 {
-		status = 1
-	}
-	p.say("\x05" + string(rune(status)) + "\x00\x01\x00\x00\x00\x00\x00\x00")
-	if status == 0 {
-		tunnel(p, target)
-	}
 }
