@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // shared is a machine with one user, the emulator as the provider, and the
@@ -33,12 +35,8 @@ func newShared(t *testing.T, emulatorArgs ...string) *shared {
 	binary := filepath.Join(builtProgram(t), "tokenfetch")
 	s.environ = []string{"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "SEAL=" + strings.Repeat("sealing key ", 4)}
 	config := filepath.Join(s.home, ".config", "tokenfetch")
-	if err := os.MkdirAll(config, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(config, "profiles.toml"), []byte("[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(config, 0o700))
+	check.OK(t, os.WriteFile(filepath.Join(config, "profiles.toml"), []byte("[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"), 0o600))
 	_, variables := serveEmulatorWith(t, binary, s.environ, append([]string{"--journal", s.journal}, emulatorArgs...)...)
 	s.environ = append(s.environ, variables...)
 	return s
@@ -96,18 +94,14 @@ func (s *shared) parallel(n int, words ...string) []outcome {
 func (s *shared) requests() int {
 	s.t.Helper()
 	n := s.count()
-	if err := os.Truncate(s.journal, 0); err != nil {
-		s.t.Fatal(err)
-	}
+	check.OK(s.t, os.Truncate(s.journal, 0))
 	return n
 }
 
 func (s *shared) count() int {
 	s.t.Helper()
 	data, err := os.ReadFile(s.journal)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	check.OK(s.t, err)
 	return bytes.Count(data, []byte("\n"))
 }
 
@@ -147,9 +141,7 @@ func (s *shared) files() map[string][]byte {
 			found[path] = data
 			return err
 		})
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		check.OK(s.t, err)
 	}
 	return found
 }
@@ -269,26 +261,20 @@ func TestLockHolderInTrouble(t *testing.T) {
 	start := func(words ...string) *exec.Cmd {
 		t.Helper()
 		c := s.command(words...)
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, c.Start())
 		time.Sleep(500 * time.Millisecond) // it has the lock and has sent, or waits for the lock
 		return c
 	}
 	holder := start("zeepay")
 	waiter := start("zeepay")
-	if err := holder.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, holder.Process.Kill())
 	_ = holder.Wait()
 	s.wantToken(s.finish(waiter))
 	s.wantRequests(2)
 
 	// Stopped, with credentials that have never worked: the others give up.
 	holder = start("fincode")
-	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, holder.Process.Signal(syscall.SIGSTOP))
 	if o := s.run("fincode", "--timeout", "600ms"); o.exit != 5 || !strings.Contains(o.stderr, "login_in_progress") {
 		t.Errorf("%+v", o)
 	}
@@ -298,9 +284,7 @@ func TestLockHolderInTrouble(t *testing.T) {
 
 	// Stopped, with proven credentials: after a third of the time they send.
 	holder = start("zeepay", "--refresh")
-	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, holder.Process.Signal(syscall.SIGSTOP))
 	s.wantToken(s.run("zeepay", "--refresh", "--timeout", "4s"))
 	_ = holder.Process.Kill()
 	_ = holder.Wait()
@@ -315,9 +299,7 @@ func TestKilledAnywhere(t *testing.T) {
 	s.wantToken(s.run("zeepay"))
 	for i := range 60 {
 		c := s.command("zeepay", "--refresh")
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, c.Start())
 		time.Sleep(time.Duration(i) * 200 * time.Microsecond)
 		_ = c.Process.Kill()
 		_ = c.Wait()
@@ -353,9 +335,7 @@ func TestUnusableTokenIsToldOnce(t *testing.T) {
 		}
 	}
 	first := s.command("zeepay")
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, first.Start())
 	time.Sleep(500 * time.Millisecond) // it has the lock
 	second := s.run("zeepay", "-v")
 	if n := strings.Count(second.stderr, "the cached token is not used"); n != 1 || second.exit != 0 {
@@ -370,13 +350,9 @@ func TestCacheTrouble(t *testing.T) {
 	s := newShared(t)
 	for _, mask := range []string{"000", "022", "077", "777"} {
 		for path := range s.files() {
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.Remove(path))
 		}
-		if err := errors.Join(os.RemoveAll(filepath.Join(s.home, ".cache")), os.RemoveAll(filepath.Join(s.home, ".local"))); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, errors.Join(os.RemoveAll(filepath.Join(s.home, ".cache")), os.RemoveAll(filepath.Join(s.home, ".local"))))
 		c := s.command("zeepay")
 		c.Args = append([]string{"sh", "-c", "umask " + mask + `; exec "$@"`, "sh"}, append([]string{c.Path}, c.Args[1:]...)...)
 		c.Path = "/bin/sh"
@@ -433,9 +409,7 @@ func TestCacheTrouble(t *testing.T) {
 			}
 		}
 		c := s.command("HOME="+home, "zeepay")
-		if err := os.Chmod(filepath.Dir(c.Path), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Chmod(filepath.Dir(c.Path), 0o755))
 		c.Dir = "/"
 		c.Args = append([]string{setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", c.Path}, c.Args[1:]...)
 		c.Path = setpriv

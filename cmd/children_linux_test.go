@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestWatchChildren shows that a leak into a child is seen.
@@ -18,12 +20,8 @@ func TestWatchChildren(t *testing.T) {
 	dir := t.TempDir()
 	ours := filepath.Join(dir, "tokenfetch")
 	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(sh, ours); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, os.Symlink(sh, ours))
 	for script, want := range map[string]string{
 		"sleep 0.3; true":                        "",
 		"A=$PASSWORD sleep 0.3; true":            "PASSWORD in the variable A of a child: sleep 0.3 ",

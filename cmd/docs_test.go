@@ -29,6 +29,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated parts of the documents, and the picture of a session")
@@ -108,15 +109,11 @@ func compareDocument(t *testing.T, path, want string) {
 	got, err := os.ReadFile(path)
 	if *update {
 		if string(got) != want {
-			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.WriteFile(path, []byte(want), 0o644))
 		}
 		return
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("%s is out of date (-want +got); run: go test ./cmd -run %s -update\n%s", path, t.Name(), diff)
 	}
@@ -230,13 +227,9 @@ func TestDocumentedProfiles(t *testing.T) {
 	for name, text := range texts {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "profiles.toml")
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.WriteFile(path, []byte(text), 0o600))
 			file, err := profile.Load(t.Context(), path, profile.Options{Home: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			loaded := 0
 			if file.CacheKey != nil {
 				loaded++ // the table [tokenfetch]
@@ -291,9 +284,7 @@ func firstCommand(t *testing.T) {
 	command.Dir = ".."
 	// Empty for the program; the go command keeps its caches.
 	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	caches := strings.Split(string(goEnv), "\n")
 	command.Env = append(cleanEnviron(t, os.Getenv("PATH")), "GOCACHE="+caches[0], "GOMODCACHE="+caches[1])
 	var stdout, stderr strings.Builder
@@ -309,9 +300,7 @@ func firstCommand(t *testing.T) {
 // dryRunExample shows what would be sent with each profile of the example file.
 func dryRunExample(t *testing.T, bin string) {
 	path := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(path, []byte(readFile(t, exampleFile)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(readFile(t, exampleFile)), 0o600))
 	for _, name := range provider.NewCatalog("", nil).Names() {
 		command := program(t, bin, name, "--config", path, "--dry-run")
 		var stderr strings.Builder
@@ -466,9 +455,7 @@ func runSnippet(t *testing.T, bin string, api *fakeAPI, shell string, b block, p
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), mode))
 	}
 	// The programs that the documents make up note whether they got a token.
 	write("reconcile.sh", "#!/bin/sh\ncase \"$TOKEN$ZEEPAY_ACCESS_TOKEN\" in emulated-*) echo yes ;; *) echo no ;; esac >>calls\n", 0o755)
@@ -529,12 +516,8 @@ func program(t *testing.T, bin string, args ...string) *exec.Cmd {
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, listener.Close())
 	return listener.Addr().String()
 }
 
@@ -672,9 +655,7 @@ func measureFaults(t *testing.T, bin string) {
 		}
 	}
 	names := slices.Sorted(slices.Values(emulator.FaultNames()))
-	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(documented))); diff != "" {
-		t.Errorf("the faults of the emulator and of its guide (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the faults of the emulator and of its guide", names, slices.Sorted(maps.Keys(documented)))
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -697,17 +678,11 @@ func compareOutput(t *testing.T, bin string) {
 		_ = command.Run() // fails, with the error in question
 		return b.String()
 	}
-	if diff := cmp.Diff(stderr(), blocks(t, "text")[0].text); diff != "" {
-		t.Errorf("the text of the error (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the text of the error", stderr(), blocks(t, "text")[0].text)
 	want := slices.Collect(jsonKeys(stderr("--errors", "json")))
-	if diff := cmp.Diff(want, slices.Collect(jsonKeys(blocks(t, "json")[0].text))); diff != "" {
-		t.Errorf("the keys of the JSON error (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the keys of the JSON error", want, slices.Collect(jsonKeys(blocks(t, "json")[0].text)))
 	token, err := program(t, bin, "zeepay", "--emulator", "-o", "json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var documented []string
 	for _, p := range parseMarkdown(readFile(t, "guides/output.md")) {
 		if p.kind == table && p.rows[0][0] == "key" {
@@ -718,9 +693,7 @@ func compareOutput(t *testing.T, bin string) {
 	}
 	keys := slices.Sorted(jsonKeys(string(token)))
 	slices.Sort(documented)
-	if diff := cmp.Diff(keys, documented); diff != "" {
-		t.Errorf("the keys of -o json (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the keys of -o json", keys, documented)
 }
 
 func builtins(t *testing.T) []*provider.Definition {
@@ -732,8 +705,6 @@ func builtins(t *testing.T) []*provider.Definition {
 func readFile(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return string(data)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // definitionComment begins a definition in the guide: the path of its file.
@@ -39,13 +39,9 @@ func withDefinitions(t *testing.T, definitions map[string]string) (home string) 
 	t.Helper()
 	home = t.TempDir()
 	dir := filepath.Join(home, ".config", "tokenfetch", "providers")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(dir, 0o700))
 	for name, text := range definitions {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	return home
 }
@@ -113,9 +109,7 @@ func TestGuideOfProviders(t *testing.T) {
 			e := &endpoint{log: &requests, answers: []answer{
 				reply(200, strings.Replace(c.reply, "TOKEN", canaries["TOKEN"], 1)), reply(code, refused),
 			}}
-			if err := e.listen(0, 0, t.Cleanup); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, e.listen(0, 0, t.Cleanup))
 			environ := append(c.environ, "TOKENFETCH_"+strings.ToUpper(c.name)+"_BASE_URL=http://"+e.address)
 			out, diag, err := run(environ, c.name, "--no-cache", "-o", "json")
 			if err != nil || !strings.Contains(out, `"access_token":"`+canaries["TOKEN"]+`"`) || !strings.Contains(out, c.json) || diag != "" {
@@ -126,9 +120,7 @@ func TestGuideOfProviders(t *testing.T) {
 				return base64.StdEncoding.EncodeToString([]byte(pair[len("BASIC(") : len(pair)-1]))
 			})
 			got := regexp.MustCompile(`(?m)^(Connection|User-Agent): .*\n`).ReplaceAllString(requests.String(), "")
-			if diff := cmp.Diff(want+"\n", got); diff != "" {
-				t.Errorf("the request (-want +got):\n%s", diff)
-			}
+			check.Same(t, "the request", want+"\n", got)
 			out, diag, err = run(environ, c.name, "--no-cache", "-v")
 			if err == nil || exitStatus(err) != 4 || out != "" || leak(diag, canaries["CLIENT_SECRET"]) != "" || leak(diag, canaries["PASSWORD"]) != "" {
 				t.Errorf("refused: %v\n%s%s", err, out, diag)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // helperProfile writes a helper and a profile whose password it prints, and
@@ -20,16 +22,12 @@ func helperProfile(t *testing.T, script string) (profiles string, bodies chan st
 	t.Helper()
 	dir := t.TempDir()
 	helper := filepath.Join(dir, "ask")
-	if err := os.WriteFile(helper, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(helper, []byte("#!/bin/sh\n"+script), 0o700))
 	environ, bodies := mpayServer(t, 0)
 	profiles = filepath.Join(dir, "profiles.toml")
 	_, base, _ := strings.Cut(environ[1], "=")
 	text := fmt.Sprintf("[mpay.default]\nbase_url = %q\nusername = \"ops\"\npassword = { command = [%q] }\n", base, helper)
-	if err := os.WriteFile(profiles, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(profiles, []byte(text), 0o600))
 	return profiles, bodies
 }
 
@@ -227,9 +225,7 @@ func TestHelperAsksInTheForeground(t *testing.T) {
 		group, err := unix.IoctlGetInt(int(tt.master.Fd()), unix.TIOCGPGRP)
 		return err == nil && group != tt.cmd.Process.Pid
 	})
-	if err := os.WriteFile(helper+".asks", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(helper+".asks", nil, 0o600))
 	tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
 	tt.typeText(t, canaries["PASSWORD"]+"\n")
 	tt.until(t, "the token", func() bool { return strings.Contains(tt.shown(), canaries["TOKEN"]) })

@@ -15,12 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // The manual pages are made here and not by the program: it would carry what
@@ -45,9 +45,7 @@ func TestManPages(t *testing.T) {
 		day, dir = time.Unix(seconds, 0).UTC(), *manDir
 	}
 	pages := manPages(t, day, *manVersion)
-	if diff := cmp.Diff(pages, manPages(t, day, *manVersion)); diff != "" {
-		t.Errorf("made twice the pages differ (-first +second):\n%s", diff)
-	}
+	check.Same(t, "made twice the pages differ (-first +second)", pages, manPages(t, day, *manVersion))
 	var names []string
 	for _, topic := range topics() {
 		names = append(names, "tokenfetch-"+topic.name+".7")
@@ -65,13 +63,9 @@ func TestManPages(t *testing.T) {
 		}
 	})
 	slices.Sort(names)
-	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(pages))); diff != "" {
-		t.Errorf("the pages there should be and the pages there are (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the pages there should be and the pages there are", names, slices.Sorted(maps.Keys(pages)))
 	for name, page := range pages {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(page), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(page), 0o644))
 	}
 	if *manDir == "" {
 		readManPages(t, dir, names)
@@ -205,9 +199,7 @@ func aboutAll(t *testing.T, r *run) []part {
 		}
 		return "", false
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	dirs := tokenfetch.New(tokenfetch.Options{Environ: []string{"HOME=/HOME"}}).Dirs()
 	home := func(path string) string { return code(strings.Replace(filepath.ToSlash(path), "/HOME", "~", 1)) }
 	return slices.Concat(

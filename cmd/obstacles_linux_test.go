@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestSomethingElseInPlaceOfOurFiles puts directories, links and FIFOs in the
@@ -27,12 +29,8 @@ func TestSomethingElseInPlaceOfOurFiles(t *testing.T) {
 			cached, _ := filepath.Glob(filepath.Join(s.home, ".cache", "tokenfetch", file))
 			state, _ := filepath.Glob(filepath.Join(s.home, ".local", "state", "tokenfetch", file))
 			for _, path := range append(cached, state...) {
-				if err := os.RemoveAll(path); err != nil {
-					t.Fatal(err)
-				}
-				if err := obstruct(path); err != nil {
-					t.Fatal(err)
-				}
+				check.OK(t, os.RemoveAll(path))
+				check.OK(t, obstruct(path))
 			}
 			if len(cached)+len(state) == 0 {
 				t.Fatalf("there is no %s", file)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
@@ -326,24 +327,16 @@ func startAuthorizationServer(t *testing.T, a *pki.Authority) *authorizationServ
 		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool()}}
 	}
 	line, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	c := exec.Command("node", "../testdata/oidc-provider/server.mjs", dir)
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
 	var stderr strings.Builder
 	c.Stderr = &stderr
 	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, c.Start())
 	t.Cleanup(func() {
 		in.Close()
 		if err := c.Wait(); err != nil || t.Failed() {
@@ -378,14 +371,10 @@ type tokenRequest struct {
 func (s *authorizationServer) wantRequests(t *testing.T, want ...tokenRequest) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.origin+"/requests", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var got []tokenRequest
 	s.ask(t, request, &got)
-	if diff := cmp.Diff(append([]tokenRequest{}, want...), got); diff != "" {
-		t.Errorf("token requests (-want +got):\n%s", diff)
-	}
+	check.Same(t, "token requests", append([]tokenRequest{}, want...), got)
 }
 
 // introspection is what the server says of a token (RFC 7662).
@@ -402,9 +391,7 @@ func (s *authorizationServer) wantToken(t *testing.T, client oauthClient, token 
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.origin+s.issuer+"/token/introspection",
 		strings.NewReader(url.Values{"token": {token}}.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	request.SetBasicAuth(url.QueryEscape(client.ID), url.QueryEscape(client.Secret))
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	var got introspection
@@ -418,9 +405,7 @@ func (s *authorizationServer) wantToken(t *testing.T, client oauthClient, token 
 func (s *authorizationServer) ask(t *testing.T, request *http.Request, value any) {
 	t.Helper()
 	response, err := s.client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
@@ -538,9 +523,7 @@ func (u *oauthUser) providers() string {
 // define writes a definition by hand.
 func (u *oauthUser) define(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.MkdirAll(u.providers(), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(u.providers(), 0o700))
 	writeFile(t, filepath.Join(u.providers(), name+".toml"), text, 0o600)
 }
 

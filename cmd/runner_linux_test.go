@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // mpayReplies answers every request with a token, and counts the requests.
@@ -49,9 +51,7 @@ func TestRunnerFileShared(t *testing.T) {
 	}
 	all.Wait()
 	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	rest, _ := strings.CutPrefix(string(data), "A=b\n")
 	// Whoever sees another's entry half written begins on a new line; the runner
 	// skips the empty one.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 	"github.com/tokenfetch/tokenfetch/testdata/picture"
 )
 
@@ -62,9 +63,7 @@ func TestSession(t *testing.T) {
 		}
 	}
 	drawn, err := picture.Draw("A terminal session with tokenfetch", sinceRefused.ReplaceAllString(exchanged(text.String(), actual, shown), "4 seconds ago"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	compareDocument(t, sessionFile, drawn)
 }
 
@@ -86,9 +85,7 @@ func onTerminal(t *testing.T, d desk, line string) string {
 		"HOME=" + d.home, "TEST_KEYCHAIN=" + d.keychain, "TEST_KEYCHAIN_WRITES=1", "TEST_TERMINAL=1", "GORACE=atexit_sleep_ms=0",
 	})
 	path, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	const end = "\x00end"
 	tt.cmd.Path, tt.cmd.Args, tt.cmd.Dir = path, []string{"sh", "-c", line + "\nprintf '\\0end'"}, d.home
 	tt.start(t)

@@ -6,10 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // acme is a definition that uses every key of [request] and breaks no rule.
@@ -421,9 +420,7 @@ func FuzzParse(f *testing.F) {
 // TestOAuth2 compares what [oauth2] stands for with what it means.
 func TestOAuth2(t *testing.T) {
 	d, err := provider.Parse("acme.toml", []byte(oauth))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var parts []string
 	for _, p := range d.Request.Parts() {
 		parts = append(parts, p.In+" "+p.Name+"="+p.Value.String())
@@ -432,9 +429,7 @@ func TestOAuth2(t *testing.T) {
 		"form client_id={client_id}", "form client_secret={client_secret}", "form username={username}", "form password={password}",
 		"form grant_type=password", "form scope={scope}", "form audience=https://api.acme.example", "form resource=urn:acme",
 	}
-	if diff := cmp.Diff(want, parts); diff != "" {
-		t.Errorf("the request (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the request", want, parts)
 	fields := []provider.Field{
 		{Name: "client_id", Help: "key", Default: "public"},
 		{Name: "client_secret", Help: "client secret", Secret: true},
@@ -442,9 +437,7 @@ func TestOAuth2(t *testing.T) {
 		{Name: "password", Help: "password of the account", Secret: true},
 		{Name: "scope", Help: "scopes", Optional: true},
 	}
-	if diff := cmp.Diff(fields, d.Fields); diff != "" {
-		t.Errorf("the fields (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the fields", fields, d.Fields)
 	if e := d.Environments; len(e) != 1 || e[0].BaseURL != "https://auth.acme.example" || d.Request.Path.String() != "/oauth2/token" {
 		t.Errorf("%+v, path %s", e, d.Request.Path)
 	}

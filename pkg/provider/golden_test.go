@@ -13,6 +13,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // The requests in this file are written by hand from the providers' documents,
@@ -43,13 +44,9 @@ func complete(d *provider.Definition, v provider.Values) provider.Values {
 func onTheWire(t *testing.T, d *provider.Definition, v provider.Values) string {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(rawRequest(t, d, v))))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	arrived := fmt.Sprintf("%s %s\nContent-Type: %s\n", r.Method, r.RequestURI, strings.Join(r.Header["Content-Type"], " | "))
 	if a, ok := r.Header["Authorization"]; ok {
 		arrived += "Authorization: " + strings.Join(a, " | ") + "\n"
@@ -150,9 +147,7 @@ func TestGoldenRequests(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := builtin(t, test.provider)
 			got := onTheWire(t, d, complete(d, values(test.fields)))
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("the request (-want +got):\n%s", diff)
-			}
+			check.Same(t, "the request", test.want, got)
 		})
 	}
 }
@@ -176,11 +171,9 @@ func TestColonInBasicUser(t *testing.T) {
 	for _, name := range []string{"fincode", "enkash"} {
 		d := builtin(t, name)
 		base, err := provider.ParseAddress("https://host.example")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		_, err = d.TokenRequest(base, values(map[string]string{"client_id": "canary:id", "client_secret": "s", "username": "u", "password": "p"}))
-		e := failed(t, err)
+		e := check.Failure(t, err)
 		if want := "client_id must not contain a colon: it is the user part of a Basic pair"; e.Code != failure.FieldInvalid || e.Message != want {
 			t.Errorf("%s: error %s %q, want field_invalid %q", name, e.Code, e.Message, want)
 		}
@@ -195,9 +188,7 @@ func TestOptionalFieldIsLeftOut(t *testing.T) {
 	d := builtin(t, "enkash")
 	base := provider.Address{Scheme: "https", Host: "host.example"}
 	request, err := d.TokenRequest(base, values(map[string]string{"client_id": "c", "client_secret": "s", "username": "u", "password": "p"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if got, want := request.Body.Reveal(), "username=u&password=p&grant_type=password"; got != want {
 		t.Errorf("the body is %q, want %q", got, want)
 	}
@@ -249,9 +240,7 @@ func TestURLs(t *testing.T) {
 	}
 	d := builtin(t, "abbeycross")
 	base, err := d.CheckBase("https://abx.example:8443/gate/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	request, err := d.TokenRequest(base, values(nil))
 	if want := "https://abx.example:8443/gate/v1/oauth/token"; err != nil || request.URL != want {
 		t.Errorf("below a base address: %q, %v; want %q", request.URL, err, want)
@@ -270,7 +259,7 @@ func TestTenants(t *testing.T) {
 		} {
 			a, err := d.Address(e, func(string) string { return tenant })
 			want := "tenant is not one host name label: it must match [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-			if got := failed(t, err); a != (provider.Address{}) || got.Code != failure.FieldInvalid || got.Message != want {
+			if got := check.Failure(t, err); a != (provider.Address{}) || got.Code != failure.FieldInvalid || got.Message != want {
 				t.Errorf("tenant %q: %v, %s %q; want field_invalid %q", tenant, a, got.Code, got.Message, want)
 			}
 		}

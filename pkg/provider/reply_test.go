@@ -1,7 +1,6 @@
 package provider_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,17 +12,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
-
-// failed returns the failure that err is.
-func failed(t *testing.T, err error) *failure.Error {
-	t.Helper()
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
-		t.Fatalf("error %v (%T), want a *failure.Error", err, err)
-	}
-	return e
-}
 
 // verdict is what a reply was judged to be: a token or a failure.
 type verdict struct {
@@ -45,7 +35,7 @@ func judge(t *testing.T, d *provider.Definition, reply *token.Reply, sent ...sec
 	if got != nil {
 		t.Errorf("a token came with the error %v", err)
 	}
-	e := failed(t, err)
+	e := check.Failure(t, err)
 	if e.Sent != failure.SentYes || e.Attempts != 1 || e.HTTPStatus != reply.Status {
 		t.Errorf("the error says sent %q, attempts %d, status %d of a reply of status %d", e.Sent, e.Attempts, e.HTTPStatus, reply.Status)
 	}
@@ -158,7 +148,7 @@ func TestParameterValueIsNeverKept(t *testing.T) {
 	for _, status := range []int{200, 400, 401, 403, 409, 422, 423, 429, 500, 503} {
 		for _, value := range []string{`"canary"`, `{"x":"canary"}`, `["canary"]`} {
 			_, err := d.Token(token.NewReply(status, []byte(`{"errorId":"1","code":"2","text":"3","parameter_name":"client_secret","parameter_value":`+value+`}`)))
-			e := failed(t, err)
+			e := check.Failure(t, err)
 			if e.Provider == nil {
 				t.Fatalf("status %d: the provider's words are missing", status)
 			}
@@ -370,9 +360,7 @@ func TestRefreshTokenIsNotKept(t *testing.T) {
 		reply := token.NewReply(200, []byte(body))
 		reply.Received = time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 		got, err := builtin(t, name).Token(reply)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		want := &token.Token{AccessToken: secret.New("tok"), Lifetime: time.Second, Obtained: reply.Received}
 		same := cmp.Comparer(func(a, b secret.Value) bool { return a.Reveal() == b.Reveal() })
 		if diff := cmp.Diff(want, got, same); diff != "" {
@@ -419,13 +407,13 @@ func TestOutlineOfReply(t *testing.T) {
 		reply.ContentType = "application/problem+json"
 		_, err := builtin(t, "fincode").Token(reply)
 		want := &failure.ReplyOutline{ContentType: "application/problem+json", Members: test.want}
-		if diff := cmp.Diff(want, failed(t, err).Reply); diff != "" {
+		if diff := cmp.Diff(want, check.Failure(t, err).Reply); diff != "" {
 			t.Errorf("status %d, body %s (-want +got):\n%s", test.status, test.body, diff)
 		}
 	}
 	for _, status := range []int{400, 401, 407, 429, 503} {
 		_, err := builtin(t, "fincode").Token(token.NewReply(status, []byte(`{"a":1}`)))
-		if e := failed(t, err); e.Reply != nil {
+		if e := check.Failure(t, err); e.Reply != nil {
 			t.Errorf("status %d: an outline of a reply that is understood: %+v", status, e.Reply)
 		}
 	}
@@ -472,7 +460,7 @@ func TestSingleUseIsSaid(t *testing.T) {
 		reply := token.NewReply(test.status, []byte(test.body))
 		reply.RetryAfter = test.after
 		_, err := builtin(t, test.provider).Token(reply)
-		e := failed(t, err)
+		e := check.Failure(t, err)
 		if got := strings.HasSuffix(e.Message, note); got != test.want {
 			t.Errorf("%s, status %d, body %q, Retry-After %v: message %q; note wanted: %v", test.provider, test.status, test.body, test.after, e.Message, test.want)
 		}
@@ -490,7 +478,7 @@ func TestRetryAfter(t *testing.T) {
 		reply := token.NewReply(status, nil)
 		reply.RetryAfter = &wait
 		_, err := d.Token(reply)
-		if e := failed(t, err); e.Message != want || e.RetryAfter == nil || *e.RetryAfter != wait {
+		if e := check.Failure(t, err); e.Message != want || e.RetryAfter == nil || *e.RetryAfter != wait {
 			t.Errorf("status %d: %q, %v; want %q", status, e.Message, e.RetryAfter, want)
 		}
 	}
@@ -513,7 +501,7 @@ func TestAdvice(t *testing.T) {
 		{307, ``, "Zeepay answered with a redirect (status 307), which is not followed", "check the base address"},
 	} {
 		_, err := d.Token(token.NewReply(test.status, []byte(test.body)))
-		if e := failed(t, err); e.Message != test.message || e.Hint != test.hint {
+		if e := check.Failure(t, err); e.Message != test.message || e.Hint != test.hint {
 			t.Errorf("status %d: %q, hint %q; want %q, hint %q", test.status, e.Message, e.Hint, test.message, test.hint)
 		}
 	}

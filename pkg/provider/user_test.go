@@ -18,15 +18,14 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // parsed returns a definition without problems.
 func parsed(t *testing.T, text string) *provider.Definition {
 	t.Helper()
 	d, err := provider.Parse("acme.toml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return d
 }
 
@@ -34,9 +33,7 @@ func parsed(t *testing.T, text string) *provider.Definition {
 func rawRequest(t *testing.T, d *provider.Definition, v provider.Values) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer listener.Close()
 	arrived := make(chan string, 1)
 	go func() {
@@ -53,13 +50,9 @@ func rawRequest(t *testing.T, d *provider.Definition, v provider.Values) string 
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 	}()
 	base, err := provider.ParseAddress("http://" + listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	request, err := d.TokenRequest(base, v)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if _, err := (&token.Client{UserAgent: "tokenfetch/test"}).Send(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +153,7 @@ func TestValuesThatCannotBeSent(t *testing.T) {
 		v := values(good)
 		v[c.field] = secret.New(c.value)
 		_, err := d.TokenRequest(base, complete(d, v))
-		if e := failed(t, err); e.Code != failure.FieldInvalid || e.Message != c.want {
+		if e := check.Failure(t, err); e.Code != failure.FieldInvalid || e.Message != c.want {
 			t.Errorf("%s = %q: %s %q", c.field, c.value, e.Code, e.Message)
 		}
 	}
@@ -174,13 +167,9 @@ func FuzzTemplate(f *testing.F) {
 	}
 	d, err := provider.Parse("acme.toml", []byte("[fields]\na = {}\n[request]\npath = \"/x/{a}/\"\nquery = { q = \"<{a}>\" }\nbasic = [\"a\", \"a\"]\n"+
 		"basic_encoding = \"form\"\nform = { f = \"{{{a}}}\" }\n"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
 	inJSON, err := provider.Parse("acme.toml", []byte("[fields]\na = {}\n[request]\njson = { o = { l = [\"{a}\", 1] } }\n"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
 	base, _ := provider.ParseAddress("https://a.example")
 	f.Fuzz(func(t *testing.T, value string) {
 		v := provider.Values{"a": secret.New(value)}
@@ -191,9 +180,7 @@ func FuzzTemplate(f *testing.F) {
 			}
 			return
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		u, err := url.Parse(request.URL)
 		if err != nil || u.Host != "a.example" || u.Path != "/x/"+value+"/" || strings.Count(u.EscapedPath(), "/") != 3 || u.Query().Get("q") != "<"+value+">" {
 			t.Errorf("%q: %q, %v", value, request.URL, err)
@@ -211,9 +198,7 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("%q: Basic %q %q", value, user, password)
 		}
 		request, err = inJSON.TokenRequest(base, v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		object, err := token.ParseObject([]byte(request.Body.Reveal()))
 		if strings.ToValidUTF8(value, "") != value || strings.ContainsRune(value, 0) {
 			return // JSON has no way to write it
@@ -293,7 +278,7 @@ is = "untrusted"
 	} {
 		got := "token"
 		if _, err := d.Token(token.NewReply(c.status, []byte(c.body))); err != nil {
-			got = string(failed(t, err).Code)
+			got = string(check.Failure(t, err).Code)
 		}
 		if got != c.want {
 			t.Errorf("%d %s: %s, want %s", c.status, c.body, got, c.want)
@@ -301,16 +286,12 @@ is = "untrusted"
 	}
 	sent := secret.New("a-sent-secret")
 	issued, err := d.Token(token.NewReply(200, []byte(`{"access_token":"tok","echo":"is a-sent-secret","data":{"url":"https://a","n":1.50,"b":false,"none":null,"access_token":"x"}}`)), sent)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	kept := map[string]string{}
 	for path, value := range issued.Extra {
 		kept[path] = string(value)
 	}
-	if diff := cmp.Diff(map[string]string{"data.url": `"https://a"`, "data.n": "1.50", "data.b": "false"}, kept); diff != "" {
-		t.Errorf("kept (-want +got):\n%s", diff)
-	}
+	check.Same(t, "kept", map[string]string{"data.url": `"https://a"`, "data.n": "1.50", "data.b": "false"}, kept)
 }
 
 // TestExpiry: expires_in wins over expires_at, which wins over what is documented.

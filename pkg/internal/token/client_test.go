@@ -18,6 +18,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func TestPostOnTheWire(t *testing.T) {
@@ -239,9 +240,7 @@ func TestPostExpandsNothing(t *testing.T) {
 	if _, err := w.Write(make([]byte, 4<<20)); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, w.Close())
 	s := serve(t, answer(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.String())))
 	reply, err := post(t, t.Context(), &Client{}, "http://"+s.address)
 	checkTold(t, err, `unsupported_encoding (reply, sent "no", attempts 0): the reply is compressed, which was not asked for`)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func TestParseObject(t *testing.T) {
@@ -139,9 +141,7 @@ func TestParseObjectManyKeys(t *testing.T) {
 	}
 	start = time.Now()
 	var theirs map[string]any
-	if err := json.Unmarshal(body, &theirs); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, json.Unmarshal(body, &theirs))
 	if measure := time.Since(start); took > 30*measure {
 		t.Errorf("it took %v, and encoding/json %v", took, measure)
 	}
@@ -151,9 +151,7 @@ func TestGet(t *testing.T) {
 	t.Parallel()
 	object, err := ParseObject([]byte(`{"token":"t","n":0,"empty":"","no":false,"null":null,"":"nameless",
 		"data":{"token":"inner","null":null,"deep":{"token":"deepest"},"":"x"},"list":[{"token":"x"}],"a.b":"dotted"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	tests := []struct {
 		path string
 		want any // nil for absent

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestSystemRoots: the first file with certificates counts, and the standard
@@ -15,18 +17,14 @@ func TestSystemRoots(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(path, data, 0o600))
 		return path
 	}
 	missing, noise := filepath.Join(dir, "missing"), write("noise", []byte("nothing"))
 	one, two := write("one", first.PEM), write("two", append(first.PEM, second.PEM...))
 	pool := func(data []byte) *x509.CertPool {
 		p, err := ParseCertificates(data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		return p
 	}
 	for _, test := range []struct {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
@@ -189,9 +190,7 @@ type peer struct {
 func serve(t *testing.T, handle func(*peer)) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	s := &server{address: listener.Addr().String(), listener: listener}
 	s.running.Go(func() {
 		for {
