@@ -69,10 +69,7 @@ func Run(env Env) int {
 	r := newRun(env)
 	log.SetOutput(io.Discard) // where net/http prints bytes that came when it expected none
 	ended := make(chan error, 1)
-	go func() {
-		_ = growStack()
-		ended <- r.safely()
-	}()
+	go func() { ended <- r.safely() }()
 	var err error
 	select {
 	case err = <-ended:
@@ -92,15 +89,6 @@ func Run(env Env) int {
 		dieOf(stop)
 	}
 	return code
-}
-
-// growStack makes room on the stack of its goroutine for all of a run. The runtime
-// would do so in four steps, and look at every frame in each.
-//
-//go:noinline
-func growStack() byte {
-	var room [20 << 10]byte
-	return room[len(os.Args)%len(room)]
 }
 
 func newRun(env Env) *run {
