@@ -16,8 +16,9 @@ import (
 var sources embed.FS
 
 // Catalog contains the provider definitions that a program can use: the built-in
-// ones, which are parsed when the program is built, and those in the user's
-// directory, which it parses on first use. It is safe for concurrent use.
+// ones, which are compiled in, and those in the user's directory, which it parses on
+// first use. All users of a definition share it and must not change it. A Catalog is
+// safe for concurrent use.
 type Catalog struct {
 	dir      string
 	readFile func(path string) ([]byte, error)
