@@ -126,6 +126,9 @@ func (c *Catalog) hasFile(name string) bool {
 // Title returns the title of a provider. It returns "" for an unknown provider, and
 // a text that says so if the definition is invalid.
 func (c *Catalog) Title(name string) string {
+	if d := builtin(name); d != nil {
+		return d.Title
+	}
 	d, err := c.Definition(name)
 	switch {
 	case err == nil:
