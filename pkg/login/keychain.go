@@ -50,6 +50,7 @@ var errUnverified = errors.New("the keychain gave back something else")
 // LookUp finds out whether a secret is stored at its place. After a login that has
 // not finished none counts, because an old one may be left beside a new one.
 func (s *Setup) LookUp(ctx context.Context, one *Secret) error {
+	one.Stored = false
 	if one.Place == "" || s.Base.Host == "" || s.File.Unfinished(s.Ref.Definition.Name, s.Ref.Profile) {
 		return nil
 	}
