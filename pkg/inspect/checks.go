@@ -152,6 +152,9 @@ func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) 
 		return []Finding{warning(check, without, "there is no keychain here: there is no session bus (DBUS_SESSION_BUS_ADDRESS)")}, err
 	case errors.Is(err, keychain.ErrNotRunning):
 		return []Finding{warning(check, "log in to your desktop session, or start a service such as gnome-keyring-daemon; or "+without, "no keychain service runs on the session bus")}, err
+	case errors.Is(err, secret.ErrNoKeyring):
+		e := credential.KeychainFailure(err)
+		return []Finding{warning(check, e.Hint+"; or "+without, "%s", e.Message)}, err
 	case errors.Is(err, secret.ErrUnavailable):
 		return []Finding{warning(check, without, "%s", err)}, err
 	case errors.Is(err, secret.ErrLocked):
