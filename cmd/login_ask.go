@@ -127,7 +127,7 @@ func (l *loginCommand) askHost(ctx context.Context, now host) (host, error) {
 	for i, e := range d.Environments {
 		note := ""
 		if e.AllowListed {
-			note = "  (only from listed source addresses)"
+			note = "  (only listed addresses)"
 		}
 		choices = append(choices, fmt.Sprintf("  %d  %-12s %s%s", i+1, e.Name, e.BaseURL, note))
 	}
@@ -388,9 +388,9 @@ func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	keeps := ""
 	switch {
 	case s.IsGiven() && len(l.wanted) > 1:
-		keeps = "; empty keeps the last one"
+		keeps = "; Enter keeps the last one"
 	case s.Stored && !s.IsGiven():
-		keeps = "; empty keeps the one that is stored"
+		keeps = "; Enter keeps the stored one"
 	}
 	text, err := l.ask(ctx, s.Name+" ("+s.Help+"; not shown"+keeps+")", true, func(answer string) string {
 		if answer == "" && keeps != "" {

@@ -65,9 +65,11 @@ func (d desk) item(t *testing.T, account string) string {
 }
 
 // answer waits for a question, the last thing on the screen and newer than the
-// last answer, and types a line.
+// last answer, and types a line. The last line of question is folded as on the screen.
 func (tt *terminal) answer(t *testing.T, question, text string) {
 	t.Helper()
+	last := strings.LastIndex(question, "\n") + 1
+	question = question[:last] + strings.ReplaceAll(fold(strings.TrimSuffix(question[last:], " "), 0, 4, maxColumns-1), "\n", "\r\n") + " "
 	tt.until(t, question, func() bool {
 		shown := tt.shown()
 		return len(shown) > tt.answered && strings.HasSuffix(shown, question)
@@ -128,8 +130,7 @@ func TestLoginAsks(t *testing.T) {
 	want := `Zeepay, profile ci
   1  test         https://test.digitaltermination.com
   2  sandbox      https://business-sandbox.instntmny.com
-  3  production   https://shop.digitaltermination.com  (only from listed source
-    addresses)
+  3  production   https://shop.digitaltermination.com  (only listed addresses)
 ` + environment + `4
   the answer is none of them: test, sandbox, production
 ` + environment + `http://example.com
@@ -189,7 +190,7 @@ func TestLoginAsksAgain(t *testing.T) {
 
 	tt, stderr := d.login(t, nil, "fincode", "--verify=false")
 	tt.start(t)
-	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; Enter keeps the stored one): ", "")
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
 	tt.ended(t, stderr)
 	if got := readFile(t, d.profiles()); got != file {
@@ -211,8 +212,8 @@ func TestLoginAsksAgain(t *testing.T) {
 	tt.until(t, "the rule", func() bool { return strings.Contains(tt.shown(), "tenant is not one host name label") })
 	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "")
 	tt.answer(t, "\r\nfincode/default at acme.fincode.software\r\n"+`client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
-	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
-	tt.answer(t, "password (password of the API account; not shown; empty keeps the one that is stored): ", "")
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; Enter keeps the stored one): ", "")
+	tt.answer(t, "password (password of the API account; not shown; Enter keeps the stored one): ", "")
 	tt.ended(t, stderr)
 	if got, want := readFile(t, d.profiles()), strings.Replace(file, "tenant-v6", "tenant-v1", 1); got != want {
 		t.Errorf("the file holds %q, want %q", got, want)
@@ -307,7 +308,7 @@ func pickyServer(t *testing.T, right string) (address string, requests *atomic.I
 const (
 	zeepaySecret   = "client_secret (client secret issued at onboarding; not shown): "
 	zeepayPassword = "password (password of the account; not shown): "
-	zeepayAgain    = "password (password of the account; not shown; empty keeps the last one): "
+	zeepayAgain    = "password (password of the account; not shown; Enter keeps the last one): "
 )
 
 const (
@@ -316,7 +317,7 @@ const (
 	secretAgain   = nothingStored + zeepaySecretAgain
 
 	nothingStored     = "  nothing is stored yet: try again, or end with Ctrl-C\r\n"
-	zeepaySecretAgain = "client_secret (client secret issued at onboarding; not shown; empty keeps the last one): "
+	zeepaySecretAgain = "client_secret (client secret issued at onboarding; not shown; Enter keeps the last one): "
 	zeepayUser        = "username (e-mail address the account was created with)"
 )
 
@@ -479,7 +480,7 @@ func TestLoginDoesNotLock(t *testing.T) {
 	const (
 		secret   = "client_secret (client secret, the password part of the Basic pair; not shown): "
 		password = "password (password of the account; not shown): "
-		again    = nothingStored + "  EnKash locks the account after 3 refusals in a row\r\nclient_secret (client secret, the password part of the Basic pair; not shown; empty keeps the last one): "
+		again    = nothingStored + "  EnKash locks the account after 3 refusals in a row\r\nclient_secret (client secret, the password part of the Basic pair; not shown; Enter keeps the last one): "
 	)
 	for _, state := range []string{"", "/dev/null"} { // where nothing can be recorded too
 		d := newDesk(t)
