@@ -184,11 +184,12 @@ func (i *Inspector) pingKeychain(ctx context.Context) error {
 }
 
 // checkDir looks whether a directory of ours can be used; without says what that
-// means if it cannot, setting which one gives it to a systemd service.
-func checkDir(ctx context.Context, check, path, setting, without string) []Finding {
+// means if it cannot.
+func checkDir(ctx context.Context, check, path, without string) []Finding {
 	exists, err := cache.CheckDir(ctx, path)
 	switch {
 	case errors.Is(err, cache.ErrUnusable) && path == "":
+		setting := map[string]string{"state_directory": "StateDirectory", "cache_directory": "CacheDirectory"}[check]
 		return []Finding{warning(check, "set HOME ("+setting+"=tokenfetch in a systemd unit)", "there is no home directory: %s", without)}
 	case errors.Is(err, cache.ErrUnusable):
 		return []Finding{warning(check, "make it a directory of yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}

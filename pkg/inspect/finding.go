@@ -70,10 +70,10 @@ func (i *Inspector) Findings(ctx context.Context, p Process, network bool) []Fin
 	}
 	dirs := i.client.Dirs()
 	check("state_directory", func(ctx context.Context) []Finding {
-		return checkDir(ctx, "state_directory", dirs.State, "StateDirectory", "refusals are not remembered, so a wrong password is sent again and again")
+		return checkDir(ctx, "state_directory", dirs.State, "refusals are not remembered, so a wrong password is sent again and again")
 	})
 	check("cache_directory", func(ctx context.Context) []Finding {
-		return checkDir(ctx, "cache_directory", dirs.Cache, "CacheDirectory", "no token is cached")
+		return checkDir(ctx, "cache_directory", dirs.Cache, "no token is cached")
 	})
 
 	var profiles []*Profile
