@@ -407,7 +407,7 @@ func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 // askAgain tells why the provider has refused the last of the trials, and asks for
 // everything again until it is nothing that was refused.
 func (l *loginCommand) askAgain(ctx context.Context, refused []*tokenfetch.Plan, e *failure.Error) error {
-	l.tellFailed(e)
+	l.tellFailed(e, "")
 	d := l.definition()
 	if n := d.Policy.LockoutAfter; n > 0 {
 		l.person.say(fmt.Sprintf("  %s locks the account after %d refusals in a row", d.Title, n))
@@ -426,7 +426,7 @@ func (l *loginCommand) askAgain(ctx context.Context, refused []*tokenfetch.Plan,
 // askHostAgain tells why there is no token to be had at the host, and asks for it and
 // for what another one needs besides the answers there are.
 func (l *loginCommand) askHostAgain(ctx context.Context, e *failure.Error) error {
-	l.tellFailed(e)
+	l.tellFailed(e, withoutATry(e).Hint) // not everything is cured by another address
 	h, err := l.askHost(ctx, l.host)
 	if err != nil {
 		return err
@@ -442,8 +442,13 @@ func (l *loginCommand) askHostAgain(ctx context.Context, e *failure.Error) error
 	return nil
 }
 
-func (l *loginCommand) tellFailed(e *failure.Error) {
-	l.person.say("  "+e.Message+l.run.providerSays(e.Provider), "  nothing is stored yet: try again, or end with Ctrl-C")
+// tellFailed tells why there is no token, and the hint if it is not empty.
+func (l *loginCommand) tellFailed(e *failure.Error, hint string) {
+	l.person.say("  " + e.Message + l.run.providerSays(e.Provider))
+	if hint != "" {
+		l.person.say("  " + hint)
+	}
+	l.person.say("  nothing is stored yet: try again, or end with Ctrl-C")
 }
 
 func (l *loginCommand) take(s *login.Secret, value secret.Value) {

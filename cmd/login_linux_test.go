@@ -382,8 +382,13 @@ func TestLoginAtAnotherAddress(t *testing.T) {
 	tt.answer(t, "client_id (client id, the user part of the Basic pair): ", "1")
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown): ", canaries["CLIENT_SECRET"])
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
-	tt.until(t, "why", func() bool { return strings.Contains(tt.shown(), "status 404") })
+	tt.until(t, "why", func() bool {
+		return strings.Contains(tt.shown(), "  the address is not a token endpoint (status 404)\r\n  check the base address\r\n"+nothingStored)
+	})
 	tt.answer(t, environment+" ["+page.URL+"]: ", closed)
+	tt.until(t, "a way without the address", func() bool {
+		return strings.Contains(tt.shown(), "network; to store\r\n    them without a try add --verify=false\r\n"+nothingStored)
+	})
 	for range 3 { // as often as it takes: nothing is sent
 		tt.answer(t, environment+" ["+closed+"]: ", "")
 	}
@@ -517,6 +522,34 @@ func TestLoginDoesNotLock(t *testing.T) {
 				t.Errorf("%d requests, want %d", n, try.requests)
 			}
 		}
+	}
+}
+
+// TestLoginDoesNotLockAnother: another user name, or another address, is no further try
+// at a provider that locks accounts.
+func TestLoginDoesNotLockAnother(t *testing.T) {
+	t.Parallel()
+	address, requests := pickyServer(t, "never")
+	page := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(page.Close)
+	const user = "username (registered e-mail address or mobile number)"
+	d := newDesk(t)
+	secretFile := filepath.Join(d.home, "secret")
+	writeFile(t, secretFile, canaries["CLIENT_SECRET"], 0o600)
+	args := []string{"enkash", "--client-id", "1", "--company-id", "2", "--client-secret-file", secretFile, "--password-file", secretFile, "--base-url"}
+	tt, stderr := d.login(t, nil, append(args, address)...)
+	tt.start(t)
+	tt.answer(t, user+": ", "one")
+	tt.answer(t, "  EnKash locks the account after 3 refusals in a row\r\n"+user+" [one]: ", "two")
+	d.refused(t, tt, stderr, "provider_refused")
+
+	tt, stderr = d.login(t, nil, append(args, page.URL)...)
+	tt.start(t)
+	tt.answer(t, user+": ", "three")
+	tt.answer(t, "environment, by number or name, or https://HOST of another ["+page.URL+"]: ", address)
+	d.refused(t, tt, stderr, "provider_refused")
+	if n := requests.Load(); n != 3 {
+		t.Errorf("%d requests, want 3", n)
 	}
 }
 
