@@ -720,7 +720,11 @@ func compareOutput(t *testing.T, bin string) {
 		_ = command.Run() // fails, with the error in question
 		return b.String()
 	}
-	if diff := cmp.Diff(stderr(), blocks(t, "text")[0].text); diff != "" {
+	shown := ""
+	for line := range strings.Lines(stderr()) { // as a terminal of that width shows it
+		shown += fold(line, 0, len(programPrefix), codeColumns)
+	}
+	if diff := cmp.Diff(shown, blocks(t, "text")[0].text); diff != "" {
 		t.Errorf("the text of the error (-want +got):\n%s", diff)
 	}
 	want := slices.Collect(jsonKeys(stderr("--errors", "json")))

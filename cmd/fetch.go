@@ -180,7 +180,7 @@ func validity(t *tokenfetch.Token, now time.Time) string {
 	case t.SingleUse:
 		return "good for one call"
 	case t.Lifetime == 0:
-		return "lifetime unknown"
+		return "lifetime unknown, so it is not cached"
 	}
 	left := t.Lifetime
 	if t.Cached {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -99,11 +100,12 @@ func TestManPages(t *testing.T) {
 // lintManPages has the pages read by the programs that show them.
 func lintManPages(t *testing.T, dir string, names []string) {
 	for _, reader := range []struct {
-		name string
-		args []string
+		name  string
+		args  []string
+		shows bool // the page, 80 columns wide
 	}{
-		{"man", []string{"--warnings", "-E", "UTF-8", "-l", "-Tutf8"}},
-		{"mandoc", []string{"-Tlint", "-Wwarning"}},
+		{"man", []string{"--warnings", "-E", "UTF-8", "-l", "-Tutf8"}, true},
+		{"mandoc", []string{"-Tlint", "-Wwarning"}, false},
 	} {
 		t.Run(reader.name, func(t *testing.T) {
 			if _, err := exec.LookPath(reader.name); err != nil {
@@ -112,11 +114,17 @@ func lintManPages(t *testing.T, dir string, names []string) {
 			for _, name := range names {
 				command := exec.CommandContext(t.Context(), reader.name, append(slices.Clone(reader.args), name)...)
 				command.Dir = dir
-				command.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80", "MANROFFOPT=")
+				command.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80", "MANROFFOPT=-P-c -P-b -P-u")
 				var stdout, stderr bytes.Buffer
 				command.Stdout, command.Stderr = &stdout, &stderr
 				if err := command.Run(); err != nil || stderr.Len() > 0 {
 					t.Errorf("%s: %v\n%s%s", name, err, stdout.String(), stderr.String())
+				}
+				for line := range strings.Lines(stdout.String()) {
+					line = strings.TrimRight(line, "\n")
+					if reader.shows && utf8.RuneCountInString(line) > maxColumns {
+						t.Errorf("%s is wider than %d columns: %s", name, maxColumns, line)
+					}
 				}
 			}
 		})
@@ -143,9 +151,9 @@ func TestManPageText(t *testing.T) {
 	for _, want := range []string{
 		"tokenfetch-zeepay - fetch a token from Zeepay\n",
 		"tokenfetch zeepay[/PROFILE] [flags]\n",
-		"       profile looks like:\n\n           [zeepay.default]\n",
+		"       profile looks like:\n\n        [zeepay.default]\n",
 		"           client_secret  TOKENFETCH_ZEEPAY_CLIENT_SECRET\n",
-		"           client_id   = \"42\"\n",
+		"        client_id   = \"42\"\n",
 		"       -o, --output FORMAT\n              print the token as FORMAT: text, json, export, fish, powershell,\n",
 		"tokenfetch 1.2.3 ", " 2001-02-03 ",
 		"\nSEE ALSO\n       tokenfetch(1), tokenfetch-ci(7), tokenfetch-scripts(7)",
@@ -332,7 +340,7 @@ func roffGuide(parts []part, lower int) string {
 			if begun {
 				b.WriteString(".PP\n")
 			}
-			b.WriteString(".RS 4\n.nf\n" + roff(p.text) + ".fi\n.RE\n")
+			b.WriteString(roffCode(p.text))
 		case table:
 			for _, row := range p.rows[1:] {
 				b.WriteString(".TP\n\\fB" + strings.ReplaceAll(roffLine(row[0]), `\fR`, `\fB`) + "\\fR\n")
@@ -395,7 +403,7 @@ func roffText(text string) string {
 			if blank && from > 0 {
 				b.WriteString(".sp\n")
 			}
-			b.WriteString(".RS 4\n.nf\n" + roff(dedent(lines[from:i])) + ".fi\n.RE\n")
+			b.WriteString(roffCode(dedent(lines[from:i])))
 			blank = lines[i-1] == ""
 		default:
 			if blank || i > 0 && indented(lines[i-1]) {
@@ -407,6 +415,16 @@ func roffText(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// roffCode sets lines as they are, and indents them as far as the page is wide enough:
+// a long address begins to the left of the text.
+func roffCode(text string) string {
+	longest := 0
+	for line := range strings.Lines(text) {
+		longest = max(longest, len(strings.TrimRight(line, "\n")))
+	}
+	return fmt.Sprintf(".RS %d\n.nf\n%s.fi\n.RE\n", min(4, codeColumns-longest), roff(text))
 }
 
 // dedent removes the spaces that all lines begin with, and empty lines at the
