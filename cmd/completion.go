@@ -34,7 +34,7 @@ func (r *run) newCompletion(root *cobra.Command) *cobra.Command {
   bash        eval "$(tokenfetch completion bash)"
   zsh         eval "$(tokenfetch completion zsh)"
   fish        tokenfetch completion fish | source
-  powershell  tokenfetch completion powershell | Out-String | Invoke-Expression
+  powershell  tokenfetch completion powershell | Out-String | iex
 
 Put the line into your shell's start-up file to have it in every session, for
 zsh behind compinit. The packages of tokenfetch bring the scripts along.`,

@@ -108,16 +108,22 @@ var errNotRead = errors.New("not read in time")
 // writeWithin writes data to f. If that takes longer than limit it returns errNotRead,
 // and an unknown part of data is written: a write to a full pipe cannot be cancelled.
 func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
+	done := writeAtOnce(f, data)
+	if done == len(data) {
+		return done, nil
+	}
+	rest := data[done:]
 	if !enoughFiles() {
-		return f.Write(data) // the Go runtime opens files for a timer
+		n, err := f.Write(rest) // the Go runtime opens files for a timer
+		return done + n, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	n, err := await.Do(ctx, func() (int, error) { return f.Write(data) })
+	n, err := await.Do(ctx, func() (int, error) { return f.Write(rest) })
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errNotRead
 	}
-	return n, err
+	return done + n, err
 }
 
 func (c *console) error(text string) { c.line("error", color.FgRed, text) }

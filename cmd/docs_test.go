@@ -678,7 +678,11 @@ func compareOutput(t *testing.T, bin string) {
 		_ = command.Run() // fails, with the error in question
 		return b.String()
 	}
-	check.Same(t, "the text of the error", stderr(), blocks(t, "text")[0].text)
+	shown := ""
+	for line := range strings.Lines(stderr()) { // as a terminal of that width shows it
+		shown += fold(line, 0, len(programPrefix), codeColumns)
+	}
+	check.Same(t, "the text of the error", shown, blocks(t, "text")[0].text)
 	want := slices.Collect(jsonKeys(stderr("--errors", "json")))
 	check.Same(t, "the keys of the JSON error", want, slices.Collect(jsonKeys(blocks(t, "json")[0].text)))
 	token, err := program(t, bin, "zeepay", "--emulator", "-o", "json").Output()

@@ -54,7 +54,9 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 	flags.VarP(&choice{&o.format, output.Formats()}, "output", "o", "print the token as `FORMAT`: "+strings.Join(output.Formats(), ", "))
 	flags.StringVar(&o.variable, "var", o.variable, "variable `NAME` for the formats that set one")
 	addFetchFlags(flags, &o)
-	r.completeFlags(c, d)
+	if r.completing() {
+		r.completeFlags(c, d)
+	}
 	return c
 }
 
@@ -178,7 +180,7 @@ func validity(t *tokenfetch.Token, now time.Time) string {
 	case t.SingleUse:
 		return "good for one call"
 	case t.Lifetime == 0:
-		return "lifetime unknown"
+		return "lifetime unknown, so it is not cached"
 	}
 	left := t.Lifetime
 	if t.Cached {

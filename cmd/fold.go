@@ -10,6 +10,10 @@ import (
 const (
 	maxColumns = 80 // of text for a person, however wide the terminal is
 	minColumns = 40 // below that folding does more harm than good
+
+	// codeColumns is how wide code in a guide and an example in a help text may be:
+	// a manual page of 80 columns, which indents all it says, shows it whole.
+	codeColumns = 73
 )
 
 // columns returns the width for text in f: that of the terminal, at most 80, or 0 (no

@@ -92,15 +92,6 @@ func (r *run) providerSections() string {
 			b.WriteString("\n")
 		}
 		var rows [][]string
-		for _, f := range d.Fields {
-			note := ""
-			if f.Secret {
-				note = " (secret)"
-			}
-			rows = append(rows, []string{code(f.Name), f.Help + note + inParentheses(ifMissing(f)) + inParentheses(neededFor(d, f))})
-		}
-		b.WriteString(markdownTable([]string{"field", "what it is"}, rows) + "\n")
-		rows = nil
 		for _, e := range d.Environments {
 			note := ""
 			if e.AllowListed {
@@ -142,13 +133,12 @@ func (r *run) variableTables() string {
 		if len(names) > 0 {
 			rows = append(rows, []string{code(d.Variable("environment")), strings.Join(names, ", ")})
 		}
-		rows = append(rows, []string{code(d.Variable("base_url")), "the provider's host by address"})
 		for _, f := range d.Fields {
 			note := ""
 			if f.Secret {
 				note = " (secret)"
 			}
-			rows = append(rows, []string{code(d.Variable(f.Name)), f.Help + note + inParentheses(ifMissing(f))})
+			rows = append(rows, []string{code(d.Variable(f.Name)), f.Help + note + inParentheses(ifMissing(f)) + inParentheses(neededFor(d, f))})
 		}
 		fmt.Fprintf(&b, "### %s\n\n%s\n", cmp.Or(d.Title, d.Name), markdownTable([]string{"variable", "what it is"}, rows))
 	}

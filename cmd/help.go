@@ -189,7 +189,7 @@ func providerText(d *provider.Definition) string {
 			note = " (secret)" + note
 		}
 		const begin = 2 + 14 + 1
-		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s\n", f.Name, d.Variable(f.Name), "", fold(f.Help+note, begin, begin, maxColumns))
+		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s\n", f.Name, d.Variable(f.Name), "", fold(f.Help+note, begin, begin, codeColumns+2))
 	}
 	fmt.Fprintf(&b, `
 %s

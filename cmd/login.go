@@ -48,8 +48,9 @@ fields that are not secret are those of another profile of the provider.
 
 Before anything is stored the credentials are tried: a token is fetched, and not
 shown. Where a token is good for one call that takes --verify; --verify=false
-stores them without a try. After a refusal the secrets are asked for again, but
-never so often that the provider would lock the account.`,
+stores them without a try. After a refusal everything is asked again, with the
+last answers kept by Enter, but never so often that the provider would lock the
+account. An address that is not right is asked again as well.`,
 		Example: `  tokenfetch login zeepay
   tokenfetch login zeepay/sandbox --from default
   tokenfetch login zeepay/ci --replace
@@ -141,6 +142,8 @@ type loginCommand struct {
 
 	person      *prompter             // nil where nobody can be asked
 	asked       bool                  // a question was
+	answers     map[string]string     // what the person has said of fields that are not secret; empty to leave one as it is
+	host        host                  // that was chosen
 	settled     []string              // fields of the host's name, which come before the others
 	wanted      []provider.Field      // to ask for, in the definition's order
 	missing     []string              // what could not be asked
@@ -148,12 +151,15 @@ type loginCommand struct {
 	environment *provider.Environment // nil if a base address is used
 }
 
+// host is an environment of a provider or a base address; the other is empty.
+type host struct{ environment, baseURL string }
+
 // logIn stores the credentials of a profile. The store is tried before anything
 // is asked, and nothing is stored before everything is known to be right.
 func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 	limit := r.limit
 	r.watch(limit) // the timeout of the profile is for the try alone
-	l := &loginCommand{run: r, ref: f, o: o, limit: limit, person: r.openPrompter(limit)}
+	l := &loginCommand{run: r, ref: f, o: o, limit: limit, person: r.openPrompter(limit), answers: map[string]string{}}
 	if l.person != nil {
 		defer l.person.close()
 	}
@@ -270,12 +276,14 @@ func (l *loginCommand) verify(ctx context.Context) error {
 	if l.untried != "" {
 		return nil
 	}
-	var trials []*tokenfetch.Plan
-	for {
+	var refused []*tokenfetch.Plan // at this address
+	for tries := 0; ; {
 		trial, err := l.try(ctx)
-		trials = append(trials, trial)
 		e, failed := errors.AsType[*failure.Error](err)
-		switch {
+		if !failed || e.Class() != failure.Net || e.Sent != failure.SentNo {
+			tries++
+		}
+		switch again := failed && l.mayTryAgain(trial, tries); {
 		case err == nil:
 			l.run.console.note("%s gave a token for these credentials", d.Title)
 			return nil
@@ -284,30 +292,50 @@ func (l *loginCommand) verify(ctx context.Context) error {
 		case !l.o.verifyGiven && elsewhere(e):
 			l.untried = e.Message
 			return nil
-		case !l.mayAskAgain(trial, e, len(trials)):
+		case again && wrongAddress(e) && l.mayChangeHost():
+			refused, err = nil, l.askHostAgain(ctx, e)
+		case again && wrongCredentials(trial, e):
+			refused = append(refused, trial)
+			err = l.askAgain(ctx, refused, e)
+		default:
 			return withoutATry(e.Append("; nothing is stored"))
 		}
-		if err := l.askAgain(ctx, trials, e); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// maxTries is how often a person may type the secrets of a provider that is not known
-// to lock accounts.
+// maxTries is how often a person may correct the answers for a provider that is not
+// known to lock accounts.
 const maxTries = 3
 
-// mayAskAgain reports whether the person may correct a secret after the n-th try has
-// failed: it must be the provider that refused it, and another failure must not lock
-// the account, whatever the records say.
-func (l *loginCommand) mayAskAgain(trial *tokenfetch.Plan, e *failure.Error, n int) bool {
-	refused := e.Code == failure.CredentialsRejected || e.Code == failure.ProviderRefused || e.Code == failure.HeldBack && trial.HeldBack()
+// mayTryAgain reports whether the person may correct an answer after a number of
+// tries: another failure must not lock the account, whatever the records say.
+func (l *loginCommand) mayTryAgain(trial *tokenfetch.Plan, tries int) bool {
 	most := maxTries
 	if lockout := l.definition().Policy.LockoutAfter; lockout > 0 {
 		most = lockout - 1
 	}
-	return len(l.typed()) > 0 && refused && !trial.AccountHeld() && n < most
+	return len(l.wanted) > 0 && !trial.AccountHeld() && tries < most
 }
+
+// wrongCredentials reports whether the provider itself has refused what was sent, now
+// or before.
+func wrongCredentials(trial *tokenfetch.Plan, e *failure.Error) bool {
+	return e.Code == failure.CredentialsRejected || e.Code == failure.ProviderRefused || e.Code == failure.HeldBack && trial.HeldBack()
+}
+
+// wrongAddress reports whether nothing that could be the provider is at the address.
+func wrongAddress(e *failure.Error) bool {
+	return slices.Contains([]failure.Code{
+		failure.DNSNotFound, failure.DNSFailed, failure.ConnectFailed, failure.TLSWrongHost, failure.TLSProtocol,
+		failure.MalformedHTTP, failure.Redirect, failure.NotATokenEndpoint, failure.NotJSON, failure.EmptyReply,
+	}, e.Code)
+}
+
+// mayChangeHost reports whether the host of the profile is to be written.
+func (l *loginCommand) mayChangeHost() bool { return l.setup.Old == nil || l.o.replace }
 
 // elsewhere reports whether a value is not to be had here that login does not store.
 func elsewhere(e *failure.Error) bool {

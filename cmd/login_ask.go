@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,17 +63,25 @@ func (l *loginCommand) chooseHost(ctx context.Context) error {
 			l.cannotAsk(hostFlag(d))
 			return nil
 		case l.person != nil && !(len(d.Environments) == 1 && environment != ""):
-			var err error
-			if environment, baseURL, err = l.askHost(ctx, environment, baseURL); err != nil {
+			h, err := l.askHost(ctx, host{environment, baseURL})
+			if err != nil {
 				return err
 			}
+			environment, baseURL = h.environment, h.baseURL
 		}
 	}
-	l.environment = environmentOf(d, environment)
-	l.setup.SetHost(environment, baseURL)
+	return l.settleHost(ctx, host{environment, baseURL})
+}
+
+// settleHost makes a host that of the profile, and settles the fields in its name.
+func (l *loginCommand) settleHost(ctx context.Context, h host) error {
+	d := l.definition()
+	l.host, l.settled = h, nil
+	l.environment = environmentOf(d, h.environment)
+	l.setup.SetHost(h.environment, h.baseURL)
 	for _, f := range d.Fields {
 		if !f.Secret && l.namesHost(f.Name) {
-			if err := l.chooseField(ctx, f); err != nil {
+			if err := l.chooseField(ctx, f, true); err != nil {
 				return err
 			}
 			l.settled = append(l.settled, f.Name)
@@ -110,63 +119,63 @@ func environmentOf(d *provider.Definition, name string) *provider.Environment {
 	return nil
 }
 
-// askHost asks for an environment, by number or name, or a base address. What
-// the profile has now is the default.
-func (l *loginCommand) askHost(ctx context.Context, environment, baseURL string) (string, string, error) {
+// askHost asks for an environment, by number or name, or a base address. The one
+// there is now is the default.
+func (l *loginCommand) askHost(ctx context.Context, now host) (host, error) {
 	d := l.definition()
 	question, choices := "base_url, as https://HOST", []string{}
 	for i, e := range d.Environments {
 		note := ""
 		if e.AllowListed {
-			note = "  (only from listed source addresses)"
+			note = "  (only listed addresses)"
 		}
 		choices = append(choices, fmt.Sprintf("  %d  %-12s %s%s", i+1, e.Name, e.BaseURL, note))
 	}
 	if len(choices) > 0 {
 		question = "environment, by number or name, or https://HOST of another"
 	}
-	now := environment + baseURL
-	if now != "" {
-		question += " [" + now + "]"
+	if now != (host{}) {
+		question += " [" + now.environment + now.baseURL + "]"
 	}
-	choose := func(answer string) (string, string, string) {
+	choose := func(answer string) (_ host, rule string) {
 		answer = strings.TrimSpace(answer)
-		if answer == "" && now != "" {
-			return environment, baseURL, ""
+		if answer == "" && now != (host{}) {
+			return now, ""
 		}
 		if _, ok := d.Environment(answer); ok {
-			return answer, "", ""
+			return host{environment: answer}, ""
 		}
 		if n, err := strconv.Atoi(answer); err == nil && 0 < n && n <= len(d.Environments) {
-			return d.Environments[n-1].Name, "", ""
+			return host{environment: d.Environments[n-1].Name}, ""
 		}
 		if !strings.Contains(answer, "://") && len(choices) > 0 {
-			return "", "", "is none of them: " + strings.Join(d.EnvironmentNames(), ", ")
+			return host{}, "is none of them: " + strings.Join(d.EnvironmentNames(), ", ")
 		}
 		_, err := d.CheckBase(answer)
 		if e, ok := errors.AsType[*failure.Error](err); ok {
-			return "", "", "cannot be used: " + e.Message
+			return host{}, "cannot be used: " + e.Message
 		}
-		return "", answer, ""
+		return host{baseURL: answer}, ""
 	}
 	if err := l.firstQuestion(); err != nil {
-		return "", "", err
+		return host{}, err
 	}
 	l.person.say(append([]string{d.Title + ", profile " + l.ref.Profile}, choices...)...)
 	answer, err := l.ask(ctx, question, false, func(answer string) string {
-		_, _, rule := choose(answer)
+		_, rule := choose(answer)
 		return rule
 	})
 	if err != nil {
-		return "", "", err
+		return host{}, err
 	}
-	environment, baseURL, _ = choose(answer)
-	return environment, baseURL, nil
+	h, _ := choose(answer)
+	return h, nil
 }
 
 // chooseField settles a field that is not secret: by flag, from another profile, or as
-// the person says, where empty leaves what the profile has, or a default.
-func (l *loginCommand) chooseField(ctx context.Context, f provider.Field) error {
+// the person says, where empty leaves the last answer, what the profile has, or a
+// default. What the person has said before is asked only with again.
+func (l *loginCommand) chooseField(ctx context.Context, f provider.Field, again bool) error {
 	text, given := l.o.fields[f.Flag()]
 	if !given && l.copies(f) {
 		l.setup.Copy(f.Name)
@@ -174,10 +183,15 @@ func (l *loginCommand) chooseField(ctx context.Context, f provider.Field) error 
 		if l.cannotAsk(f.Flag()) {
 			return nil
 		}
-		var err error
-		if text, err = l.askField(ctx, f); err != nil {
-			return err
+		answer, answered := l.answers[f.Name]
+		if again || !answered {
+			var err error
+			if answer, err = l.askField(ctx, f); err != nil {
+				return err
+			}
+			l.answers[f.Name] = answer
 		}
+		text = answer
 	}
 	if text != "" {
 		l.setup.Set(f.Name, text)
@@ -214,7 +228,7 @@ func (l *loginCommand) now(f provider.Field) (profile.Source, bool) {
 // stays reports whether an empty answer for a field leaves it as it is.
 func (l *loginCommand) stays(f provider.Field) bool {
 	_, has := l.now(f)
-	return has || f.Optional || f.Default != ""
+	return has || l.answers[f.Name] != "" || f.Optional || f.Default != ""
 }
 
 // askField asks for a field that is not secret. It returns "" to leave it as it is.
@@ -222,6 +236,8 @@ func (l *loginCommand) stays(f provider.Field) bool {
 func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, error) {
 	question := f.Name + " (" + f.Help
 	switch now, ok := l.now(f); {
+	case l.answers[f.Name] != "":
+		question += ") [" + l.answers[f.Name] + "]"
 	case ok:
 		question += ") [" + now.Text.Reveal() + "]"
 	case f.Default != "":
@@ -241,7 +257,7 @@ func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, 
 		}
 		return l.labelRule(f, answer)
 	})
-	return strings.TrimSpace(answer), err
+	return cmp.Or(strings.TrimSpace(answer), l.answers[f.Name]), err
 }
 
 // labelRule is the rule that a part of the host's name breaks, or "".
@@ -268,6 +284,7 @@ func (l *loginCommand) lookUp(ctx context.Context) error {
 	d := l.definition()
 	rotation := l.setup.Old != nil && !l.o.replace
 	flags := slices.ContainsFunc(d.Fields, func(f provider.Field) bool { return l.given(f) && f.Secret })
+	l.wanted = nil
 	for _, f := range d.Fields {
 		wanted := !l.given(f) && !slices.Contains(l.settled, f.Name)
 		if s := l.secret(f); s != nil {
@@ -342,17 +359,21 @@ func (l *loginCommand) readFlags(ctx context.Context) error {
 	return nil
 }
 
-// askFields settles the fields in the definition's order, in which providers list
+// askFields settles the fields that are not settled yet.
+func (l *loginCommand) askFields(ctx context.Context) error { return l.settleFields(ctx, false) }
+
+// settleFields settles the fields in the definition's order, in which providers list
 // them: who pastes one after the other never meets a question that shows a secret.
-func (l *loginCommand) askFields(ctx context.Context) error {
+// With again it also asks for those that the person has answered.
+func (l *loginCommand) settleFields(ctx context.Context, again bool) error {
 	for _, f := range l.definition().Fields {
 		asked := slices.ContainsFunc(l.wanted, func(w provider.Field) bool { return w.Name == f.Name })
 		var err error
 		switch s := l.secret(f); {
-		case s != nil && asked:
+		case s != nil && asked && (again || !s.IsGiven()):
 			err = l.askSecret(ctx, s)
 		case s == nil && (asked || l.given(f) || l.copies(f)) && !slices.Contains(l.settled, f.Name):
-			err = l.chooseField(ctx, f)
+			err = l.chooseField(ctx, f, again)
 		}
 		if err != nil {
 			return err
@@ -361,15 +382,15 @@ func (l *loginCommand) askFields(ctx context.Context) error {
 	return l.setup.CheckSizes()
 }
 
-// askSecret asks for a secret. An empty answer keeps the one that is stored, or after a
-// refusal the last answer, if another secret may be the one that is wrong.
+// askSecret asks for a secret. An empty answer keeps the one that is stored, or the last
+// answer, if another one may be what is wrong.
 func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	keeps := ""
 	switch {
-	case s.IsGiven() && len(l.typed()) > 1:
-		keeps = "; empty keeps the last one"
+	case s.IsGiven() && len(l.wanted) > 1:
+		keeps = "; Enter keeps the last one"
 	case s.Stored && !s.IsGiven():
-		keeps = "; empty keeps the one that is stored"
+		keeps = "; Enter keeps the stored one"
 	}
 	text, err := l.ask(ctx, s.Name+" ("+s.Help+"; not shown"+keeps+")", true, func(answer string) string {
 		if answer == "" && keeps != "" {
@@ -383,36 +404,51 @@ func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	return err
 }
 
-// askAgain tells why the provider has refused the secrets of the last of trials, and
-// asks for them until they are none that were refused.
-func (l *loginCommand) askAgain(ctx context.Context, trials []*tokenfetch.Plan, e *failure.Error) error {
+// askAgain tells why the provider has refused the last of the trials, and asks for
+// everything again until it is nothing that was refused.
+func (l *loginCommand) askAgain(ctx context.Context, refused []*tokenfetch.Plan, e *failure.Error) error {
+	l.tellFailed(e, "")
 	d := l.definition()
-	l.person.say("  "+e.Message+l.run.providerSays(e.Provider), "  nothing is stored yet: try again, or end with Ctrl-C")
 	if n := d.Policy.LockoutAfter; n > 0 {
 		l.person.say(fmt.Sprintf("  %s locks the account after %d refusals in a row", d.Title, n))
 	}
 	for {
-		for _, s := range l.typed() {
-			if err := l.askSecret(ctx, s); err != nil {
-				return err
-			}
+		if err := l.settleFields(ctx, true); err != nil {
+			return err
 		}
-		if !slices.ContainsFunc(trials, l.setup.Repeats) {
-			return l.setup.CheckSizes()
+		if !slices.ContainsFunc(refused, l.setup.Repeats) {
+			return l.prepare(ctx)
 		}
 		l.person.say("  these were refused")
 	}
 }
 
-// typed returns the secrets that the person is asked for.
-func (l *loginCommand) typed() []*login.Secret {
-	var typed []*login.Secret
-	for _, f := range l.wanted {
-		if s := l.secret(f); s != nil {
-			typed = append(typed, s)
+// askHostAgain tells why there is no token to be had at the host, and asks for it and
+// for what another one needs besides the answers there are.
+func (l *loginCommand) askHostAgain(ctx context.Context, e *failure.Error) error {
+	l.tellFailed(e, withoutATry(e).Hint) // not everything is cured by another address
+	h, err := l.askHost(ctx, l.host)
+	if err != nil {
+		return err
+	}
+	if err := l.settleHost(ctx, h); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{l.prepare, l.lookUp, l.tellHost, l.askFields, l.prepare} {
+		if err := step(ctx); err != nil {
+			return err
 		}
 	}
-	return typed
+	return nil
+}
+
+// tellFailed tells why there is no token, and the hint if it is not empty.
+func (l *loginCommand) tellFailed(e *failure.Error, hint string) {
+	l.person.say("  " + e.Message + l.run.providerSays(e.Provider))
+	if hint != "" {
+		l.person.say("  " + hint)
+	}
+	l.person.say("  nothing is stored yet: try again, or end with Ctrl-C")
 }
 
 func (l *loginCommand) take(s *login.Secret, value secret.Value) {

@@ -65,9 +65,11 @@ func (d desk) item(t *testing.T, account string) string {
 }
 
 // answer waits for a question, the last thing on the screen and newer than the
-// last answer, and types a line.
+// last answer, and types a line. The last line of question is folded as on the screen.
 func (tt *terminal) answer(t *testing.T, question, text string) {
 	t.Helper()
+	last := strings.LastIndex(question, "\n") + 1
+	question = question[:last] + strings.ReplaceAll(fold(strings.TrimSuffix(question[last:], " "), 0, 4, maxColumns-1), "\n", "\r\n") + " "
 	tt.until(t, question, func() bool {
 		shown := tt.shown()
 		return len(shown) > tt.answered && strings.HasSuffix(shown, question)
@@ -128,8 +130,7 @@ func TestLoginAsks(t *testing.T) {
 	want := `Zeepay, profile ci
   1  test         https://test.digitaltermination.com
   2  sandbox      https://business-sandbox.instntmny.com
-  3  production   https://shop.digitaltermination.com  (only from listed source
-    addresses)
+  3  production   https://shop.digitaltermination.com  (only listed addresses)
 ` + environment + `4
   the answer is none of them: test, sandbox, production
 ` + environment + `http://example.com
@@ -187,7 +188,7 @@ func TestLoginAsksAgain(t *testing.T) {
 
 	tt, stderr := d.login(t, nil, "fincode", "--verify=false")
 	tt.start(t)
-	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; Enter keeps the stored one): ", "")
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
 	tt.ended(t, stderr)
 	if got := readFile(t, d.profiles()); got != file {
@@ -209,8 +210,8 @@ func TestLoginAsksAgain(t *testing.T) {
 	tt.until(t, "the rule", func() bool { return strings.Contains(tt.shown(), "tenant is not one host name label") })
 	tt.answer(t, "tenant (your tenant's subdomain, for the tenant environments) [acme]: ", "")
 	tt.answer(t, "\r\nfincode/default at acme.fincode.software\r\n"+`client_id (client id, the user part of the Basic pair) [c\x1b[2J]: `, "")
-	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; empty keeps the one that is stored): ", "")
-	tt.answer(t, "password (password of the API account; not shown; empty keeps the one that is stored): ", "")
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown; Enter keeps the stored one): ", "")
+	tt.answer(t, "password (password of the API account; not shown; Enter keeps the stored one): ", "")
 	tt.ended(t, stderr)
 	if got, want := readFile(t, d.profiles()), strings.Replace(file, "tenant-v6", "tenant-v1", 1); got != want {
 		t.Errorf("the file holds %q, want %q", got, want)
@@ -309,42 +310,116 @@ func answering(status int, body string) http.HandlerFunc {
 const (
 	zeepaySecret   = "client_secret (client secret issued at onboarding; not shown): "
 	zeepayPassword = "password (password of the account; not shown): "
-	zeepayAgain    = "password (password of the account; not shown; empty keeps the last one): "
+	zeepayAgain    = "password (password of the account; not shown; Enter keeps the last one): "
 )
 
-// secretAgain is the question for the first secret after a refusal.
-const secretAgain = "  nothing is stored yet: try again, or end with Ctrl-C\r\n" +
-	"client_secret (client secret issued at onboarding; not shown; empty keeps the last one): "
+const (
+	// clientIDAgain and secretAgain are the first questions after a refusal.
+	clientIDAgain = nothingStored + "client_id (client id issued at onboarding, often a number) [1]: "
+	secretAgain   = nothingStored + zeepaySecretAgain
 
-// TestLoginCorrected: after a refusal only the secrets are asked for again, and what
-// was refused is not sent a second time.
+	nothingStored     = "  nothing is stored yet: try again, or end with Ctrl-C\r\n"
+	zeepaySecretAgain = "client_secret (client secret issued at onboarding; not shown; Enter keeps the last one): "
+	zeepayUser        = "username (e-mail address the account was created with)"
+)
+
+// TestLoginCorrected: after a refusal the person can correct every answer and keep the
+// others, and what was refused is not sent a second time.
 func TestLoginCorrected(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	address, requests := pickyServer(t, "password="+canaries["PASSWORD"])
+	address, requests := pickyServer(t, "username=right&password="+canaries["PASSWORD"])
 	host := strings.TrimPrefix(address, "http://")
-	tt, stderr := d.login(t, nil, "zeepay", "--base-url", address, "--client-id", "1")
+	tt, stderr := d.login(t, nil, "zeepay", "--base-url", address)
 	tt.start(t)
+	tt.answer(t, "client_id (client id issued at onboarding, often a number): ", "1")
 	tt.answer(t, zeepaySecret, canaries["CLIENT_SECRET"])
-	tt.answer(t, "username (e-mail address the account was created with): ", "u")
+	tt.answer(t, zeepayUser+": ", "wrong")
 	tt.answer(t, zeepayPassword, "a wrong one")
 	tt.answer(t, "  Zeepay refused the credentials or the request (status 400); provider says\r\n"+
-		`    "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+secretAgain, "")
+		`    "Bad\\x1b credentials" code "invalid_grant"`+"\r\n"+clientIDAgain, "")
+	tt.answer(t, zeepaySecretAgain, "")
+	tt.answer(t, zeepayUser+" [wrong]: ", "")
 	tt.answer(t, zeepayAgain, "a wrong one")
-	tt.answer(t, "  these were refused\r\nclient_secret (client secret issued at onboarding; not shown; empty keeps the last one): ", "")
+	tt.answer(t, "  these were refused\r\nclient_id (client id issued at onboarding, often a number) [1]: ", "")
 	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
+	tt.answer(t, zeepaySecretAgain, "")
+	tt.answer(t, zeepayUser+" [wrong]: ", "")
 	tt.answer(t, zeepayAgain, canaries["PASSWORD"])
+	tt.answer(t, clientIDAgain, "")
+	tt.answer(t, zeepaySecretAgain, "")
+	tt.answer(t, zeepayUser+" [wrong]: ", " right")
+	tt.answer(t, zeepayAgain, "")
 	tt.ended(t, stderr)
-	if n := requests.Load(); n != 2 {
-		t.Errorf("%d requests, want 2", n)
+	if n := requests.Load(); n != 3 {
+		t.Errorf("%d requests, want 3", n)
 	}
 	if a, b := d.item(t, "zeepay/default/client_secret@"+host), d.item(t, "zeepay/default/password@"+host); a != canaries["CLIENT_SECRET"] || b != canaries["PASSWORD"] {
 		t.Errorf("stored %q and %q", a, b)
 	}
+	if want := "\nclient_id = \"1\"\nusername  = \"right\"\n"; !strings.HasSuffix(readFile(t, d.profiles()), want) {
+		t.Errorf("the file holds %q", readFile(t, d.profiles()))
+	}
 	if want := "tokenfetch: note: Zeepay gave a token for these credentials\n"; !strings.HasPrefix(stderr.String(), want) {
 		t.Errorf("standard error %q", stderr)
+	}
+}
+
+// TestLoginAtAnotherAddress: what is at the address is not the provider, so the person
+// gives another one, and nothing else again.
+func TestLoginAtAnotherAddress(t *testing.T) {
+	t.Parallel()
+	address, requests := pickyServer(t, "")
+	host := strings.TrimPrefix(address, "http://")
+	page := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(page.Close)
+	closed := "http://" + closedPort(t)
+	d := newDesk(t)
+	tt, stderr := d.login(t, nil, "fincode/new", "--username", "u")
+	tt.start(t)
+	const environment = "environment, by number or name, or https://HOST of another"
+	tt.answer(t, environment+": ", page.URL)
+	tt.answer(t, "client_id (client id, the user part of the Basic pair): ", "1")
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown): ", canaries["CLIENT_SECRET"])
+	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
+	tt.until(t, "why", func() bool {
+		return strings.Contains(tt.shown(), "  the address is not a token endpoint (status 404)\r\n  check the base address\r\n"+nothingStored)
+	})
+	tt.answer(t, environment+" ["+page.URL+"]: ", closed)
+	tt.until(t, "a way without the address", func() bool {
+		return strings.Contains(tt.shown(), "network; to store\r\n    them without a try add --verify=false\r\n"+nothingStored)
+	})
+	for range 3 { // as often as it takes: nothing is sent
+		tt.answer(t, environment+" ["+closed+"]: ", "")
+	}
+	tt.answer(t, environment+" ["+closed+"]: ", address)
+	tt.ended(t, stderr)
+	if n := strings.Count(tt.shown(), "fincode/new at "+host+"\r\n"); n != 1 || requests.Load() != 1 {
+		t.Errorf("the host was told %d times, %d requests\n%s", n, requests.Load(), tt.shown())
+	}
+	if want := "base_url  = \"" + address + "\"\nclient_id = \"1\"\nusername  = \"u\"\n"; !strings.HasSuffix(readFile(t, d.profiles()), want) {
+		t.Errorf("the file holds %q", readFile(t, d.profiles()))
+	}
+	for field, canary := range map[string]string{"client_secret": "CLIENT_SECRET", "password": "PASSWORD"} {
+		if got := d.item(t, "fincode/new/"+field+"@"+host); got != canaries[canary] {
+			t.Errorf("%s is stored as %q", field, got)
+		}
+	}
+	if items, _ := os.ReadDir(d.keychain); len(items) != 2 {
+		t.Errorf("the keychain has %v", items)
+	}
+
+	// The address of a profile that exists is not asked for where it is not to change.
+	writeFile(t, d.profiles(), strings.Replace(readFile(t, d.profiles()), address, closed, 1), 0o600)
+	tt, stderr = d.login(t, nil, "fincode/new")
+	tt.start(t)
+	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown): ", canaries["CLIENT_SECRET"])
+	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
+	_ = tt.cmd.Wait()
+	if tt.cmd.ProcessState.ExitCode() != 6 || !strings.Contains(stderr.String(), "; nothing is stored (connect_failed)\n") {
+		t.Errorf("%v\n%s", tt.cmd.ProcessState, stderr)
 	}
 }
 
@@ -412,7 +487,7 @@ func TestLoginDoesNotLock(t *testing.T) {
 	const (
 		secret   = "client_secret (client secret, the password part of the Basic pair; not shown): "
 		password = "password (password of the account; not shown): "
-		again    = "  EnKash locks the account after 3 refusals in a row\r\nclient_secret (client secret, the password part of the Basic pair; not shown; empty keeps the last one): "
+		again    = nothingStored + "  EnKash locks the account after 3 refusals in a row\r\nclient_secret (client secret, the password part of the Basic pair; not shown; Enter keeps the last one): "
 	)
 	for _, state := range []string{"", "/dev/null"} { // where nothing can be recorded too
 		d := newDesk(t)
@@ -449,6 +524,34 @@ func TestLoginDoesNotLock(t *testing.T) {
 				t.Errorf("%d requests, want %d", n, try.requests)
 			}
 		}
+	}
+}
+
+// TestLoginDoesNotLockAnother: another user name, or another address, is no further try
+// at a provider that locks accounts.
+func TestLoginDoesNotLockAnother(t *testing.T) {
+	t.Parallel()
+	address, requests := pickyServer(t, "never")
+	page := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(page.Close)
+	const user = "username (registered e-mail address or mobile number)"
+	d := newDesk(t)
+	secretFile := filepath.Join(d.home, "secret")
+	writeFile(t, secretFile, canaries["CLIENT_SECRET"], 0o600)
+	args := []string{"enkash", "--client-id", "1", "--company-id", "2", "--client-secret-file", secretFile, "--password-file", secretFile, "--base-url"}
+	tt, stderr := d.login(t, nil, append(args, address)...)
+	tt.start(t)
+	tt.answer(t, user+": ", "one")
+	tt.answer(t, "  EnKash locks the account after 3 refusals in a row\r\n"+user+" [one]: ", "two")
+	d.refused(t, tt, stderr, "provider_refused")
+
+	tt, stderr = d.login(t, nil, append(args, page.URL)...)
+	tt.start(t)
+	tt.answer(t, user+": ", "three")
+	tt.answer(t, "environment, by number or name, or https://HOST of another ["+page.URL+"]: ", address)
+	d.refused(t, tt, stderr, "provider_refused")
+	if n := requests.Load(); n != 3 {
+		t.Errorf("%d requests, want 3", n)
 	}
 }
 

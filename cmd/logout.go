@@ -76,9 +76,6 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	}
 	removed, err := removal.Remove(ctx)
 	r.tellForgotten(f.Definition, removed.Forgotten)
-	if removed.NoKeychain {
-		r.console.info("there is no keychain here")
-	}
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -88,6 +85,12 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	}
 	if removed.Nothing() {
 		r.console.note("nothing was stored for %s", f)
+	}
+	switch {
+	case removed.NoKeychain && removal.Old == nil:
+		r.console.warning("there is no keychain here that can be asked: secrets stay in one if there are any")
+	case removed.NoKeychain:
+		r.console.info("there is no keychain here")
 	}
 	if len(removed.Sharing) > 0 {
 		r.console.warning("these profiles use the same secrets: %s", strings.Join(removed.Sharing, ", "))

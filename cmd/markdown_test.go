@@ -107,14 +107,22 @@ func TestGuides(t *testing.T) {
 		if deeper := regexp.MustCompile(`(?m)^ +[-|].*`).FindString(regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(guide, "")); deeper != "" {
 			t.Errorf("%s has a list in a list, which is not shown as one: %s", name, deeper)
 		}
-		for _, width := range []int{80, 40} {
+		for _, p := range parseMarkdown(guide) {
+			for line := range strings.Lines(p.text) {
+				if p.kind == fence && utf8.RuneCountInString(line) > codeColumns+1 {
+					t.Errorf("%s has code wider than %d columns: %s", name, codeColumns, line)
+				}
+			}
+		}
+		for _, width := range []int{maxColumns, minColumns} {
 			text := renderMarkdown(guide, width)
 			if mark := regexp.MustCompile("(?m)^#+ |\\*\\*|\\]\\(|<!--|^ *```|\x00").FindString(strings.ReplaceAll(text, "    #", "")); mark != "" {
 				t.Errorf("%s shows the mark %q", name, mark)
 			}
 			for line := range strings.Lines(text) {
-				// Code keeps its lines, and a word is not broken.
-				if utf8.RuneCountInString(line) > width+1 && !strings.HasPrefix(line, "    ") && strings.Contains(strings.Trim(line, " -\n"), " ") {
+				// On a narrow terminal code keeps its lines, and a word is not broken.
+				kept := width < maxColumns && (strings.HasPrefix(line, "    ") || !strings.Contains(strings.Trim(line, " -\n"), " "))
+				if utf8.RuneCountInString(line) > width+1 && !kept {
 					t.Errorf("%s in %d columns is too wide: %s", name, width, line)
 				}
 			}

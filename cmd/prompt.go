@@ -63,7 +63,7 @@ func (p *prompter) write(text string) { _, _ = io.WriteString(p.out, text) }
 func (p *prompter) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
 	defer p.limit.Pause()()
 	for {
-		p.write(p.run.console.safe(question, maxLine) + ": ")
+		p.write(fold(p.run.console.safe(question, maxLine)+":", 0, 4, columns(p.out)-1) + " ")
 		answer, err := p.line(ctx, hidden)
 		if err != nil {
 			p.write("\n")

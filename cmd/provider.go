@@ -47,7 +47,7 @@ yours), and what its definition rests on, if it says so.
 -o json prints one line of JSON. Every key is always there, and null where
 nothing is known.`,
 		Example: `  tokenfetch provider list
-  tokenfetch provider list -o json | jq '.providers[] | select(.file != null)'`,
+  tokenfetch provider list -o json | jq '.providers[] | select(.file)'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if format == "json" {

@@ -37,7 +37,7 @@ credentials are sent. For any other provider write the file yourself, beginning
 with a copy of another (tokenfetch provider show), and run tokenfetch provider
 check.`,
 		Example: `  tokenfetch provider add acme --token-url https://auth.acme.example/token
-  tokenfetch provider add acme --issuer https://auth.acme.example --scope pay`,
+  tokenfetch provider add acme --issuer https://acme.example --scope pay`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := r.oneName(cmd, args)

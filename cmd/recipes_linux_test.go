@@ -25,6 +25,8 @@ type recipe []step
 type step struct {
 	script  string
 	environ map[string]string
+	files   map[string]string // in the directory %d, beside those that hold the emulator's values
+	dirs    []string          // variables that name directories to keep things in, in place of a home
 }
 
 // recipes says of each file how it is read, and what the machine that runs it sets by
@@ -62,8 +64,8 @@ func TestRecipes(t *testing.T) {
 		t.Errorf("there are %d recipes, and %d are tried: %v", len(files), len(recipes), err)
 	}
 	for name, kind := range recipes {
-		if !strings.Contains(shown, generatedBegin+"recipe "+name+" -->") {
-			t.Errorf("no guide shows %s", name)
+		if !strings.Contains(shown, generatedBegin+"recipe "+name+" -->") && !strings.Contains(shown, code(name)) {
+			t.Errorf("no guide shows or names %s", name)
 		}
 		if kind.read == nil {
 			continue
@@ -80,6 +82,12 @@ func TestRecipes(t *testing.T) {
 				}
 				if wrong && !strings.Contains(p.output, "(provider_refused)") {
 					t.Errorf("it failed for another reason:\n%s", p.output)
+				}
+				if last := steps[len(steps)-1]; last.dirs != nil && !wrong {
+					last.script = "tokenfetch zeepay -o json"
+					if err := p.run(t, recipe{last}); err != nil || !strings.Contains(p.output, `"cached":true`) {
+						t.Errorf("its token is not kept for the next start: %v\n%s", err, p.output)
+					}
 				}
 			}
 		})
@@ -99,7 +107,7 @@ func TestSecretStores(t *testing.T) {
 	demo := emulator.Demo(d)
 	dir := t.TempDir()
 	for name, answers := range map[string][2]string{
-		"op":    {"read op://payments/zeepay/password", demo["password"]},
+		"op":    {"read op://pay/zeepay/password", demo["password"]},
 		"vault": {"kv get -field=client_secret secret/zeepay", demo["client_secret"]},
 	} {
 		writeFile(t, filepath.Join(dir, name), fmt.Sprintf("#!/bin/sh\ntest \"$*\" = %q && echo '%s'\n", answers[0], answers[1]), 0o700)
@@ -177,7 +185,6 @@ func (p *pipeline) run(t *testing.T, steps recipe) error {
 	writeFile(t, runnerFile, "", 0o600)
 	writeFile(t, filepath.Join(p.dir, "reconcile.sh"),
 		"#!/bin/sh\ncase \"$TOKEN$ZEEPAY_ACCESS_TOKEN\" in emulated-*) echo yes ;; *) echo no ;; esac >>'"+p.dir+"/calls'\n", 0o700)
-	home := filepath.Join(p.dir, "home")
 	ran := 0
 	for _, s := range steps {
 		if strings.HasPrefix(s.script, "go install ") {
@@ -187,7 +194,17 @@ func (p *pipeline) run(t *testing.T, steps recipe) error {
 		c := exec.Command("bash", "-e", "-o", "pipefail", "-c", strings.NewReplacer(
 			"/usr/bin/tokenfetch", "tokenfetch", "/usr/local/bin/", "./").Replace(s.script))
 		c.Dir = p.dir
-		c.Env = slices.Concat([]string{"HOME=" + home, "PATH=" + p.bin + ":" + os.Getenv("PATH"), "GITHUB_ENV=" + runnerFile}, p.base, p.variables(t, s))
+		kept := []string{"HOME"}
+		if s.dirs != nil {
+			kept = s.dirs
+		}
+		for _, name := range kept {
+			c.Env = append(c.Env, name+"="+filepath.Join(p.dir, name))
+		}
+		for name, text := range s.files {
+			writeFile(t, filepath.Join(p.dir, name), text, 0o600)
+		}
+		c.Env = slices.Concat(c.Env, []string{"PATH=" + p.bin + ":" + os.Getenv("PATH"), "GITHUB_ENV=" + runnerFile}, p.base, p.variables(t, s))
 		data, err := os.ReadFile(runnerFile)
 		check.OK(t, err)
 		for _, entry := range runnerEntryPattern.FindAllStringSubmatch(string(data), -1) {
@@ -217,7 +234,7 @@ func (p *pipeline) variables(t *testing.T, s step) []string {
 	for name, value := range all {
 		d, setting := settingOf(t, name)
 		if d == nil {
-			environ = append(environ, name+"="+value)
+			environ = append(environ, name+"="+strings.ReplaceAll(value, "%d", p.dir))
 			continue
 		}
 		field, file := strings.CutSuffix(setting, "_file")
@@ -287,10 +304,10 @@ func yamlSteps(t *testing.T, node *yaml.Node, environ map[string]string) recipe 
 		case !slices.Contains([]string{"run", "script", "bash", "command"}, key) || value.Kind == yaml.MappingNode:
 			steps = append(steps, yamlSteps(t, value, environ)...)
 		case value.Kind == yaml.ScalarNode:
-			steps = append(steps, step{value.Value, environ})
+			steps = append(steps, step{script: value.Value, environ: environ})
 		default:
 			for _, line := range value.Content {
-				steps = append(steps, step{line.Value, environ})
+				steps = append(steps, step{script: line.Value, environ: environ})
 			}
 		}
 	}
@@ -306,7 +323,7 @@ func jenkinsRecipe(_ *testing.T, text string) recipe {
 	}
 	var steps recipe
 	for _, m := range regexp.MustCompile(`(?m)^\s*sh '([^']*)'$`).FindAllStringSubmatch(text, -1) {
-		steps = append(steps, step{m[1], environ})
+		steps = append(steps, step{script: m[1], environ: environ})
 	}
 	return steps
 }
@@ -341,33 +358,39 @@ func kubernetesRecipe(t *testing.T, text string) recipe {
 				t.Errorf("%s is not in the volume", e.Value)
 			}
 		}
-		steps = append(steps, step{strings.Join(c.Command, " "), environ})
+		steps = append(steps, step{script: strings.Join(c.Command, " "), environ: environ})
 	}
 	return steps
 }
 
 func systemdRecipe(t *testing.T, text string) recipe {
-	environ, loaded := map[string]string{}, map[string]bool{}
-	var steps recipe
-	if !strings.Contains(text, "\nStateDirectory=tokenfetch\n") {
-		t.Error("the service has nowhere to remember refusals")
-	}
+	s := step{environ: map[string]string{}, files: map[string]string{}}
+	loaded := map[string]bool{}
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch key {
 		case "LoadCredential":
 			name, _, _ := strings.Cut(value, ":")
 			loaded["%d/"+name] = true
+			if name == "cache_key" {
+				s.files[name] = strings.Repeat("k", 64)
+			}
+		case "SetCredential":
+			name, value, _ := strings.Cut(value, ":")
+			s.files[name] = strings.ReplaceAll(value, `\n`, "\n")
 		case "Environment":
 			name, value, _ := strings.Cut(value, "=")
-			environ[name] = value
+			s.environ[name] = value
 			if strings.HasSuffix(name, "_FILE") && !loaded[value] {
 				t.Errorf("%s is not loaded", value)
 			}
+		case "StateDirectory", "CacheDirectory":
+			s.dirs = append(s.dirs, strings.ToUpper(strings.TrimSuffix(key, "Directory"))+"_DIRECTORY")
 		case "ExecStart":
-			steps = append(steps, step{value, environ})
+			s.script = value
 		}
 	}
+	check.Same(t, "where the service keeps refusals and tokens", []string{"STATE_DIRECTORY", "CACHE_DIRECTORY"}, s.dirs)
 	if _, err := exec.LookPath("systemd-analyze"); err == nil { // which looks for the program
 		unit := filepath.Join(t.TempDir(), "reconcile.service")
 		writeFile(t, unit, strings.Replace(text, "/usr/bin/tokenfetch", filepath.Join(builtProgram(t), "tokenfetch"), 1), 0o600)
@@ -375,5 +398,5 @@ func systemdRecipe(t *testing.T, text string) recipe {
 			t.Errorf("systemd-analyze: %v\n%s", err, out)
 		}
 	}
-	return steps
+	return recipe{s}
 }

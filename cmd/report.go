@@ -105,7 +105,7 @@ func (p *report) String() string {
 				line += p.paint(l.word, words) + "  "
 				at += words + 2
 			}
-			line += fold(l.text, at, min(at, maxColumns/2), width)
+			line += fold(l.text, at, min(at, maxColumns*3/5), width)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}

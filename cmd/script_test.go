@@ -366,6 +366,8 @@ func (d directoryStore) Get(ctx context.Context, account string) (secret.Value, 
 		return secret.Value{}, secret.ErrLocked
 	case "unavailable":
 		return secret.Value{}, secret.ErrUnavailable
+	case "no-keyring":
+		return secret.Value{}, secret.ErrNoKeyring
 	case "slow":
 		<-ctx.Done()
 		return secret.Value{}, secret.ErrTimeout

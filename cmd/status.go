@@ -49,7 +49,7 @@ nothing is known.`,
 		Example: `  tokenfetch status
   tokenfetch status zeepay zeepay/ci
   tokenfetch status zeepay/ci >/dev/null && tokenfetch zeepay/ci
-  tokenfetch status -o json | jq -r '.profiles[] | select(.ready | not) | .ref'`,
+  tokenfetch status -o json | jq -r '.profiles[] | select(.ready|not).ref'`,
 		ValidArgsFunction: r.completeProfiles,
 		RunE: func(_ *cobra.Command, names []string) error {
 			var refs []ref

@@ -274,7 +274,7 @@ func TestLifetimeOnATerminal(t *testing.T) {
 	for _, c := range []struct{ name, lifetime, want string }{
 		{"fresh", `,"expires_in":43200`, token + "\ntokenfetch: valid for 12 h\n"},
 		{"cached", "", token + "\ntokenfetch: valid for 11 h 59 min\n"},
-		{"lifetime unknown", "", token + "\ntokenfetch: lifetime unknown\n"},
+		{"lifetime unknown", "", token + "\ntokenfetch: lifetime unknown, so it is not cached\n"},
 		{"short", `,"expires_in":90`, token + "\ntokenfetch: valid for 90 s\n"},
 		{"days", `,"expires_in":2592000`, token + "\ntokenfetch: valid for 30 days\n"},
 		{"JSON", `,"expires_in":3600`, `\{.*"expires_in":3600,.*\}` + "\ntokenfetch: valid for 1 h\n"},

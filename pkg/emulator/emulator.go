@@ -95,6 +95,9 @@ func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// startAgain says what to do about a provider that was added meanwhile.
+const startAgain = "serves the providers that there were when it was started: start it again"
+
 // request is a parsed request.
 type request struct {
 	definition *provider.Definition
@@ -108,8 +111,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	d := e.providers[name]
 	if d == nil {
-		e.journal(r, request{}, http.StatusNotFound, "unknown provider")
-		http.Error(w, "no such provider", http.StatusNotFound)
+		e.journal(r, request{}, http.StatusNotFound, "unknown provider: "+startAgain)
+		writeReply(w, provider.Example{Status: http.StatusNotFound, Body: `{"error":"unknown_provider","error_description":"the emulator ` + startAgain + `"}`})
 		return
 	}
 	req := understand(d, r, strings.TrimPrefix(r.URL.EscapedPath(), "/"+name))

@@ -279,7 +279,7 @@ func TestJournal(t *testing.T) {
 		{"eu", "eu", acme + parts + `"status":423,"outcome":"account locked"}`},
 		{request, zeepay, `{"provider":"zeepay","method":"POST","path":"/zeepay/oauth/token","body":{"client_id":"demo-zeepay-client-id","client_secret":"[hidden]",` +
 			`"grant_type":"password","password":"[hidden]","username":"demo-zeepay-username"},"outcome":"fault html"}`},
-		{"/acme/", "/other%0A/?password=demo-acme-password&", `{"method":"POST","path":"/other\n/","status":404,"outcome":"unknown provider"}`},
+		{"/acme/", "/other%0A/?password=demo-acme-password&", `{"method":"POST","path":"/other\n/","status":404,"outcome":"unknown provider: serves the providers that there were when it was started: start it again"}`},
 	} {
 		body := s.send(t, change(t, strings.ReplaceAll(request, "\t", ""), c.old, c.replacement)).body
 		line := s.journalled(t)

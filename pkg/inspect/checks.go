@@ -153,6 +153,9 @@ func (i *Inspector) checkKeychain(ctx context.Context) (_ []Finding, err error) 
 		return []Finding{warning(check, without, "there is no keychain here: there is no session bus (DBUS_SESSION_BUS_ADDRESS)")}, err
 	case errors.Is(err, keychain.ErrNotRunning):
 		return []Finding{warning(check, "log in to your desktop session, or start a service such as gnome-keyring-daemon; or "+without, "no keychain service runs on the session bus")}, err
+	case errors.Is(err, secret.ErrNoKeyring):
+		e := credential.KeychainFailure(err)
+		return []Finding{warning(check, e.Hint+"; or "+without, "%s", e.Message)}, err
 	case errors.Is(err, secret.ErrUnavailable):
 		return []Finding{warning(check, without, "%s", err)}, err
 	case errors.Is(err, secret.ErrLocked):
@@ -187,7 +190,8 @@ func checkDir(ctx context.Context, check, path, without string) []Finding {
 	exists, err := cache.CheckDir(ctx, path)
 	switch {
 	case errors.Is(err, cache.ErrUnusable) && path == "":
-		return []Finding{warning(check, "set HOME", "there is no home directory: %s", without)}
+		setting := map[string]string{"state_directory": "StateDirectory", "cache_directory": "CacheDirectory"}[check]
+		return []Finding{warning(check, "set HOME ("+setting+"=tokenfetch in a systemd unit)", "there is no home directory: %s", without)}
 	case errors.Is(err, cache.ErrUnusable):
 		return []Finding{warning(check, "make it a directory of yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
 	case errors.Is(err, fs.ErrPermission):

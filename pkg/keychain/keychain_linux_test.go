@@ -209,14 +209,31 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// TestNoKeyring asks a keychain that the session bus starts for the question, so that
+// nobody has made a keyring in it.
+func TestNoKeyring(t *testing.T) {
+	needKeyring(t)
+	for _, person := range []string{"", "there"} { // nobody is asked, because no dialog could help
+		if got := inSession(t, person, ""); got != secret.ErrNoKeyring.Error() {
+			t.Errorf("person %q: got %q, want %q", person, got, secret.ErrNoKeyring)
+		}
+	}
+}
+
 // getLocked runs this test again in a session with a locked keychain.
 func getLocked(t *testing.T, person string) string {
 	t.Helper()
-	session := exec.CommandContext(within(t, 10*time.Second), "dbus-run-session", "--", "sh", "-c", `
+	return inSession(t, person, `
 		printf x | gnome-keyring-daemon --unlock --components=secrets >/dev/null &&
 		dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
-			org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null &&
-		`+childAddress+`="$DBUS_SESSION_BUS_ADDRESS" exec "$0"`, os.Args[0])
+			org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null &&`)
+}
+
+// inSession runs this test again in a session of its own, after some commands.
+func inSession(t *testing.T, person, before string) string {
+	t.Helper()
+	session := exec.CommandContext(within(t, 10*time.Second), "dbus-run-session", "--", "sh", "-c",
+		before+childAddress+`="$DBUS_SESSION_BUS_ADDRESS" exec "$0"`, os.Args[0])
 	session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir(), childPerson+"="+person)
 	out, err := session.Output()
 	check.OK(t, err)

@@ -13,7 +13,8 @@ import (
 
 // locked reports whether the collection that go-keyring uses is locked. It makes no
 // call unless a session bus exists. Without one, the D-Bus library starts a daemon
-// that keeps running and keeps our environment.
+// that keeps running and keeps our environment. A service that the bus has just
+// started, without the login of a desktop session, may have no collection.
 func (k *Keychain) locked() (bool, error) {
 	if !k.busExists() {
 		return false, secret.ErrUnavailable
@@ -22,8 +23,14 @@ func (k *Keychain) locked() (bool, error) {
 	if err != nil {
 		return false, secret.ErrUnavailable
 	}
-	property, err := service.GetLoginCollection().GetProperty("org.freedesktop.Secret.Collection.Locked")
+	collection := service.GetLoginCollection()
+	property, err := collection.GetProperty("org.freedesktop.Secret.Collection.Locked")
 	if err != nil {
+		alias := collection.Path()
+		answer := service.Object("org.freedesktop.secrets", "/org/freedesktop/secrets").Call("org.freedesktop.Secret.Service.ReadAlias", 0, "default")
+		if answer.Store(&alias) == nil && alias == "/" {
+			return false, secret.ErrNoKeyring
+		}
 		return false, secret.ErrUnavailable
 	}
 	locked, _ := property.Value().(bool)

@@ -50,6 +50,7 @@ var errUnverified = errors.New("the keychain gave back something else")
 // LookUp finds out whether a secret is stored at its place. After a login that has
 // not finished none counts, because an old one may be left beside a new one.
 func (s *Setup) LookUp(ctx context.Context, one *Secret) error {
+	one.Stored = false
 	if one.Place == "" || s.Base.Host == "" || s.File.Unfinished(s.Ref.Definition.Name, s.Ref.Profile) {
 		return nil
 	}
@@ -95,6 +96,8 @@ func (s *Setup) notStored(err error) error {
 		e = failure.New(failure.KeychainUnverified, "what was stored in the keychain could not be verified: it gives back something else")
 	case e == nil:
 		return err
+	case errors.Is(err, secret.ErrNoKeyring):
+		e = e.Append(" that secrets can be stored in").AppendHint(", and run this again\n")
 	case e.Code == failure.KeychainUnavailable, e.Code == failure.KeychainNotFound:
 		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
 	case e.Code == failure.KeychainLocked:
@@ -129,7 +132,7 @@ func (r *Removal) notRemoved(err error) error {
 		return err
 	}
 	if e.Code == failure.KeychainUnavailable {
-		e = e.Append(" that can be asked")
+		e = e.Append(" that can be asked").AppendHint(", or if you never had one remove %s from %s by hand,", r.Table(), r.File.Path)
 	}
 	return e.Append(", so that secrets stay in it if there are any; everything else is removed, except the profile").
 		AppendHint(" and run tokenfetch logout %s again", r.Name)

@@ -60,7 +60,8 @@ func cacheKeyFile(file *profile.File) (path, relative string) {
 // maybe a new value for each of its secrets. The methods are called in this order:
 // From, Place, ProveStore, SetHost, Set and Copy, Prepare, LookUp, Secret.Give, CheckSizes,
 // Trial and Verify, Store. Before Store nothing is changed. Prepare may be called as
-// soon as the host can be found, and again when there are more settings.
+// soon as the host can be found, and again when there are more settings. After Verify
+// the steps from SetHost on may be done anew.
 type Setup struct {
 	Options
 	File    *profile.File    // as it was read
@@ -219,8 +220,10 @@ func (s *Setup) sourceOf(one *Secret) (place, from string) {
 }
 
 // SetHost makes the profile one of an environment of the provider or of a base
-// address; the other is empty.
+// address; the other is empty. It undoes what Set and Copy have done, because
+// another host may need other fields.
 func (s *Setup) SetHost(environment, baseURL string) {
+	s.settings = nil
 	if s.Old == nil || s.Old.Environment != environment || s.Old.BaseURL != baseURL {
 		s.settings = append(s.settings, profile.Setting{Key: "environment", Text: environment}, profile.Setting{Key: "base_url", Text: baseURL})
 	}
@@ -234,6 +237,7 @@ func (s *Setup) set(setting profile.Setting) {
 	rank := func(s2 profile.Setting) int {
 		return slices.IndexFunc(s.Ref.Definition.Fields, func(f provider.Field) bool { return f.Name == s2.Key }) // the host's is -1
 	}
+	s.settings = slices.DeleteFunc(s.settings, func(old profile.Setting) bool { return old.Key == setting.Key })
 	s.settings = append(s.settings, setting)
 	slices.SortStableFunc(s.settings, func(a, b profile.Setting) int { return rank(a) - rank(b) })
 }
@@ -317,11 +321,17 @@ func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, er
 	})
 }
 
-// Repeats reports whether another trial would send the secrets of this one again.
+// Repeats reports whether another trial would send the values of this one again.
 func (s *Setup) Repeats(trial *tokenfetch.Plan) bool {
+	differs := func(field, now string) bool {
+		sent, _ := trial.Value(field)
+		return sent.Reveal() != now
+	}
 	return !slices.ContainsFunc(s.Secrets, func(one *Secret) bool {
-		sent, _ := trial.Value(one.Name)
-		return one.given && sent.Reveal() != one.value.Reveal()
+		return one.given && differs(one.Name, one.value.Reveal())
+	}) && !slices.ContainsFunc(s.settings, func(now profile.Setting) bool {
+		_, field := s.Ref.Definition.Field(now.Key)
+		return field && now.Text != "" && differs(now.Key, now.Text)
 	})
 }
 

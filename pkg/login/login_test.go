@@ -328,6 +328,36 @@ func TestVerify(t *testing.T) {
 	w.files()
 }
 
+// TestAnotherHost: after a host that was not right nothing of it is left, neither its
+// fields nor what is stored for it, and the last value of a field counts.
+func TestAnotherHost(t *testing.T) {
+	w := newWorld(t)
+	w.store.items[password] = "of the first host"
+	s := w.setup("http://localhost:1", "one", "two")
+	if !s.Secrets[1].Stored {
+		t.Error("the item of the first host is not found")
+	}
+	s.SetHost("test", "")
+	s.Set("client_id", "41")
+	s.Set("client_id", "42")
+	check.OK(t, errors.Join(s.Prepare(t.Context()), s.LookUp(t.Context(), s.Secrets[1])))
+	if s.Secrets[1].Stored {
+		t.Error("an item of another host is taken for one of this")
+	}
+	if _, err := s.Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(s.File.Path)
+	check.OK(t, err)
+	want := "[zeepay.default]\n# client_secret and password: from the keychain, as nothing else is said\nenvironment = \"test\"\nclient_id   = \"42\"\n"
+	check.Same(t, "the profiles file", want, string(text))
+	w.stored(map[string]string{
+		password: "of the first host",
+		"zeepay/default/client_secret@test.digitaltermination.com": "one",
+		"zeepay/default/password@test.digitaltermination.com":      "two",
+	})
+}
+
 // TestProveStore shows that a keychain which cannot be written to is found out
 // before anything is asked, with other ways to go.
 func TestProveStore(t *testing.T) {

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -35,7 +34,7 @@ type Removed struct {
 	Items      []string // accounts in the keychain
 	Files      []string // paths
 	Purged     bool     // the profile was removed from the profiles file
-	NoKeychain bool     // there is none, and the profile needs none
+	NoKeychain bool     // there is none, and no profile says that secrets are in one
 	Sharing    []string // the profiles that use the same secrets
 	Forgotten
 }
@@ -90,9 +89,9 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 	if err == nil && r.Purge {
 		err = r.purge(ctx, done)
 	}
-	if e, failed := errors.AsType[*failure.Error](err); done.Nothing() && r.Old == nil && (err == nil || failed && e.Code == failure.KeychainUnavailable) {
+	if err == nil && done.Nothing() && r.Old == nil {
 		q := r.query(credential.Query{})
-		err = cmp.Or(q.CheckNamed(), err) // the name says more than a keychain that is not there
+		err = q.CheckNamed()
 	}
 	done.Sharing = r.sharing(r.File)
 	return done, err
@@ -188,6 +187,8 @@ func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address, don
 			case err == nil:
 				done.Items = append(done.Items, account)
 			case errors.Is(err, secret.ErrNotFound):
+			case errors.Is(err, secret.ErrNoKeyring):
+				return nil // there is nothing in it
 			case errors.Is(err, secret.ErrUnavailable) && !r.usesKeychain():
 				done.NoKeychain = true
 				return nil
@@ -199,10 +200,10 @@ func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address, don
 	return nil
 }
 
-// usesKeychain reports whether a secret of the profile may be in the keychain:
-// where no profile says, it may.
+// usesKeychain reports whether a profile says that one of its secrets is in the
+// keychain.
 func (r *Removal) usesKeychain() bool {
-	return r.Old == nil || slices.ContainsFunc(r.Ref.Definition.Fields, func(f provider.Field) bool {
+	return r.Old != nil && slices.ContainsFunc(r.Ref.Definition.Fields, func(f provider.Field) bool {
 		is, ok := r.Old.Fields[f.Name]
 		return f.Secret && (!ok || is.Keychain == r.Ref.Profile)
 	})

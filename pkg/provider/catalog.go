@@ -13,10 +13,11 @@ import (
 )
 
 //go:embed catalog/*.toml
-var builtin embed.FS
+var sources embed.FS
 
 // Catalog contains the provider definitions that a program can use: the built-in
-// ones and those in the user's directory. It parses a definition on first use. It is
+// ones, which are compiled in, and those in the user's directory, which it parses on
+// first use. All users of a definition share it and must not change it. A Catalog is
 // safe for concurrent use.
 type Catalog struct {
 	dir      string
@@ -39,16 +40,20 @@ var ErrUnknown = errors.New("no such provider")
 
 // Builtin returns the names of the built-in providers, sorted.
 func Builtin() []string {
-	entries, _ := builtin.ReadDir("catalog") // embedded files: cannot fail
-	names := make([]string, len(entries))
-	for i, entry := range entries {
-		names[i] = strings.TrimSuffix(entry.Name(), ".toml")
+	names := make([]string, len(builtins))
+	for i, d := range builtins {
+		names[i] = d.Name
 	}
-	slices.Sort(names)
 	return names
 }
 
-func isBuiltin(name string) bool { return slices.Contains(Builtin(), name) }
+// builtin returns the built-in definition with that name, or nil if there is none.
+func builtin(name string) *Definition {
+	d, _ := find(builtins, func(d *Definition) bool { return d.Name == name })
+	return d
+}
+
+func isBuiltin(name string) bool { return builtin(name) != nil }
 
 // Dir returns the directory of the user's definitions, or "" if there is none.
 func (c *Catalog) Dir() string { return c.dir }
@@ -119,11 +124,10 @@ func (c *Catalog) hasFile(name string) bool {
 }
 
 // Title returns the title of a provider. It returns "" for an unknown provider, and
-// a text that says so if the definition is invalid. From a built-in definition it
-// reads only the title, because a list of all providers must be fast.
+// a text that says so if the definition is invalid.
 func (c *Catalog) Title(name string) string {
-	if isBuiltin(name) {
-		return firstString(builtinFile(name), "title")
+	if d := builtin(name); d != nil {
+		return d.Title
 	}
 	d, err := c.Definition(name)
 	switch {
@@ -154,25 +158,22 @@ func (c *Catalog) Definition(name string) (*Definition, error) {
 }
 
 func (c *Catalog) parse(name string) (*Definition, error) {
-	file, data, user := name+".toml", builtinFile(name), c.hasFile(name)
-	switch {
-	case user && data != nil:
-		return nil, failure.New(failure.DefinitionInvalid, "%s has the name of a built-in provider", c.File(name)).
+	file := c.File(name)
+	if d := builtin(name); d != nil && c.hasFile(name) {
+		return nil, failure.New(failure.DefinitionInvalid, "%s has the name of a built-in provider", file).
 			WithHint("give the file another name, such as my-%s.toml", name)
-	case user:
-		file = c.File(name)
-		var err error
-		if data, err = c.readFile(file); err != nil {
-			return nil, err
-		}
+	} else if d != nil {
+		return d, nil
+	}
+	data, err := c.readFile(file)
+	if err != nil {
+		return nil, err
 	}
 	d, err := Parse(file, data)
 	if problems, ok := errors.AsType[*Problems](err); ok {
 		return nil, problems.failure()
 	}
-	if user {
-		d.File = file
-	}
+	d.File = file
 	return d, nil
 }
 
@@ -181,20 +182,11 @@ func (c *Catalog) parse(name string) (*Definition, error) {
 func (c *Catalog) Source(name string) ([]byte, error) {
 	switch {
 	case isBuiltin(name):
-		return builtinFile(name), nil
+		return sources.ReadFile("catalog/" + name + ".toml")
 	case c.Has(name):
 		return c.readFile(c.File(name))
 	}
 	return nil, ErrUnknown
-}
-
-// builtinFile returns the file of a built-in definition, or nil if there is none.
-func builtinFile(name string) []byte {
-	data, err := builtin.ReadFile("catalog/" + name + ".toml")
-	if err != nil {
-		return nil
-	}
-	return data
 }
 
 // All returns the valid definitions of all providers, in the order of

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -529,21 +528,4 @@ func (r *reader) readExample(n *node) {
 	}
 	r.closed(n)
 	r.definition.Examples = append(r.definition.Examples, e)
-}
-
-// firstString returns the top-level string at a key, or "". It reads no further than
-// the first table of the document.
-func firstString(data []byte, key string) string {
-	var parser unstable.Parser
-	parser.Reset(data)
-	for parser.NextExpression() {
-		pair := parser.Expression()
-		if pair.Kind != unstable.KeyValue {
-			break // top-level keys come before all tables
-		}
-		if name := pair.Key(); name.Next() && bytes.Equal(name.Node().Data, []byte(key)) && pair.Value().Kind == unstable.String {
-			return string(pair.Value().Data)
-		}
-	}
-	return ""
 }

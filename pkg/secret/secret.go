@@ -68,4 +68,8 @@ var (
 	ErrLocked      = errors.New("the keychain is locked")
 	ErrTimeout     = errors.New("the keychain did not answer in time")
 	ErrTooLarge    = errors.New("the secret is too large for the keychain")
+
+	// ErrNoKeyring wraps ErrUnavailable: the keychain is there, but nothing in it that
+	// items could be in.
+	ErrNoKeyring = fmt.Errorf("%w: its service has no default keyring", ErrUnavailable)
 )

@@ -1,10 +1,10 @@
 # PowerShell, on Windows or elsewhere. The tests do not run this one.
 $ErrorActionPreference = 'Stop'
 
-# One program with the token in its environment, and nothing else with it:
+# One program, alone with the token in its environment:
 tokenfetch exec zeepay -- pwsh -File ./job.ps1
 if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 
-# Or the token in the environment of this session, as $env:ZEEPAY_ACCESS_TOKEN:
+# Or the token in this session, as $env:ZEEPAY_ACCESS_TOKEN:
 tokenfetch zeepay -o powershell | Out-String | Invoke-Expression
 ./job.ps1

@@ -83,13 +83,13 @@ var ErrUnusable = errors.New("a directory or file is not usable")
 // digest returns the keyed hash of parts. Each part is prefixed with its length, so
 // that different lists never have the same input.
 func digest(key []byte, parts ...string) []byte {
-	h := hmac.New(sha256.New, key)
+	var input []byte
 	for _, part := range parts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		h.Write(length[:])
-		h.Write([]byte(part))
+		input = binary.BigEndian.AppendUint64(input, uint64(len(part)))
+		input = append(input, part...)
 	}
+	h := hmac.New(sha256.New, key)
+	h.Write(input)
 	return h.Sum(nil)
 }
 

@@ -6,8 +6,10 @@ import (
 	"crypto/cipher"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,16 +53,6 @@ type Tokens struct {
 // which must have KeySize bytes.
 func OpenTokens(path string, key []byte) *Tokens { return &Tokens{path, key} }
 
-// entry is the content of a file before encryption.
-type entry struct {
-	Token    string    `json:"token"`
-	Scope    string    `json:"scope,omitempty"`
-	Obtained time.Time `json:"obtained"`
-	Expires  time.Time `json:"expires"`
-
-	Extra map[string]json.RawMessage `json:"extra,omitempty"`
-}
-
 // Get returns the cached token of owner if it is usable at now. It ignores an entry
 // that is damaged, expired, or from the future. The error says why there is no
 // token, see [Missing].
@@ -85,25 +77,15 @@ func (t *Tokens) Get(ctx context.Context, owner Owner, now time.Time) (*token.To
 	if err != nil {
 		return nil, ErrUnusable
 	}
-	var e entry
-	if json.Unmarshal(plain, &e) != nil || token.Check(e.Token) != nil {
+	cached, ok := decode(string(plain))
+	if !ok {
 		return nil, ErrUnusable
 	}
-	lifetime := e.Expires.Sub(e.Obtained)
-	last := e.Expires.Add(-Margin(lifetime))
-	if limit := e.Obtained.Add(maxAge); limit.Before(last) {
-		last = limit
-	}
-	if now.Before(e.Obtained.Add(-time.Second)) || !now.Before(last) {
+	last := cached.Obtained.Add(min(cached.Lifetime-Margin(cached.Lifetime), maxAge))
+	if now.Before(cached.Obtained.Add(-time.Second)) || !now.Before(last) {
 		return nil, ErrExpired
 	}
-	return &token.Token{
-		AccessToken: secret.New(e.Token),
-		Lifetime:    lifetime,
-		Obtained:    e.Obtained,
-		Scope:       e.Scope,
-		Extra:       e.Extra,
-	}, nil
+	return cached, nil
 }
 
 // Put caches a token for owner and replaces an existing one. It does not cache a
@@ -121,13 +103,7 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 	if old, err := d.read(ctx, name); err == nil && !strings.HasPrefix(string(old), header) && strings.HasPrefix(string(old), "tokenfetch-token/") {
 		return ErrUnusable
 	}
-	plain, err := json.Marshal(entry{
-		Token:    issued.AccessToken.Reveal(),
-		Scope:    issued.Scope,
-		Obtained: issued.Obtained,
-		Expires:  issued.Obtained.Add(issued.Lifetime),
-		Extra:    issued.Extra,
-	})
+	plain, err := encode(issued)
 	if err != nil {
 		return err
 	}
@@ -138,6 +114,36 @@ func (t *Tokens) Put(ctx context.Context, owner Owner, issued *token.Token) erro
 	sealed := gcm.Seal(nil, nil, plain, t.additional(owner)) //nolint:gosec // this cipher creates its own random nonce
 	// A token that is lost with the system is fetched again.
 	return d.write(ctx, name, slices.Concat([]byte(header), sealed), source.ReplaceVolatile)
+}
+
+// encode returns the content of a file before encryption: lines with the time of the
+// token in nanoseconds since 1970, its lifetime in nanoseconds, the token, the members
+// that the definition keeps as JSON, and the scope, which may contain anything.
+// Decoding JSON alone would take a large part of the time to return a cached token.
+func encode(t *token.Token) ([]byte, error) {
+	var extra []byte
+	if len(t.Extra) > 0 {
+		var err error
+		if extra, err = json.Marshal(t.Extra); err != nil {
+			return nil, err
+		}
+	}
+	return fmt.Appendf(nil, "%d\n%d\n%s\n%s\n%s", t.Obtained.UnixNano(), int64(t.Lifetime), t.AccessToken.Reveal(), extra, t.Scope), nil
+}
+
+// decode is the reverse of encode. ok is false if the content is damaged.
+func decode(plain string) (t *token.Token, ok bool) {
+	lines := strings.SplitN(plain, "\n", 5)
+	if len(lines) < 5 || token.Check(lines[2]) != nil {
+		return nil, false
+	}
+	obtained, err := strconv.ParseInt(lines[0], 10, 64)
+	lifetime, err2 := strconv.ParseInt(lines[1], 10, 64)
+	t = &token.Token{AccessToken: secret.New(lines[2]), Lifetime: time.Duration(lifetime), Obtained: time.Unix(0, obtained).UTC(), Scope: lines[4]}
+	if extra := lines[3]; extra != "" && err == nil {
+		err = json.Unmarshal([]byte(extra), &t.Extra)
+	}
+	return t, err == nil && err2 == nil && lifetime > 0
 }
 
 // Clear removes the tokens of the given provider and profile. It returns how many it

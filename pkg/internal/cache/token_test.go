@@ -2,9 +2,11 @@ package cache
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -336,5 +338,27 @@ func TestClear(t *testing.T) {
 	}
 	if !slices.Equal(left, want) {
 		t.Errorf("left %v, want %v", left, want)
+	}
+}
+
+// TestEncode decodes what was encoded, and nothing of which a part is missing.
+func TestEncode(t *testing.T) {
+	want := issued(time.Hour)
+	want.Scope = "a scope\n\nthat breaks its line\n"
+	want.Extra = map[string]json.RawMessage{"data.instance_url": json.RawMessage(`"https://host\n"`), "n": json.RawMessage(`1.50`)}
+	data, err := encode(want)
+	check.OK(t, err)
+	plain := string(data)
+	if got, ok := decode(plain); !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %t; want %+v", got, ok, want)
+	}
+	for _, damaged := range []string{
+		"", "{}", plain[:strings.Index(plain, "a scope")-1], plain[1+strings.Index(plain, "\n"):],
+		strings.Replace(plain, canary, "", 1), strings.Replace(plain, canary, "two words", 1),
+		strings.Replace(plain, "\n", ".5\n", 1), strings.Replace(plain, "\n", "\n-", 1), strings.Replace(plain, `"n"`, `n`, 1),
+	} {
+		if got, ok := decode(damaged); ok {
+			t.Errorf("%q is %+v", damaged, got)
+		}
 	}
 }

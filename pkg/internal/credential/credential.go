@@ -231,8 +231,8 @@ func (q *Query) lookup(name string) (string, bool) { return Lookup(q.Environ, na
 // set. If there are several entries, the last one is used.
 func Lookup(environ []string, name string) (string, bool) {
 	for _, entry := range slices.Backward(environ) {
-		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
-			return value, true
+		if value, ok := strings.CutPrefix(entry, name); ok && strings.HasPrefix(value, "=") {
+			return value[1:], true
 		}
 	}
 	return "", false

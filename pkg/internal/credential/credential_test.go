@@ -1148,6 +1148,7 @@ func TestKeychainFailure(t *testing.T) {
 	}{
 		{secret.ErrNotFound, failure.KeychainNotFound, "the keychain has no such item", ""},
 		{fmt.Errorf("%w: there is no session bus", secret.ErrUnavailable), failure.KeychainUnavailable, "there is no keychain here", "start your keychain service"},
+		{secret.ErrNoKeyring, failure.KeychainUnavailable, "the keychain service runs, but has no default keyring", "log in to your desktop session, which makes and unlocks one, or do it here: gnome-keyring-daemon --replace --unlock (it reads the keyring's password from standard input)"},
 		{secret.ErrLocked, failure.KeychainLocked, "the keychain is locked", "unlock it in your desktop session"},
 		{secret.ErrTimeout, failure.KeychainTimeout, "the keychain did not answer in time", "check your keychain service"},
 		{secret.ErrTooLarge, failure.KeychainTooBig, "the secret is larger than the keychain takes", ""},

@@ -228,6 +228,9 @@ func KeychainFailure(err error) *failure.Error {
 	switch {
 	case errors.Is(err, secret.ErrNotFound):
 		return failure.New(failure.KeychainNotFound, "the keychain has no such item")
+	case errors.Is(err, secret.ErrNoKeyring):
+		return failure.New(failure.KeychainUnavailable, "the keychain service runs, but has no default keyring").
+			WithHint("log in to your desktop session, which makes and unlocks one, or do it here: gnome-keyring-daemon --replace --unlock (it reads the keyring's password from standard input)")
 	case errors.Is(err, secret.ErrUnavailable):
 		return failure.New(failure.KeychainUnavailable, "there is no keychain here").WithHint("start your keychain service")
 	case errors.Is(err, secret.ErrLocked):

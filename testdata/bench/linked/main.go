@@ -1,6 +1,3 @@
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Command linked is tokenfetch that returns at once unless it has arguments: what
 // every run pays before its first line.
 package main
