@@ -230,8 +230,15 @@ func steady(ts *testscript.TestScript, output string) string {
 			output = strings.ReplaceAll(output, value, "$"+name)
 		}
 	}
-	output = regexp.MustCompile(`\b\d+ seconds? ago`).ReplaceAllString(output, "N seconds ago")
-	return regexp.MustCompile(`\b20\d\d-\d\d-\d\dT[\d:]+Z`).ReplaceAllString(output, "TIME")
+	for pattern, name := range map[string]string{
+		`\b\d+ seconds? ago`:                     "N seconds ago",
+		`\b20\d\d-\d\d-\d\d[T ][\d:]+(?:Z| UTC)`: "TIME",
+		`\bemulated-[A-Z0-9]{20,}`:               "$EMULATED",
+		`\b127\.0\.0\.1:[1-9][0-9]{3,4}\b`:       "127.0.0.1:PORT",
+	} {
+		output = regexp.MustCompile(pattern).ReplaceAllString(output, name)
+	}
+	return output
 }
 
 // patience is how long a run may take: 5 s, and longer where the race detector
