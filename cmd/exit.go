@@ -30,7 +30,7 @@ func (r *run) exit(err error) int {
 	}
 	e := failure.From(err)
 	code := r.exitCode(err, e.Class())
-	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
+	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun.Load() {
 		if _, err := writeWithin(r.env.Stdout, []byte(line), stuckAfter); err != nil {
 			r.console.info("the failing line could not be written")
 		}
@@ -48,8 +48,7 @@ func (r *run) exit(err error) int {
 	return code
 }
 
-// whose names the profile whose login failed, as "zeepay/default: ". Of a run that is
-// stuck it reads nothing, because that run may still be writing.
+// whose names the profile whose login failed, as "zeepay/default: ".
 func (r *run) whose(e *failure.Error) string {
 	if class := e.Class(); class < failure.Refused || class > failure.Reply {
 		return ""

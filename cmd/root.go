@@ -44,7 +44,7 @@ type run struct {
 	client                    *tokenfetch.Client // see engine
 	file                      *profile.File      // nil before it is read
 	provider, profile, origin string
-	outputBegun               bool
+	outputBegun               atomic.Bool
 	wraps                     bool  // the exit code is that of a command, once it runs
 	unprinted                 error // a help text that could not be written
 }
@@ -75,7 +75,7 @@ func Run(env Env) int {
 	case err = <-ended:
 	case <-r.overdue:
 		r.terminal.restore()
-		return r.exit(r.stuck())
+		return r.knowingLittle().exit(r.stuck())
 	}
 	if err != nil {
 		r.signals.watch() // what is said of it may find nobody to read it
