@@ -140,7 +140,7 @@ func TestSignalsThatGoWouldDump(t *testing.T) {
 			if got := p.cmd.ProcessState.ExitCode(); got != 128+int(signal) || time.Since(start) > time.Second {
 				t.Errorf("ended with %v after %v", p.cmd.ProcessState, time.Since(start))
 			}
-			if want := "tokenfetch: error: ended by a signal (interrupted)\n"; p.stderr.String() != want || p.stdout.Len() > 0 {
+			if want := fmt.Sprintf("tokenfetch: error: mpay/default: ended by a signal: %v; the request may have been processed (interrupted)\n", signal); p.stderr.String() != want || p.stdout.Len() > 0 {
 				t.Errorf("standard error %q, want %q", p.stderr.String(), want)
 			}
 		})
