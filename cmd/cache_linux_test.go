@@ -260,7 +260,7 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 			t.Fatalf("%+v", o)
 		case !strings.Contains(o.stderr, "(held_back)"):
 			sent++
-			if !strings.Contains(o.stderr, "held back on this computer for 10 minutes; EnKash locks the account after 3 refusals in a row (2 left") {
+			if !strings.Contains(o.stderr, "held back on this computer for 10 minutes, or until they change; EnKash locks the account after 3 refusals in a row (2 left") {
 				t.Errorf("the refusal: %s", o.stderr)
 			}
 		case !strings.Contains(o.stderr, "--try-anyway"):
@@ -275,7 +275,7 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 
 	// A hold is lifted by --try-anyway, for the runs before it only.
 	o := s.run(wrong, "enkash", "--try-anyway", "--errors", "json")
-	if o.exit != 4 || !strings.Contains(o.stderr, "for 1 hour;") {
+	if o.exit != 4 || !strings.Contains(o.stderr, "for 1 hour, or until they change;") {
 		t.Errorf("%+v", o)
 	}
 	s.wantRequests(2)

@@ -508,7 +508,9 @@ func TestNowhereToRecordRefusals(t *testing.T) {
 			asNobody(c)
 			_ = c.Run()
 			const want = `tokenfetch: error: enkash/default: EnKash refused the credentials or the request (status 400); provider says "Bad credentials" code "invalid_grant" (provider_refused)
-tokenfetch: hint: check the credentials before you try again; repeated refusals can lock an account; the secrets come from TOKENFETCH_ENKASH_CLIENT_SECRET and TOKENFETCH_ENKASH_PASSWORD; EnKash locks the account after 3 refusals in a row; if this computer's address was not on the list of EnKash, send again with --try-anyway once it is
+tokenfetch: hint: correct the credentials; the secrets come from TOKENFETCH_ENKASH_CLIENT_SECRET and TOKENFETCH_ENKASH_PASSWORD
+tokenfetch: hint: EnKash locks the account after 3 refusals in a row
+tokenfetch: hint: if this computer's address was not on the list of EnKash, run once it is: tokenfetch enkash --try-anyway
 tokenfetch: hint: this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)
 `
 			if got := fmt.Sprint(c.Stderr); got != want {
@@ -584,11 +586,11 @@ func TestWaysOutOfAnAccountThatIsHeld(t *testing.T) {
 	})
 	e.fails("provider_refused", "enkash")
 	o := e.fails("provider_refused", "TOKENFETCH_ENKASH_PASSWORD=wrong-2", "enkash")
-	if !strings.Contains(o.stderr, "nothing more is sent to this account from this computer for 24 hours, except with --try-anyway") {
+	if !strings.Contains(o.stderr, "nothing more is sent to this account from this computer for 24 hours; ") {
 		t.Errorf("%+v", o)
 	}
 	o = e.fails("held_back", "enkash")
-	const hint = "tokenfetch: hint: make sure that the account of enkash/default works at EnKash, and reset it there if need be; then send with --try-anyway, which can be repeated\n"
+	const hint = "tokenfetch: hint: make sure that the account of enkash/default works at EnKash, and reset it there if need be; then run: tokenfetch enkash --try-anyway (which can be repeated)\n"
 	if !strings.HasSuffix(o.stderr, hint) {
 		t.Errorf("%+v", o)
 	}

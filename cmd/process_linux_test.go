@@ -207,7 +207,7 @@ func TestNoCore(t *testing.T) {
 	if got := c.ProcessState.ExitCode(); got != 128+int(syscall.SIGABRT) || c.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
 		t.Errorf("ended with %v, want exit code 134", c.ProcessState)
 	}
-	if want := "tokenfetch: error: ended by a signal (interrupted)\n"; p.stderr.String() != want || p.stdout.Len() > 0 {
+	if want := "tokenfetch: error: mpay/default: ended by a signal: aborted; the request may have been processed (interrupted)\n"; p.stderr.String() != want || p.stdout.Len() > 0 {
 		t.Errorf("standard error %q, want %q", p.stderr.String(), want)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
