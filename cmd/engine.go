@@ -66,7 +66,7 @@ func (r *run) engineOptions(limit *tokenfetch.Limit) tokenfetch.Options {
 			Trace:   r.console.info,
 			Hide:    r.console.hide,
 			Sending: func() { r.signals.watch(); r.sending.Store(true) },
-			Again:   r.again,
+			Again:   func(f ref, flags string) string { return r.again(f.String(), flags) },
 		},
 	}
 	if isTerminal(r.env.Stdin) {
@@ -158,7 +158,7 @@ func (r *run) newInspector() *inspect.Inspector {
 
 // loginOptionsFor returns what pkg/login needs to know of a profile.
 func (r *run) loginOptionsFor(ctx context.Context, f ref, limit *tokenfetch.Limit) login.Options {
-	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f), Again: func(flags string) string { return r.again(f, flags) }}
+	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f), Again: func(flags string) string { return r.again(f.String(), flags) }}
 }
 
 // tellForgotten tells what became of cached tokens and holds, where that is not what
