@@ -12,10 +12,10 @@ import (
 )
 
 // again returns the command line of this run with more flags, for a hint. It is ""
-// where the command does not take one of them. known is a profile that exists. What
-// was typed may be a misplaced secret: names that are known, choices and numbers are
-// repeated, everything else is a placeholder.
-func (r *run) again(known ref, more string) string {
+// where the command does not take one of them. What was typed may be a misplaced secret:
+// names that are known, choices and numbers are repeated, everything else is a
+// placeholder. known is the profile whose name may be repeated in any case, or "".
+func (r *run) again(known, more string) string {
 	if r.command == nil {
 		return ""
 	}
@@ -43,7 +43,7 @@ func (r *run) again(known ref, more string) string {
 		words = []string{"tokenfetch"} // the name of the command is that of the provider
 	}
 	for i, f := range r.refs {
-		word := r.refWord(f, f.String() == known.String())
+		word := r.refWord(f, f.String() == known)
 		if i < len(r.variables) && r.variables[i] {
 			word = "NAME=" + word
 		}

@@ -66,7 +66,7 @@ func (r *run) engineOptions(limit *tokenfetch.Limit) tokenfetch.Options {
 			Trace:   r.console.info,
 			Hide:    r.console.hide,
 			Sending: func() { r.signals.watch(); r.sending.Store(true) },
-			Again:   r.again,
+			Again:   func(f ref, flags string) string { return r.again(f.String(), flags) },
 		},
 	}
 	if isTerminal(r.env.Stdin) {
@@ -157,7 +157,7 @@ func (r *run) newInspector() *inspect.Inspector {
 
 // loginOptionsFor returns the options of pkg/login for a profile.
 func (r *run) loginOptionsFor(ctx context.Context, f ref, limit *tokenfetch.Limit) login.Options {
-	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f), Again: func(flags string) string { return r.again(f, flags) }}
+	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f), Again: func(flags string) string { return r.again(f.String(), flags) }}
 }
 
 // tellForgotten reports problems with clearing cached tokens and holds.

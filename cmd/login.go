@@ -190,7 +190,7 @@ func (l *loginCommand) begin(ctx context.Context) (err error) {
 	}
 	if flag := l.changingFlag(); flag != "" && l.setup.Old != nil && !l.o.replace {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.setup.Table(), l.setup.File.Path, flag).
-			WithHint("to change it run: %s; or leave --%s out to store other secrets only", l.run.again(l.ref, "--replace"), flag)
+			WithHint("to change it run: %s; or leave --%s out to store other secrets only", l.run.again(l.ref.String(), "--replace"), flag)
 	}
 	if l.o.from != "" {
 		if err := l.setup.From(l.o.from); err != nil {
@@ -267,7 +267,7 @@ func (l *loginCommand) again(flags string) string {
 	if l.person == nil && l.setup != nil {
 		flags = strings.TrimSpace(l.flagsFor(l.lacking()) + " " + flags)
 	}
-	return l.run.again(l.ref, flags)
+	return l.run.again(l.ref.String(), flags)
 }
 
 // prepare finds the host, as far as the settings are known.

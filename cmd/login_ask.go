@@ -481,7 +481,7 @@ func (l *loginCommand) noTerminal() error {
 		why = " (this is CI)"
 	}
 	e := failure.New(failure.NoTerminal, "there is no terminal to ask on%s, and no flag gives %s", why, "--"+strings.Join(l.missing, ", --")).
-		WithHint("run: %s", l.run.again(l.ref, l.flagsFor(l.missing)))
+		WithHint("run: %s", l.run.again(l.ref.String(), l.flagsFor(l.missing)))
 	if names := l.definition().EnvironmentNames(); slices.Contains(l.missing, "environment") {
 		e = e.AddHint("the environments are: %s", strings.Join(names, ", "))
 	}

@@ -99,7 +99,7 @@ func (r *run) checkEnvironment(f ref, name string) error {
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		e = e.Append(" (from --environment)")
 		if near := failure.Nearest(name, f.Definition.EnvironmentNames()); near != "" {
-			e = e.AppendHint("; run: %s", r.again(f, "-e "+near))
+			e = e.AppendHint("; run: %s", r.again("", "-e "+near))
 		}
 		return e
 	}
