@@ -383,7 +383,7 @@ func TestLoginAtAnotherAddress(t *testing.T) {
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown): ", canaries["CLIENT_SECRET"])
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
 	tt.until(t, "why", func() bool {
-		return strings.Contains(tt.shown(), "  the address is not a token endpoint (status 404)\r\n  check the base address\r\n"+nothingStored)
+		return strings.Contains(tt.shown(), "  the address is not a token endpoint (status 404); text/plain, from\r\n    "+page.URL+"/oauth/token\r\n  check the base address\r\n"+nothingStored)
 	})
 	tt.answer(t, environment+" ["+page.URL+"]: ", closed)
 	tt.until(t, "a way without the address", func() bool {

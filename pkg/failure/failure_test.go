@@ -247,7 +247,7 @@ func TestAddHint(t *testing.T) {
 
 func TestMeans(t *testing.T) {
 	for code, want := range map[failure.Code]string{
-		failure.FieldMissing: "a field has no value anywhere",
+		failure.FieldMissing: "a field has no value",
 		"no_such_code":       failure.Internal.Means(),
 	} {
 		if got := code.Means(); got != want {

@@ -392,8 +392,12 @@ func (p *Plan) byLogin(place Place) bool {
 	return place.Kind == Keychain || place.Kind == File && place.level == byProfile && place.Path == path
 }
 
-// HostGiver returns the name of what chooses the host, as [Plan.Giver] does.
+// HostGiver returns the name of what chooses the host, as [Plan.Giver] does. A login,
+// which has values in hand, may not have stored that yet.
 func (p *Plan) HostGiver() string {
+	if p.query.Given != nil {
+		return "the base address"
+	}
 	setting := "base_url"
 	if p.Environment != "" {
 		setting = "environment"
