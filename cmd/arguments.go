@@ -78,6 +78,7 @@ func (r *run) resolveRef(command *cobra.Command, args []string, build func(*prov
 			continue
 		}
 		if c := build(d); firstWord(args, root.Flags(), c.Flags()) == word {
+			r.named = word
 			root.RemoveCommand(command)
 			root.AddCommand(c)
 			return c

@@ -60,7 +60,7 @@ func (r *run) clearAll(ctx context.Context, holds bool) error {
 
 // clearRef removes the cached tokens and, on request, the holds of one profile.
 func (r *run) clearRef(ctx context.Context, name string, holds bool) error {
-	f, err := r.engine().Ref(name)
+	f, err := r.ref(name)
 	if err != nil {
 		return err
 	}

@@ -182,7 +182,7 @@ func TestManyAreOneFailedLogin(t *testing.T) {
 			t.Fatalf("%+v", o)
 		case !strings.Contains(o.stderr, "(held_back)"):
 			sent++
-			if !strings.Contains(o.stderr, "held back on this computer for 10 minutes; EnKash locks the account after 3 refusals in a row (2 left") {
+			if !strings.Contains(o.stderr, "held back on this computer for 10 minutes, or until they change; EnKash locks the account after 3 refusals in a row (2 left") {
 				t.Errorf("the refusal: %s", o.stderr)
 			}
 		case !strings.Contains(o.stderr, "--try-anyway"):

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +35,7 @@ type console struct {
 
 	mu      sync.Mutex
 	secrets []secret.Value
+	common  []string // words of errors; a secret that is one is not hidden there
 }
 
 func newConsole(env *Env) *console {
@@ -63,12 +66,28 @@ func (c *console) safe(text string, limit int) string {
 	return output.Harmless(secret.Redact(text, c.secrets...), limit)
 }
 
+// own is safe for an error's message or hint, which are texts of ours. A secret that is
+// a common word of them is not hidden: a gap in a text that everybody knows would tell
+// what the secret is. Where nothing could be shown because of another short secret, own
+// returns instead, a constant.
+func (c *console) own(text string, limit int, instead string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	telling := slices.DeleteFunc(slices.Clone(c.secrets), func(s secret.Value) bool {
+		return slices.Contains(c.common, strings.ToLower(s.Reveal()))
+	})
+	if text = secret.Redact(text, telling...); text == secret.Hidden {
+		return instead
+	}
+	return output.Harmless(text, limit)
+}
+
 const programPrefix = "tokenfetch: "
 
 // line writes one line, "tokenfetch: LABEL: TEXT". On a terminal it is folded, and its
-// continuation lines are aligned below the text.
-func (c *console) line(label string, attribute color.Attribute, text string) {
-	text = fold(c.safe(text, maxLine), len(programPrefix)+len(label)+len(": "), len(programPrefix), columns(c.file))
+// continuation lines are aligned below the text. instead is as in own.
+func (c *console) line(label string, attribute color.Attribute, text, instead string) {
+	text = fold(c.own(text, maxLine, instead), len(programPrefix)+len(label)+len(": "), len(programPrefix), columns(c.file))
 	if c.colour {
 		painted := color.New(attribute, color.Bold)
 		painted.EnableColor()
@@ -126,27 +145,30 @@ func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
 	return done + n, err
 }
 
-func (c *console) error(text string) { c.line("error", color.FgRed, text) }
-func (c *console) hint(text string)  { c.line("hint", color.FgCyan, text) }
+func (c *console) error(text string) { c.line("error", color.FgRed, text, secret.Hidden) }
+func (c *console) hint(text string)  { c.line("hint", color.FgCyan, text, hiddenHint) }
+
+// hiddenHint takes the place of a hint in which a short secret occurs.
+const hiddenHint = "this hint is not shown: a secret is so short that it occurs in it"
 
 // note prints what was done; warning prints what may be unexpected.
 func (c *console) note(format string, args ...any) {
-	c.line("note", color.FgGreen, fmt.Sprintf(format, args...))
+	c.line("note", color.FgGreen, fmt.Sprintf(format, args...), secret.Hidden)
 }
 
 func (c *console) warning(format string, args ...any) {
-	c.line("warning", color.FgYellow, fmt.Sprintf(format, args...))
+	c.line("warning", color.FgYellow, fmt.Sprintf(format, args...), secret.Hidden)
 }
 
 // plan prints a line of --dry-run.
 func (c *console) plan(format string, args ...any) {
-	c.line("dry run", color.FgGreen, fmt.Sprintf(format, args...))
+	c.line("dry run", color.FgGreen, fmt.Sprintf(format, args...), secret.Hidden)
 }
 
 // info prints a line only with --verbose.
 func (c *console) info(format string, args ...any) {
 	if c.verbose {
-		c.line("info", color.Faint, fmt.Sprintf(format, args...))
+		c.line("info", color.Faint, fmt.Sprintf(format, args...), secret.Hidden)
 	}
 }
 

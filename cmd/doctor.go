@@ -110,7 +110,7 @@ func verdict(findings []inspect.Finding, seen bool) error {
 	if errors > 1 {
 		more = fmt.Sprintf(" (and %d more)", errors-1)
 	}
-	hint := cmp.Or(worst.Hint, "fix that, then run tokenfetch doctor again")
+	hint := cmp.Or(worst.Hint, "correct that, then run: tokenfetch doctor")
 	return failure.New(worst.Code, "%s%s", worst.Message, more).WithHint("%s", hint)
 }
 
@@ -131,7 +131,7 @@ func (r *run) findingsText(findings []inspect.Finding) string {
 		}
 		p.line(strings.ReplaceAll(f.Check, "_", " "), levelWord(f.Level), f.Message)
 		if f.Hint != "" {
-			p.line("", word{}, "hint: "+f.Hint)
+			p.line("", word{}, "hint: "+r.inThisFile(f.Hint))
 		}
 	}
 	p.text("")
@@ -163,7 +163,7 @@ func (r *run) findingsJSON(findings []inspect.Finding) []byte {
 		Findings []jsonFinding `json:"findings"`
 	}{Schema: "tokenfetch.doctor/1", Findings: []jsonFinding{}}
 	for _, f := range findings {
-		line.Findings = append(line.Findings, jsonFinding{f.Check, f.Level, r.console.safe(f.Message, maxLine), r.lineOrNull(f.Hint)})
+		line.Findings = append(line.Findings, jsonFinding{f.Check, f.Level, r.console.safe(f.Message, maxLine), r.lineOrNull(r.inThisFile(f.Hint))})
 	}
 	return output.JSONLine(line)
 }

@@ -21,7 +21,7 @@ func TestVerdict(t *testing.T) {
 		{findings: nil},
 		{findings: []inspect.Finding{fine, doubt}},
 		{[]inspect.Finding{doubt, network, fine}, 6, "network", "look", "dns_not_found"},
-		{[]inspect.Finding{network, setup, network}, 3, "set-up (and 2 more)", "fix that, then run tokenfetch doctor again", "profile_invalid"},
+		{[]inspect.Finding{network, setup, network}, 3, "set-up (and 2 more)", "correct that, then run: tokenfetch doctor", "profile_invalid"},
 	} {
 		err := verdict(test.findings, false)
 		e, failed := errors.AsType[*failure.Error](err)

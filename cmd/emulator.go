@@ -49,11 +49,11 @@ tokenfetch help emulator also says what each fault does.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
 				return failure.New(failure.UnexpectedArgument, "the command must stand behind --").
-					WithHint("write tokenfetch emulator -- COMMAND")
+					WithHint("run: tokenfetch emulator -- COMMAND")
 			}
 			if cmd.ArgsLenAtDash() == 0 && len(args) == 0 {
 				return failure.New(failure.MissingArgument, "there is no command behind --").
-					WithHint("write tokenfetch emulator -- COMMAND")
+					WithHint("run: tokenfetch emulator -- COMMAND")
 			}
 			return nil
 		},

@@ -66,6 +66,7 @@ func (r *run) engineOptions(limit *tokenfetch.Limit) tokenfetch.Options {
 			Trace:   r.console.info,
 			Hide:    r.console.hide,
 			Sending: func() { r.signals.watch(); r.sending.Store(true) },
+			Again:   func(f ref, flags string) string { return r.again(f.String(), flags) },
 		},
 	}
 	if isTerminal(r.env.Stdin) {
@@ -149,12 +150,14 @@ func (r *run) tellHeld(d *provider.Definition, held *tokenfetch.Hold) {
 // run.
 func (r *run) newInspector() *inspect.Inspector {
 	r.useTimeout()
-	return inspect.New(r.engineOptions(r.limit))
+	o := r.engineOptions(r.limit)
+	o.Person.Again = nil // what is inspected is a fetch
+	return inspect.New(o)
 }
 
 // loginOptionsFor returns the options of pkg/login for a profile.
 func (r *run) loginOptionsFor(ctx context.Context, f ref, limit *tokenfetch.Limit) login.Options {
-	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f)}
+	return login.Options{Client: r.engine(), Keychain: r.engine().Keychain(ctx, limit), Ref: f, Name: r.short(f), Again: func(flags string) string { return r.again(f.String(), flags) }}
 }
 
 // tellForgotten reports problems with clearing cached tokens and holds.

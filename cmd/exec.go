@@ -46,7 +46,7 @@ is 125, and 126 or 127 if the command cannot be run or does not exist.`,
   tokenfetch exec zeepay --emulator -- env`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
-			const write = "write tokenfetch exec PROVIDER -- COMMAND"
+			const write = "run: tokenfetch exec PROVIDER -- COMMAND"
 			switch {
 			case len(args) == 0:
 				return failure.New(failure.MissingArgument, "exec needs the name of a provider, and a command behind --").WithHint(write)
@@ -88,7 +88,7 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 		if !given {
 			name = arg
 		}
-		f, err := r.engine().Ref(name)
+		f, err := r.ref(name)
 		if err != nil {
 			return nil, err
 		}
@@ -105,6 +105,8 @@ func (r *run) parseWanted(args []string) ([]wanted, error) {
 				WithHint("give one of them another name: NAME=%s", f.Definition.Name)
 		}
 		all = append(all, w)
+		r.refs = append(r.refs, f)
+		r.variables = append(r.variables, given)
 	}
 	return all, nil
 }

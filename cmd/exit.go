@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fatih/color"
+
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 )
@@ -29,34 +31,60 @@ func (r *run) exit(err error) int {
 		return int(status)
 	}
 	e := failure.From(err)
+	e = e.WithHint("%s", r.inThisFile(e.Hint))
 	code := r.exitCode(err, e.Class())
-	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun {
+	if line := output.FailingLine(r.asked.format, r.asked.name); line != "" && !r.outputBegun.Load() {
 		if _, err := writeWithin(r.env.Stdout, []byte(line), stuckAfter); err != nil {
 			r.console.info("the failing line could not be written")
 		}
 	}
+	r.console.common = r.commonWords()
 	if r.asked.errorsJSON {
 		r.console.write(string(r.errorJSON(e, code)))
 		return code
 	}
-	text := r.console.safe(r.whose(e)+e.Message, 500) + r.replyHolds(e) + r.providerSays(e.Provider)
+	text := r.console.own(r.whose(e)+e.Message, 500, e.Code.Means()) + r.replyHolds(e) + r.providerSays(e.Provider)
 	name := fmt.Sprintf(" (%s)", e.Code)
-	r.console.error(r.console.safe(text, maxLine-len(name)) + name)
+	r.console.line("error", color.FgRed, r.console.own(text, maxLine-len(name), e.Code.Means())+name, e.Code.Means()+name)
 	for line := range strings.Lines(e.Hint) {
 		r.console.hint(strings.TrimSuffix(line, "\n"))
 	}
 	return code
 }
 
-// whose names the profile whose login failed, as "zeepay/default: ". Of a run that is
-// stuck it reads nothing, because that run may still be writing.
-func (r *run) whose(e *failure.Error) string {
-	if class := e.Class(); class < failure.Refused || class > failure.Reply {
-		return ""
+// commonWords returns words of errors, in lower case: those of the meanings of codes and
+// the names of the provider, its fields and its environments.
+func (r *run) commonWords() []string {
+	text := []string{"tokenfetch", r.provider}
+	for _, m := range failure.Codes() {
+		text = append(text, m.Means)
 	}
-	profile := r.knownProfile()
+	for _, f := range r.refs {
+		text = append(text, f.Definition.EnvironmentNames()...)
+		for _, field := range f.Definition.Fields {
+			text = append(text, field.Name, field.Flag(), strings.ReplaceAll(field.Name, "_", " "))
+		}
+	}
+	return strings.FieldsFunc(strings.ToLower(strings.Join(text, " ")), func(c rune) bool { return strings.ContainsRune(" ,;:()'", c) })
+}
+
+// ofField are the codes of class [failure.Config] that are about a field of a profile,
+// or its host.
+var ofField = [...]failure.Code{
+	failure.FieldMissing, failure.FieldInvalid, failure.HostMissing, failure.BadBaseURL, failure.HTTPSRequired,
+	failure.FileNotFound, failure.FileUnreadable, failure.FilePermissions, failure.InputTimeout,
+	failure.HelperNotFound, failure.HelperFailed, failure.HelperTimeout,
+	failure.KeychainNotFound, failure.KeychainUnavailable, failure.KeychainLocked, failure.KeychainTimeout,
+	failure.CAFileInvalid,
+}
+
+// whose names the profile that an error is about, as "zeepay/default: ", unless the
+// message does.
+func (r *run) whose(e *failure.Error) string {
+	class, profile := e.Class(), r.knownProfile()
+	about := class >= failure.Refused && class <= failure.Reply || class == failure.Signal || slices.Contains(ofField[:], e.Code)
 	ref := r.provider + "/" + profile
-	if r.provider == "" || profile == "" || strings.HasPrefix(e.Message, ref+" ") {
+	if !about || r.provider == "" || profile == "" || strings.HasPrefix(e.Message, ref+" ") || strings.Contains(e.Message, "["+r.provider+"."+profile+"]") {
 		return ""
 	}
 	return ref + ": "
@@ -153,8 +181,8 @@ func (r *run) errorJSON(e *failure.Error, code int) []byte {
 		Exit:      code,
 		Class:     e.Class().String(),
 		Code:      e.Code,
-		Message:   r.console.safe(e.Message, maxLine),
-		Hint:      r.lineOrNull(strings.ReplaceAll(e.Hint, "\n", "; ")),
+		Message:   r.console.own(e.Message, maxLine, e.Code.Means()),
+		Hint:      output.OrNull(r.console.own(strings.ReplaceAll(e.Hint, "\n", "; "), maxLine, hiddenHint)),
 		Provider:  r.orNull(r.provider),
 		Profile:   r.orNull(r.knownProfile()),
 		Origin:    r.orNull(r.origin),

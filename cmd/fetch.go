@@ -27,7 +27,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 		Args: func(cmd *cobra.Command, args []string) error {
 			err := noArguments(cmd, args)
 			if e, ok := errors.AsType[*failure.Error](err); ok {
-				return e.Suggest(r.misplaced(d, args[0]))
+				return r.misplaced(e, "tokenfetch", d, args[0])
 			}
 			return err
 		},
@@ -38,7 +38,7 @@ func (r *run) newProvider(d *provider.Definition) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r.profile = f.Profile
+			r.profile, r.refs = f.Profile, []ref{f}
 			if err := o.check(cmd, d); err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func (r *run) chooseProfile(cmd *cobra.Command, d *provider.Definition, o *fetch
 		return strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.HasSuffix(arg, "p"+name)
 	}) {
 		return ref{}, failure.New(failure.BadFlagValue, "-p takes the profile's name as a word of its own").
-			WithHint("write -p NAME; for a password use --password-file FILE, a variable or the keychain")
+			WithHint("run: tokenfetch %s -p NAME; a password comes from --password-file FILE, a variable or the keychain", d.Name)
 	}
 	word, inWord := strings.CutPrefix(r.named, d.Name+"/")
 	switch {

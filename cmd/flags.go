@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -143,25 +144,35 @@ func strict(flags *pflag.FlagSet) {
 
 // flagError turns an error of the flag library, whose text quotes values, into
 // one that names the flag only.
-func flagError(cmd *cobra.Command, err error) error {
-	help := cmd.CommandPath() + " --help"
+func (r *run) flagError(cmd *cobra.Command, err error) error {
+	command := cmd.CommandPath()
+	if name, _, _ := strings.Cut(r.named, "/"); name != cmd.Name() && r.catalog.Has(name) {
+		command += " " + name // whose flags login and logout have
+	}
+	help := "run: " + command + " --help"
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		name := unknown.GetSpecifiedName()
 		if f := cmd.Flags().Lookup(name + "-file"); f != nil {
 			return failure.New(failure.UnknownFlag, "there is no flag --%s: no flag takes a secret's value", name).
-				WithHint("use --%s-file FILE (- is standard input), an environment variable or the keychain: run %s", name, help)
+				WithHint("use --%s-file FILE (- is standard input), an environment variable or the keychain: run %s --help", name, command)
 		}
 		if !regexp.MustCompile(`^[a-z][a-z-]{0,30}$`).MatchString(name) {
-			return failure.New(failure.UnknownFlag, "there is an unknown flag").WithHint("run %s", help).Suggest(nearestFlag(cmd, name))
+			return failure.New(failure.UnknownFlag, "there is an unknown flag behind %s", command).WithHint("%s", help).Suggest(nearestFlag(cmd, name))
 		}
 		dashes := "--"
 		if unknown.GetSpecifiedShortnames() != "" {
 			dashes = "-"
 		}
-		return failure.New(failure.UnknownFlag, "there is no flag %s%s", dashes, name).WithHint("run %s", help).Suggest(nearestFlag(cmd, name))
+		e := failure.New(failure.UnknownFlag, "there is no flag %s%s for %s", dashes, name, command).WithHint("%s", help)
+		if near := nearestFlag(cmd, name); near != "" {
+			return e.Suggest(near)
+		} else if cmd.Name() == "exec" {
+			return e.WithHint("%s", cmp.Or(r.insteadOfFlag(cmd, name), help))
+		}
+		return e
 	}
 	if missing, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
-		return failure.New(failure.BadFlagValue, "the flag --%s needs a value", missing.GetFlag().Name).WithHint("run %s", help)
+		return failure.New(failure.BadFlagValue, "the flag --%s needs a value", missing.GetFlag().Name).WithHint("%s", help)
 	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		name := invalid.GetFlag().Name
@@ -171,13 +182,39 @@ func flagError(cmd *cobra.Command, err error) error {
 		case errors.Is(cause, errEmpty):
 			return failure.New(failure.BadFlagValue, "the value of the flag --%s is empty", name).WithHint("check the variable behind it")
 		}
-		if r, ok := errors.AsType[rule](invalid.Unwrap()); ok {
-			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", name, string(r)).WithHint("run %s", help).
-				Suggest(nearestValue(invalid.GetFlag(), invalid.GetValue()))
+		if text, ok := errors.AsType[rule](invalid.Unwrap()); ok {
+			e := failure.New(failure.BadFlagValue, "the value of the flag --%s %s", name, string(text)).WithHint("%s", help)
+			if near := nearestValue(invalid.GetFlag(), invalid.GetValue()); near != "" {
+				return e.WithHint("run: %s --%s %s", command, name, near).Suggest(near)
+			}
+			return e
 		}
-		return failure.New(failure.BadFlagValue, "invalid value for --%s", name).WithHint("run %s", help)
+		return failure.New(failure.BadFlagValue, "invalid value for --%s", name).WithHint("%s", help)
 	}
-	return failure.New(failure.UnknownFlag, "there is a malformed flag").WithHint("run %s", help)
+	return failure.New(failure.UnknownFlag, "there is a malformed flag behind %s", command).WithHint("%s", help)
+}
+
+// insteadOfFlag says what to use for a flag of a provider's command that exec does not
+// have: its variable. It is "" for any other flag.
+func (r *run) insteadOfFlag(exec *cobra.Command, name string) string {
+	provider, _, named := strings.Cut(firstWord(r.behind, exec.Flags()), "/")
+	d, err := r.catalog.Definition(provider)
+	if err != nil {
+		return ""
+	}
+	flags := r.newProvider(d).Flags()
+	f := flags.Lookup(name)
+	if len(name) == 1 {
+		f = flags.ShorthandLookup(name)
+	}
+	if f == nil {
+		return ""
+	}
+	variable := d.Variable(f.Name)
+	if named || !slices.Contains(d.Variables(), variable) {
+		return "exec takes that from the profile: tokenfetch help profiles"
+	}
+	return fmt.Sprintf("set %s, or write it into the profile", variable)
 }
 
 // conflict is the failure of two flags that cannot be given together.

@@ -37,8 +37,11 @@ func (r *run) newHelp(root *cobra.Command) *cobra.Command {
 				for _, t := range topics() {
 					known = append(known, t.name)
 				}
-				return failure.New(failure.UnknownCommand, "unknown command, provider or topic").WithHint("run tokenfetch --help").
-					Suggest(failure.Nearest(args[0], known))
+				e := failure.New(failure.UnknownCommand, "unknown command, provider or topic")
+				if near := failure.Nearest(args[0], known); near != "" {
+					return e.WithHint("run: tokenfetch help %s", near).Suggest(near)
+				}
+				return e.WithHint("run: tokenfetch --help")
 			}
 			text := r.helpOf(c)
 			if guide := r.guideForTerminal(c.Name()); guide != "" && c.Parent() == root {

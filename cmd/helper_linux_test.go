@@ -85,7 +85,7 @@ func TestInterruptedHelper(t *testing.T) {
 				t.Error("the credentials were sent")
 			}
 			tt.until(t, "the error", func() bool {
-				return strings.HasSuffix(tt.shown(), "error\x1b[0;22m: ended by a signal (interrupted)\r\n")
+				return strings.Contains(tt.shown(), "error\x1b[0;22m: mpay/default: ended by a signal: ") && strings.HasSuffix(tt.shown(), "(interrupted)\r\n")
 			})
 			if strings.Contains(tt.shown(), "waiting for") {
 				t.Errorf("the screen shows %q", tt.shown())
@@ -121,7 +121,8 @@ func TestHelperTakesTooLong(t *testing.T) {
 	start := time.Now()
 	_ = tt.cmd.Wait()
 	tt.until(t, "the error", func() bool {
-		return tt.shown() == "PIN: tokenfetch: error: the helper ask timed out (helper_timeout)\r\n"
+		return strings.HasPrefix(tt.shown(), "PIN: tokenfetch: error: the helper ask timed out; password of [mpay.default] runs it\r\n            (helper_timeout)\r\n") &&
+			strings.HasSuffix(tt.shown(), "--timeout 60s\r\n")
 	})
 	if took := time.Since(start); took > 2*time.Second || tt.cmd.ProcessState.ExitCode() != 3 || !tt.echo(t) || len(bodies) > 0 {
 		t.Errorf("%v after %v, echo %v, %d requests", tt.cmd.ProcessState, took, tt.echo(t), len(bodies))

@@ -35,6 +35,14 @@ func (r *run) expire() {
 	r.overdue <- struct{}{}
 }
 
+// knowingLittle is a run of the same command line that knows nothing of what r, which
+// is stuck and may yet go on, has done: r must not be read while it changes.
+func (r *run) knowingLittle() *run {
+	little := &run{env: r.env, console: r.console, asked: r.asked, wraps: r.wraps}
+	little.outputBegun.Store(r.outputBegun.Load())
+	return little
+}
+
 // stuck returns the error for a run that does not end by itself. Only files and
 // directories have no deadline of their own.
 func (r *run) stuck() error {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -63,7 +64,7 @@ account. An address that is not right is asked again as well.`,
 			}
 			o.fields = givenFields(cmd.Flags(), f.Definition)
 			o.storeGiven, o.verifyGiven = cmd.Flags().Changed("store"), cmd.Flags().Changed("verify")
-			if err := checkLoginFlags(f.Definition, &o); err != nil {
+			if err := r.checkLoginFlags(f, &o); err != nil {
 				return err
 			}
 			return r.logIn(r.context(), f, o)
@@ -90,7 +91,8 @@ account. An address that is not right is asked again as well.`,
 
 // checkLoginFlags refuses what the flags cannot mean together, before anything
 // is read, and takes off the blanks around what is not secret.
-func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
+func (r *run) checkLoginFlags(f ref, o *loginOptions) error {
+	d := f.Definition
 	for _, host := range []*string{&o.environment, &o.baseURL} {
 		if text := strings.TrimSpace(*host); text != "" {
 			*host = text
@@ -111,7 +113,7 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		o.fields[f.Flag()] = text
 		if rule := typedText(text); rule != "" {
 			return failure.New(failure.BadFlagValue, "the value of the flag --%s %s", f.Flag(), rule).
-				WithHint("run tokenfetch login %s --help", d.Name)
+				WithHint("run: tokenfetch login %s --help", d.Name)
 		}
 	}
 	if o.from != "" {
@@ -120,7 +122,7 @@ func checkLoginFlags(d *provider.Definition, o *loginOptions) error {
 		}
 	}
 	if o.environment != "" {
-		if _, err := d.CheckEnvironment(o.environment); err != nil {
+		if err := r.checkEnvironment(f, o.environment); err != nil {
 			return err
 		}
 	}
@@ -177,7 +179,9 @@ func (l *loginCommand) definition() *provider.Definition { return l.ref.Definiti
 
 // begin reads what is there, and decides where the secrets go.
 func (l *loginCommand) begin(ctx context.Context) (err error) {
-	l.setup, err = login.Begin(ctx, l.run.loginOptionsFor(ctx, l.ref, l.limit))
+	options := l.run.loginOptionsFor(ctx, l.ref, l.limit)
+	options.Again = l.again
+	l.setup, err = login.Begin(ctx, options)
 	if l.setup != nil {
 		l.run.file = l.setup.File
 	}
@@ -186,7 +190,7 @@ func (l *loginCommand) begin(ctx context.Context) (err error) {
 	}
 	if flag := l.changingFlag(); flag != "" && l.setup.Old != nil && !l.o.replace {
 		return failure.New(failure.ProfileExists, "the profile %s exists in %s, and --%s would change it", l.setup.Table(), l.setup.File.Path, flag).
-			WithHint("add --replace to change it, or leave --%s out to store other secrets only", flag)
+			WithHint("to change it run: %s; or leave --%s out to store other secrets only", l.run.again(l.ref.String(), "--replace"), flag)
 	}
 	if l.o.from != "" {
 		if err := l.setup.From(l.o.from); err != nil {
@@ -234,20 +238,36 @@ func (l *loginCommand) proveStore(ctx context.Context) error {
 // nobodyToAsk adds to a failure of the keychain that something would have to be
 // asked, and cannot be.
 func (l *loginCommand) nobodyToAsk(err error) error {
-	if e, ok := errors.AsType[*failure.Error](err); ok && l.person == nil && !l.complete() {
+	if e, ok := errors.AsType[*failure.Error](err); ok && l.person == nil && len(l.lacking()) > 0 {
 		return e.Append(", and there is no terminal to ask on")
 	}
 	return err
 }
 
-// complete reports whether the flags, and the profile if there is one, give
-// everything, so that nothing would be asked.
-func (l *loginCommand) complete() bool {
+// lacking returns the flags that would have to give what would be asked: what neither
+// the flags nor the profile, if there is one, give.
+func (l *loginCommand) lacking() []string {
 	d, old := l.definition(), l.setup.Old
-	host := old != nil || l.o.environment != "" || l.o.baseURL != "" || len(d.Environments) == 1
-	return host && !slices.ContainsFunc(d.Fields, func(f provider.Field) bool {
-		return !l.given(f) && !l.setup.CanCopy(f.Name) && !f.Optional && f.Default == "" && d.Needs(f.Name, l.environment) && (f.Secret || old == nil)
-	})
+	var flags []string
+	if old == nil && l.o.environment == "" && l.o.baseURL == "" && len(d.Environments) != 1 {
+		flags = append(flags, hostFlag(d))
+	}
+	environment := cmp.Or(l.environment, environmentOf(d, l.o.environment))
+	for _, f := range d.Fields {
+		if !l.given(f) && !l.setup.CanCopy(f.Name) && !f.Optional && f.Default == "" && d.Needs(f.Name, environment) && (f.Secret || old == nil) {
+			flags = append(flags, f.Flag())
+		}
+	}
+	return flags
+}
+
+// again is the command line of this login with more flags, and where nobody can be
+// asked also with those that it lacks.
+func (l *loginCommand) again(flags string) string {
+	if l.person == nil && l.setup != nil {
+		flags = strings.TrimSpace(l.flagsFor(l.lacking()) + " " + flags)
+	}
+	return l.run.again(l.ref.String(), flags)
 }
 
 // prepare finds the host, as far as the settings are known.

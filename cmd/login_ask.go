@@ -480,23 +480,28 @@ func (l *loginCommand) noTerminal() error {
 	if l.run.env.ci() {
 		why = " (this is CI)"
 	}
-	command := "tokenfetch login " + l.setup.Name
-	if l.o.from != "" {
-		command += " --from " + l.o.from
+	e := failure.New(failure.NoTerminal, "there is no terminal to ask on%s, and no flag gives %s", why, "--"+strings.Join(l.missing, ", --")).
+		WithHint("run: %s", l.run.again(l.ref.String(), l.flagsFor(l.missing)))
+	if names := l.definition().EnvironmentNames(); slices.Contains(l.missing, "environment") {
+		e = e.AddHint("the environments are: %s", strings.Join(names, ", "))
 	}
-	for _, flag := range l.missing {
+	return e.AddHint("a FILE may be - for standard input; or a profile takes its secrets from variables, files or a command: tokenfetch help profiles")
+}
+
+// flagsFor returns flags as a command line has them, with placeholders.
+func (l *loginCommand) flagsFor(flags []string) string {
+	var words []string
+	for _, flag := range flags {
+		value := "VALUE"
 		switch {
 		case strings.HasSuffix(flag, "-file"):
-			command += " --" + flag + " FILE"
+			value = "FILE"
 		case flag == "base-url":
-			command += " --base-url https://HOST"
+			value = "https://HOST"
 		case flag == "environment":
-			command += " -e " + strings.Join(l.definition().EnvironmentNames(), "|")
-		default:
-			command += " --" + flag + " VALUE"
+			value = l.definition().Environments[0].Name
 		}
+		words = append(words, "--"+flag+" "+value)
 	}
-	return failure.New(failure.NoTerminal, "there is no terminal to ask on%s, and no flag gives %s", why, "--"+strings.Join(l.missing, ", --")).
-		WithHint("run: %s\n(a FILE may be - for standard input; or write a profile that takes its secrets from variables, files or a command: see tokenfetch %s --help)",
-			command, l.definition().Name)
+	return strings.Join(words, " ")
 }

@@ -385,7 +385,7 @@ func TestLoginAtAnotherAddress(t *testing.T) {
 	tt.answer(t, "client_secret (client secret, the password part of the Basic pair; not shown): ", canaries["CLIENT_SECRET"])
 	tt.answer(t, "password (password of the API account; not shown): ", canaries["PASSWORD"])
 	tt.until(t, "why", func() bool {
-		return strings.Contains(tt.shown(), "  the address is not a token endpoint (status 404)\r\n  check the base address\r\n"+nothingStored)
+		return strings.Contains(tt.shown(), "  the address is not a token endpoint (status 404); text/plain, from\r\n    "+page.URL+"/oauth/token\r\n  check the base address\r\n"+nothingStored)
 	})
 	tt.answer(t, environment+" ["+page.URL+"]: ", closed)
 	tt.until(t, "a way without the address", func() bool {
@@ -632,7 +632,7 @@ func TestLoginInterrupted(t *testing.T) {
 			if err != nil || *after != *before {
 				t.Errorf("the terminal was %+v and is %+v", before, after)
 			}
-			if want := "tokenfetch: error: ended by a signal (interrupted)\n"; stderr.String() != want {
+			if got := stderr.String(); !strings.HasPrefix(got, "tokenfetch: error: mpay/default: ended by a signal: ") || !strings.HasSuffix(got, "; nothing was sent (interrupted)\n") {
 				t.Errorf("standard error %q", stderr)
 			}
 			if items, _ := os.ReadDir(d.keychain); len(items) > 0 {

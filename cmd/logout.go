@@ -41,7 +41,7 @@ count of refusals that may lock an account stays in any case.`,
 				return err
 			}
 			if o.environment != "" {
-				if _, err := f.Definition.CheckEnvironment(o.environment); err != nil {
+				if err := r.checkEnvironment(f, o.environment); err != nil {
 					return err
 				}
 			}

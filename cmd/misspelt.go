@@ -17,15 +17,20 @@ import (
 // unknownCommand is the failure of a first word that is nothing we know.
 func (r *run) unknownCommand(root *cobra.Command, word string) error {
 	name, _, _ := strings.Cut(word, "/")
-	return failure.New(failure.UnknownCommand, "unknown command or provider").
-		WithHint("the providers are %s; add yours with tokenfetch provider add; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", ")).
-		Suggest(failure.Nearest(name, slices.Concat(r.catalog.Names(), commandNames(root))))
+	e := failure.New(failure.UnknownCommand, "unknown command or provider")
+	if near := failure.Nearest(name, slices.Concat(r.catalog.Names(), commandNames(root))); near != "" {
+		return e.WithHint("run: tokenfetch %s --help", near).Suggest(near)
+	}
+	return e.WithHint("the providers are %s; add yours with tokenfetch provider add; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", "))
 }
 
 // unknownVerb is the failure of a word that is none of a command's own commands.
 func unknownVerb(cmd *cobra.Command, word string) error {
-	return failure.New(failure.UnknownCommand, "unknown command of %s", cmd.CommandPath()).
-		WithHint("%s", verbHint(cmd)).Suggest(failure.Nearest(word, commandNames(cmd)))
+	e := failure.New(failure.UnknownCommand, "unknown command of %s", cmd.CommandPath())
+	if near := failure.Nearest(word, commandNames(cmd)); near != "" {
+		return e.WithHint("run: %s %s", cmd.CommandPath(), near).Suggest(near)
+	}
+	return e.WithHint("%s", verbHint(cmd))
 }
 
 // oneVerb ends a command that only has commands of its own: args name none of them.
@@ -40,7 +45,7 @@ func (r *run) oneVerb(cmd *cobra.Command, args []string) error {
 func verbHint(cmd *cobra.Command) string {
 	names := commandNames(cmd)
 	if len(names) == 1 {
-		return "write " + cmd.CommandPath() + " " + names[0]
+		return "run: " + cmd.CommandPath() + " " + names[0]
 	}
 	return "its commands are " + strings.Join(names, ", ")
 }
@@ -81,10 +86,10 @@ func nearestValue(f *pflag.Flag, text string) string {
 	return ""
 }
 
-// misplaced returns how a word that is one too many behind a provider would be
-// written if it were an environment's or a profile's name, "" if it is neither or
-// could be both.
-func (r *run) misplaced(d *provider.Definition, word string) string {
+// misplaced adds to the failure of a word that is one too many behind a provider how
+// it is written if it is an environment's or a profile's name, and not both. command is
+// what the provider stands behind.
+func (r *run) misplaced(e *failure.Error, command string, d *provider.Definition, word string) *failure.Error {
 	environments, profiles := d.EnvironmentNames(), profileNames(r.completionFile(), d.Name)
 	near := word
 	if known := slices.Concat(environments, profiles); !slices.Contains(known, word) {
@@ -92,9 +97,9 @@ func (r *run) misplaced(d *provider.Definition, word string) string {
 	}
 	switch isEnvironment, isProfile := slices.Contains(environments, near), slices.Contains(profiles, near); {
 	case isEnvironment && !isProfile:
-		return "-e " + near
+		return e.WithHint("run: %s %s -e %s", command, d.Name, near).Suggest("-e " + near)
 	case isProfile && !isEnvironment:
-		return d.Name + "/" + near
+		return e.WithHint("run: %s %s/%s", command, d.Name, near).Suggest(d.Name + "/" + near)
 	}
-	return ""
+	return e
 }

@@ -59,11 +59,11 @@ func (r *run) addRefFlags(c *cobra.Command, d *provider.Definition, build func(*
 			if r.named == "" {
 				return r.needRef(cmd)
 			}
-			if _, err := r.engine().Ref(r.named); err != nil {
+			if _, err := r.ref(r.named); err != nil {
 				return err
 			}
 		}
-		return flagError(cmd, err)
+		return r.flagError(cmd, err)
 	})
 }
 
@@ -76,18 +76,49 @@ func (r *run) isFlagOfSome(build func(*provider.Definition) *cobra.Command, flag
 	})
 }
 
+// ref reads a profile from the command line. Where its provider is misspelt the hint has
+// the command with the nearest one.
+func (r *run) ref(text string) (ref, error) {
+	f, err := r.engine().Ref(text)
+	name, _, _ := strings.Cut(text, "/")
+	if e, ok := errors.AsType[*failure.Error](err); ok && !r.catalog.Has(name) {
+		if near := failure.Nearest(name, r.catalog.Names()); near != "" {
+			command := r.command.CommandPath() + " " + near
+			if r.wraps {
+				command += " -- COMMAND"
+			}
+			return f, e.WithHint("run: %s", command).Suggest(near)
+		}
+	}
+	return f, err
+}
+
+// checkEnvironment refuses the name of an environment that the provider does not have.
+func (r *run) checkEnvironment(f ref, name string) error {
+	_, err := f.Definition.CheckEnvironment(name)
+	if e, ok := errors.AsType[*failure.Error](err); ok {
+		e = e.Append(" (from --environment)")
+		if near := failure.Nearest(name, f.Definition.EnvironmentNames()); near != "" {
+			e = e.AppendHint("; run: %s", r.again("", "-e "+near))
+		}
+		return e
+	}
+	return nil
+}
+
 // oneRef parses the argument of a command that takes one profile.
 func (r *run) oneRef(cmd *cobra.Command, args []string) (ref, error) {
 	if len(args) == 0 {
 		return ref{}, r.needRef(cmd)
 	}
-	f, err := r.engine().Ref(args[0])
+	f, err := r.ref(args[0])
 	switch {
 	case err == nil && len(args) > 1:
-		return ref{}, failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).
-			WithHint("run %s --help", cmd.CommandPath()).Suggest(r.misplaced(f.Definition, args[1]))
+		e := failure.New(failure.UnexpectedArgument, "%s takes one profile at a time", cmd.CommandPath()).WithHint("run: %s --help", cmd.CommandPath())
+		return ref{}, r.misplaced(e, cmd.CommandPath(), f.Definition, args[1])
 	case err == nil:
 		r.about(f)
+		r.refs = []ref{f}
 	}
 	return f, err
 }

@@ -41,10 +41,15 @@ type run struct {
 	config  string        // --config
 	timeout time.Duration // --timeout, 0 if not given
 
+	command *cobra.Command // that the arguments name
+	refs    []ref          // the profiles that they name
+
+	variables []bool // of exec, whether a variable is named for each of refs
+
 	client                    *tokenfetch.Client // see engine
 	file                      *profile.File      // nil before it is read
 	provider, profile, origin string
-	outputBegun               bool
+	outputBegun               atomic.Bool
 	wraps                     bool  // the exit code is that of a command, once it runs
 	unprinted                 error // a help text that could not be written
 }
@@ -75,14 +80,14 @@ func Run(env Env) int {
 	case err = <-ended:
 	case <-r.overdue:
 		r.terminal.restore()
-		return r.exit(r.stuck())
+		return r.knowingLittle().exit(r.stuck())
 	}
 	if err != nil {
 		r.signals.watch() // what is said of it may find nobody to read it
 	}
 	stop, stopped := r.interrupted()
 	if stopped = stopped && err != nil; stopped {
-		err = stop.failure(err)
+		err = r.endedBy(stop, err)
 	}
 	code := r.exit(err)
 	if stopped {
@@ -162,7 +167,7 @@ func (r *run) execute() error {
 		r.addCommands(root)
 	}
 	command, args, err := r.resolve(root)
-	r.behind, r.wraps = args, command.Name() == "exec"
+	r.command, r.behind, r.wraps = command, args, command.Name() == "exec"
 	if r.completing() {
 		// cobra parses twice then, and quotes what does not parse on standard error.
 		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
@@ -220,7 +225,7 @@ func (r *run) newRoot() *cobra.Command {
 		} else if word != "" && cmd.HasSubCommands() {
 			return unknownVerb(cmd, word)
 		}
-		return flagError(cmd, err)
+		return r.flagError(cmd, err)
 	})
 	root.SetHelpFunc(r.printHelp)
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
@@ -255,7 +260,7 @@ func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	}
 	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
-	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run tokenfetch --help")
+	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run: tokenfetch --help")
 }
 
 // needVerb ends a command that lacks an argument: its help goes to standard
@@ -271,7 +276,7 @@ func (r *run) needVerb(cmd *cobra.Command, hint string) error {
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return failure.New(failure.UnexpectedArgument, "%s takes no further argument", cmd.CommandPath()).
-			WithHint("run %s --help", cmd.CommandPath())
+			WithHint("leave it out: %s", cmd.CommandPath())
 	}
 	return nil
 }

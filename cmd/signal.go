@@ -21,12 +21,18 @@ type interrupt struct{ signal os.Signal }
 // Error returns a constant; exit prints the details.
 func (interrupt) Error() string { return "interrupted" }
 
-// failure returns the error of a run that the signal interrupted. err tells how much
-// was sent.
-func (i interrupt) failure(err error) error {
-	e := failure.New(failure.Interrupted, "ended by a signal")
+// endedBy returns the error of a run that a signal interrupted. err tells how much was
+// sent.
+func (r *run) endedBy(i interrupt, err error) error {
+	e := failure.New(failure.Interrupted, "ended by a signal: %v", i.signal)
 	if cause, ok := errors.AsType[*failure.Error](err); ok {
 		e = e.WithSent(cause.Sent, cause.Attempts)
+	}
+	switch {
+	case e.Sent != failure.SentNo:
+		e = e.Append("; the request may have been processed")
+	case len(r.refs) > 0:
+		e = e.Append("; nothing was sent")
 	}
 	return exitError{e, 128 + i.number()}
 }

@@ -54,7 +54,7 @@ nothing is known.`,
 		RunE: func(_ *cobra.Command, names []string) error {
 			var refs []ref
 			for _, name := range names {
-				f, err := r.engine().Ref(name)
+				f, err := r.ref(name)
 				if err != nil {
 					return err
 				}
@@ -120,7 +120,7 @@ func (r *run) notReady(p *inspect.Profile, seen bool) error {
 	if seen {
 		return failure.New(problem.Code, "%s cannot fetch a token", p.Ref)
 	}
-	hint := cmp.Or(problem.Hint, "fix that, then run tokenfetch status "+p.Ref.String())
+	hint := cmp.Or(problem.Hint, "correct that, then run: tokenfetch status "+p.Ref.String())
 	return failure.New(problem.Code, "%s cannot fetch a token: %s", p.Ref, problem.Message).WithHint("%s", hint)
 }
 
@@ -237,7 +237,7 @@ func describe(r *report, p *inspect.Profile) {
 	for _, e := range p.DistinctProblems() {
 		r.line("problem", word{}, e.Message)
 		if e.Hint != "" {
-			r.line("hint", word{}, e.Hint)
+			r.line("hint", word{}, r.run.inThisFile(e.Hint))
 		}
 	}
 }
@@ -390,7 +390,7 @@ func (r *run) jsonProfile(p *inspect.Profile) jsonProfile {
 		}
 	}
 	for _, e := range p.Problems {
-		line.Problems = append(line.Problems, jsonProblem{e.Code, r.console.safe(e.Message, maxLine), r.lineOrNull(e.Hint)})
+		line.Problems = append(line.Problems, jsonProblem{e.Code, r.console.safe(e.Message, maxLine), r.lineOrNull(r.inThisFile(e.Hint))})
 	}
 	return line
 }

@@ -24,7 +24,9 @@ func (s stdout) Write(data []byte) (int, error) {
 	l := cmp.Or(s.run.longest, s.run.limit)
 	n, err := writeWithin(s.run.env.Stdout, data, max(l.Left(), overtime/2))
 	// A slow reader may still receive part of it.
-	s.run.outputBegun = s.run.outputBegun || n > 0 || errors.Is(err, errNotRead)
+	if n > 0 || errors.Is(err, errNotRead) {
+		s.run.outputBegun.Store(true)
+	}
 	return n, err
 }
 

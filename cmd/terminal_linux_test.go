@@ -334,9 +334,9 @@ func TestColourOnATerminalOnly(t *testing.T) {
 	for _, c := range []struct {
 		name, environ, want string
 	}{
-		{"colour", "A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: \x1b[36;1mhint\x1b[0;22m: run tokenfetch mpay --help\r\n"},
-		{"NO_COLOR", "NO_COLOR=1", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
-		{"a terminal that knows no colour", "TERM=dumb", "tokenfetch: error: there is no flag --no-such-flag (unknown_flag)\r\ntokenfetch: hint: run tokenfetch mpay --help\r\n"},
+		{"colour", "A=b", "tokenfetch: \x1b[31;1merror\x1b[0;22m: there is no flag --no-such-flag for tokenfetch mpay\r\n            (unknown_flag)\r\ntokenfetch: \x1b[36;1mhint\x1b[0;22m: run: tokenfetch mpay --help\r\n"},
+		{"NO_COLOR", "NO_COLOR=1", "tokenfetch: error: there is no flag --no-such-flag for tokenfetch mpay\r\n            (unknown_flag)\r\ntokenfetch: hint: run: tokenfetch mpay --help\r\n"},
+		{"a terminal that knows no colour", "TERM=dumb", "tokenfetch: error: there is no flag --no-such-flag for tokenfetch mpay\r\n            (unknown_flag)\r\ntokenfetch: hint: run: tokenfetch mpay --help\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tt := startOnTerminal(t, []string{c.environ}, "mpay", "--no-such-flag")

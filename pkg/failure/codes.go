@@ -257,11 +257,17 @@ var codes = [...]Meaning{
 func Codes() []Meaning { return slices.Clone(codes[:]) }
 
 // Class returns the class of the code, or [Bug] for an unknown code.
-func (c Code) Class() Class {
+func (c Code) Class() Class { return c.meaning().Class }
+
+// Means returns what the code means, in a few words.
+func (c Code) Means() string { return c.meaning().Means }
+
+// meaning returns the row of the code, or that of [Internal].
+func (c Code) meaning() *Meaning {
 	for i := range codes {
 		if codes[i].Code == c {
-			return codes[i].Class
+			return &codes[i]
 		}
 	}
-	return Bug
+	return &codes[0]
 }

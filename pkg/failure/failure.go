@@ -121,6 +121,14 @@ func (e *Error) AppendHint(format string, args ...any) *Error {
 	return &c
 }
 
+// AddHint returns a copy of e with another line of hint.
+func (e *Error) AddHint(format string, args ...any) *Error {
+	if e.Hint != "" {
+		e = e.AppendHint("\n")
+	}
+	return e.AppendHint(format, args...)
+}
+
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 

@@ -224,3 +224,21 @@ func TestSent(t *testing.T) {
 		}
 	}
 }
+
+func TestAddHint(t *testing.T) {
+	e := failure.New(failure.NotJSON, "the reply is not JSON")
+	if got := e.AddHint("check %s", "base_url").AddHint("run it again").Hint; got != "check base_url\nrun it again" || e.Hint != "" {
+		t.Errorf("the hint is %q, and of the error that it was added to %q", got, e.Hint)
+	}
+}
+
+func TestMeans(t *testing.T) {
+	for code, want := range map[failure.Code]string{
+		failure.FieldMissing: "a field has no value",
+		"no_such_code":       failure.Internal.Means(),
+	} {
+		if got := code.Means(); got != want {
+			t.Errorf("%s means %q, want %q", code, got, want)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (i *Inspector) checkProfilesFile(ctx context.Context) ([]Finding, *profile.
 		findings = append(findings, ok(check, "%s (%s)", file.Path, why))
 	}
 	for _, t := range i.UnknownTables(file) {
-		findings = append(findings, warning(check, "rename or remove it", "%s", t.Message(file.Path)))
+		findings = append(findings, warning(check, t.Hint(), "%s", t.Message(file.Path)))
 	}
 	return findings, file
 }
@@ -193,7 +193,7 @@ func checkDir(ctx context.Context, check, path, without string) []Finding {
 		setting := map[string]string{"state_directory": "StateDirectory", "cache_directory": "CacheDirectory"}[check]
 		return []Finding{warning(check, "set HOME ("+setting+"=tokenfetch in a systemd unit)", "there is no home directory: %s", without)}
 	case errors.Is(err, cache.ErrUnusable):
-		return []Finding{warning(check, "make it a directory of yours alone: chmod 700 DIRECTORY (and chown it to you)", "%s: %s; %s", path, err, without)}
+		return []Finding{warning(check, "make it a directory of yours alone: chmod 700 "+failure.ShellWord(path)+" (and chown it to you)", "%s: %s; %s", path, err, without)}
 	case errors.Is(err, fs.ErrPermission):
 		return []Finding{warning(check, "make it writable for you", "%s cannot be written; %s", path, without)}
 	case err != nil:
@@ -271,7 +271,7 @@ func (p *Profile) findings() []Finding {
 			f.Level = LevelWarning
 		}
 		f.Message = p.Ref.String() + ": " + f.Message
-		f.Hint = cmp.Or(f.Hint, "fix that, then run tokenfetch status "+p.Ref.String())
+		f.Hint = cmp.Or(f.Hint, "correct that, then run: tokenfetch status "+p.Ref.String())
 		findings = append(findings, f)
 	}
 	if findings == nil {
@@ -282,8 +282,8 @@ func (p *Profile) findings() []Finding {
 		findings = []Finding{f}
 	}
 	for _, field := range p.Fields {
-		if field.Shared && field.Secret {
-			findings = append(findings, warning(check, "run: chmod 600 FILE", "%s: others can read %s in %s", p.Ref, field.Name, field.Where))
+		if field.Shared != "" && field.Secret {
+			findings = append(findings, warning(check, "run: chmod 600 "+field.Shared, "%s: others can read %s in %s", p.Ref, field.Name, field.Where))
 		}
 	}
 	if p.Renew != nil {

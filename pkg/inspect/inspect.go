@@ -82,15 +82,30 @@ type Table struct {
 	Name    string // as the file has it
 	Line    int    // from 1
 	Nearest string // the provider that may be meant, empty if none is near
+	Key     bool   // it is a key outside every table
 }
 
 // Message describes the problem with the table. path is the path of the profiles file.
 func (t Table) Message(path string) string {
+	if t.Key {
+		return fmt.Sprintf("%s, line %d: the key %q is in no table, so it is not used", path, t.Line, t.Name)
+	}
 	text := fmt.Sprintf("%s, line %d: there is no provider %q, so nothing below it is used", path, t.Line, t.Name)
 	if t.Nearest != "" {
 		text += fmt.Sprintf("; the nearest known name is %q", t.Nearest)
 	}
 	return text
+}
+
+// Hint returns what to do about the table.
+func (t Table) Hint() string {
+	switch {
+	case !t.Key:
+		return "rename or remove it"
+	case t.Name == profile.CacheKey:
+		return "move it below the line [tokenfetch]"
+	}
+	return "move it below the line of the profile that it is for, such as [zeepay.default]"
 }
 
 // UnknownTables returns the tables of a profiles file that match no provider, in the
@@ -99,7 +114,7 @@ func (i *Inspector) UnknownTables(file *profile.File) []Table {
 	var tables []Table
 	names := i.catalog.Names()
 	for _, t := range file.Unknown(names) {
-		tables = append(tables, Table{t.Name, t.Line, failure.Nearest(t.Name, names)})
+		tables = append(tables, Table{t.Name, t.Line, failure.Nearest(t.Name, names), t.Key})
 	}
 	return tables
 }

@@ -51,7 +51,7 @@ type Field struct {
 	State  State
 	Source string // see [credential.Place.Source], empty where nothing gives the field
 	Where  string // in words, such as "TOKENFETCH_ZEEPAY_USERNAME"
-	Shared bool   // others can read its file
+	Shared string // how a command line names its file if others can read that, else empty
 }
 
 // State is the state of a field's value.
@@ -198,7 +198,7 @@ func fields(plan *credential.Plan) []Field {
 	for _, place := range slices.Concat(plan.Places, plan.CertificatePlaces()) {
 		all = append(all, Field{
 			Name: place.Field.Name, Secret: place.Field.Secret, State: stateOf(place),
-			Source: place.Source(), Where: place.Where, Shared: place.Shared,
+			Source: place.Source(), Where: place.Where, Shared: place.SharedFile(),
 		})
 	}
 	return all
@@ -305,7 +305,7 @@ func (l *looker) findHold(ctx context.Context, p *Profile, values provider.Value
 	switch h := state.Hold; {
 	case h != nil:
 		p.Hold = &Hold{Held: true, Left: h.Left, Until: now.Add(h.Left), Account: h.LockoutAfter > 0, Code: h.Code}
-		p.Problems = append(p.Problems, h.Failure().WithHint("%s", tokenfetch.HoldHint(p.Ref, h)))
+		p.Problems = append(p.Problems, h.Failure().WithHint("%s", tokenfetch.HoldHint(p.Ref, h, p.plan, "")))
 	case !known.All && guard.OthersHeld(ctx, now):
 		p.Hold.Doubt = "credentials of this account were refused, but whether these is not known before they are read"
 	}

@@ -84,7 +84,7 @@ func (s *Setup) CheckSizes() error {
 
 func (s *Setup) tooBig(one *Secret) error {
 	return failure.New(failure.KeychainTooBig, "%s is larger than the keychain takes: the limit is %d bytes; nothing is stored", one.Name, s.Keychain.Limit(one.account)).
-		WithHint("keep the secrets in files for you alone: tokenfetch login %s --store files", s.Name)
+		WithHint("%s", s.inFiles())
 }
 
 // notStored turns an error of the keychain into what a user can do: unlock it,
@@ -101,28 +101,29 @@ func (s *Setup) notStored(err error) error {
 	case e.Code == failure.KeychainUnavailable, e.Code == failure.KeychainNotFound:
 		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
 	case e.Code == failure.KeychainLocked:
-		e = e.Append(", so that no secret can be stored in it").AppendHint(" and run this again\n")
+		e = e.Append(", so that no secret can be stored in it").AppendHint(" and run this again")
 	case e.Code == failure.KeychainTimeout:
-		e = e.Append(" when asked to store a secret").AppendHint(", or allow more time with --timeout 60s\n")
+		e = e.Append(" when asked to store a secret").AppendHint(", or allow more time with --timeout 60s")
 	}
-	return e.AppendHint("%s", s.otherWays())
+	return e.AddHint("%s", s.inFiles()).AddHint("%s", s.otherSources())
 }
 
-// otherWays tells how to do without a keychain, in lines to copy.
-func (s *Setup) otherWays() string {
-	d := s.Ref.Definition
-	lines := []string{
-		"keep the secrets in files for you alone: tokenfetch login " + s.Name + " --store files",
-		fmt.Sprintf("or write into %s of %s where they are, one of these lines for each:", s.Table(), s.File.Path),
+// inFiles tells how to do without a keychain.
+func (s *Setup) inFiles() string {
+	flags := "--store files"
+	if s.Old != nil {
+		flags += " --replace"
 	}
+	return "keep the secrets in files for you alone: " + s.again(flags)
+}
+
+// otherSources tells how a profile names where its secrets are.
+func (s *Setup) otherSources() string {
+	var lines []string
 	for _, one := range s.Secrets {
-		item := d.Name + "_" + one.Name
-		lines = append(lines,
-			fmt.Sprintf("%s = { env = %q }", one.Name, strings.ToUpper(item)),
-			fmt.Sprintf("%s = { file = %q }", one.Name, "/run/secrets/"+item),
-			fmt.Sprintf("%s = { command = [\"pass\", \"show\", %q] }", one.Name, d.Name+"/"+one.Name))
+		lines = append(lines, fmt.Sprintf("%s = { env = %q }", one.Name, strings.ToUpper(s.Ref.Definition.Name+"_"+one.Name)))
 	}
-	return strings.Join(lines, "\n")
+	return fmt.Sprintf("or write into %s of %s where they are: %s (or file, command: tokenfetch help profiles)", s.Table(), s.File.Path, strings.Join(lines, " and "))
 }
 
 // notRemoved turns an error of the keychain into what stays, and what a user can do.

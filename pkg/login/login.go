@@ -31,6 +31,17 @@ type Options struct {
 	Keychain secret.Keeper // such as Client.Keychain returns; may be nil for a new profile with its secrets in Files
 	Ref      tokenfetch.Ref
 	Name     string // how a command names Ref, for hints
+	// Again returns the command line of the login with more flags, for hints. nil means
+	// that it has no others.
+	Again func(flags string) string
+}
+
+// again returns the command line of the login with more flags.
+func (o *Options) again(flags string) string {
+	if o.Again != nil {
+		return o.Again(flags)
+	}
+	return "tokenfetch login " + o.Name + " " + flags
 }
 
 // Table returns the profile as the file names it, such as [zeepay.ci].
@@ -45,8 +56,7 @@ func (o *Options) old(file *profile.File) (*profile.Profile, error) {
 // secretFile returns the path of the file that a secret is stored in: in the
 // directory of the profiles file, and from there.
 func (o *Options) secretFile(file *profile.File, field string) (path, relative string) {
-	relative = "secrets/" + o.Ref.Definition.Name + "." + o.Ref.Profile + "." + field
-	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
+	return credential.SecretFile(file, o.Ref.Definition.Name, o.Ref.Profile, field)
 }
 
 // cacheKeyFile is secretFile for the key that seals cached tokens. No provider is
@@ -187,10 +197,10 @@ func (s *Setup) Place(p Places) error {
 		case now != "" && p.Replace && p.Given:
 		case now != "" && p.Given:
 			return failure.New(failure.ProfileExists, "the profile %s exists in %s, and takes %s from the %s", s.Table(), s.File.Path, f.Name, now).
-				WithHint("add --replace to move it, or leave --store out")
+				WithHint("to move it run: %s; or leave --store out", s.again("--replace"))
 		case replaced && now == "":
 			return failure.New(failure.ProfileExists, "the profile %s exists in %s, and takes %s from %s", s.Table(), s.File.Path, f.Name, one.From).
-				WithHint("add --replace to store it, or leave --%s out", f.Flag())
+				WithHint("to store it run: %s; or leave --%s out", s.again("--replace"), f.Flag())
 		default:
 			one.Place = now
 		}
@@ -255,7 +265,7 @@ func (s *Setup) Prepare(ctx context.Context) (err error) {
 	}
 	plan, err := s.Client.Find(ctx, s.query)
 	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code == failure.HostMissing && len(s.settings) == 0 {
-		err = e.WithHint("say it with: tokenfetch login %s --replace", s.Name)
+		err = e.WithHint("say it with: %s", s.again("--replace"))
 	}
 	if plan.Base.Host == "" {
 		return err
@@ -343,7 +353,7 @@ func (s *Setup) Verify(ctx context.Context, trial *tokenfetch.Plan) error {
 	}
 	_, err := trial.Token(ctx)
 	if e, ok := errors.AsType[*failure.Error](err); ok && trial.HeldBack() {
-		err = e.AppendHint("; or store them without a try, with --verify=false, which lets the next fetch send them")
+		err = e.AddHint("to store them without a try, so that the next fetch sends them, run: %s", s.again("--verify=false"))
 	}
 	s.verified = err == nil
 	return err

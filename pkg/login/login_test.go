@@ -370,7 +370,7 @@ func TestProveStore(t *testing.T) {
 	}
 	w.stored(map[string]string{})
 	w.store.locked = true
-	if e := fails(t, s.ProveStore(t.Context()), failure.KeychainLocked); !strings.Contains(e.Hint, "\npassword = { env = \"ZEEPAY_PASSWORD\" }\n") {
+	if e := fails(t, s.ProveStore(t.Context()), failure.KeychainLocked); !strings.HasSuffix(e.Hint, `password = { env = "ZEEPAY_PASSWORD" } (or file, command: tokenfetch help profiles)`) {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 }
@@ -431,7 +431,7 @@ func TestCopy(t *testing.T) {
 	if s.CanCopy("client_id") {
 		t.Error("a field can be copied from nowhere")
 	}
-	if e := fails(t, s.From("other"), failure.ProfileNotFound); e.Hint != "its profiles of zeepay are: default" {
+	if e := fails(t, s.From("other"), failure.ProfileNotFound); e.Hint != "its profiles of zeepay are: default; to make another run: tokenfetch login zeepay/NAME" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 	check.OK(t, s.From("default"))

@@ -173,7 +173,7 @@ func (s *Setup) storeItem(ctx context.Context, one *Secret, undo *undoLog) error
 		return s.tooBig(one)
 	case errors.Is(err, errUnverified):
 		return failure.New(failure.KeychainUnverified, "%s was stored in the keychain, but could not be verified: it gives back something else; it is removed again", one.Name).
-			WithHint("%s", s.otherWays())
+			WithHint("%s", s.inFiles())
 	default:
 		return s.notStored(err)
 	}

@@ -83,16 +83,16 @@ func (f *File) With(provider, name string, settings []Setting, comment string) (
 // [File.Save].
 func (f *File) WithCacheKey(path string) (*File, error) {
 	lines := bytes.SplitAfter(f.data, []byte("\n"))
-	end, setting := lineEnd(lines[0]), Setting{Key: cacheKey, File: path}
+	end, setting := lineEnd(lines[0]), Setting{Key: CacheKey, File: path}
 	for _, e := range f.expressions() {
 		if !e.header || !slices.Equal(e.key, []string{own}) {
 			continue
 		}
 		text := closed(append(f.mark(), bytes.Join(lines[:e.end], nil)...), end)
 		text = append(text, setting.line(0)+end...)
-		return f.changed(own, cacheKey, append(text, bytes.Join(lines[e.end:], nil)...))
+		return f.changed(own, CacheKey, append(text, bytes.Join(lines[e.end:], nil)...))
 	}
-	return f.changed(own, cacheKey, slices.Concat(f.raw, f.appended(own, []Setting{setting}, "", end)))
+	return f.changed(own, CacheKey, slices.Concat(f.raw, f.appended(own, []Setting{setting}, "", end)))
 }
 
 // Without returns the file without the table of a profile. All other bytes stay

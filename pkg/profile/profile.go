@@ -28,14 +28,14 @@ import (
 // Default is the name of the profile to use if none is named. It need not exist.
 const Default = "default"
 
-// NamePattern is the regular expression for the name of a profile.
-const NamePattern = `[a-z0-9][a-z0-9-]{0,62}`
+// NameRule describes the names of profiles: [a-z0-9][a-z0-9-]{0,62}.
+const NameRule = "lower-case letters, digits and hyphens, at most 63, not beginning with a hyphen"
 
 // own is the name of the table with settings of tokenfetch itself.
 const own = "tokenfetch"
 
-// cacheKey is its only key.
-const cacheKey = "cache_key"
+// CacheKey is its only key: the source of the key that encrypts cached tokens.
+const CacheKey = "cache_key"
 
 // maxSize is the maximum size of a profiles file, in bytes.
 const maxSize = 1 << 20
@@ -46,7 +46,7 @@ const (
 	MaxTimeout = time.Hour
 )
 
-// ValidName reports whether name matches [NamePattern].
+// ValidName reports whether name follows [NameRule].
 func ValidName(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
 	return len(name) > 0 && len(name) <= 63 && name[0] != '-' && strings.Trim(name, letters) == ""
@@ -57,7 +57,7 @@ func ValidName(name string) bool {
 func ParseDuration(text string, most time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < MinTimeout || d > most {
-		return 0, fmt.Errorf("must be a duration from %v to %v, such as 10s", MinTimeout, most)
+		return 0, fmt.Errorf("must be a duration such as 10s, from %v to %dh", MinTimeout, most/time.Hour)
 	}
 	return d, nil
 }
@@ -171,23 +171,22 @@ func (f *File) parse() error {
 	}
 	f.tables = nil
 	// The library's message quotes the file, so use only the position.
-	e := failure.New(failure.ProfilesInvalid, "the profiles file %s is not valid TOML", f.Path)
+	what, hint, at := "is not valid TOML", `put every text in quotes, as in key = "value"`, ""
 	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, column := decode.Position()
-		what := "is not valid TOML"
 		if strings.Contains(decode.Error(), "already") {
-			what = "defines a key or table twice"
+			what, hint = "defines a key or table twice", "remove one of the two"
 		}
-		e = failure.New(failure.ProfilesInvalid, "the profiles file %s %s: line %d, column %d", f.Path, what, line, column)
+		at = fmt.Sprintf(": line %d, column %d", line, column)
 	}
-	return e.WithHint(`every text must be quoted, as in key = "value", and every key stand once`)
+	return failure.New(failure.ProfilesInvalid, "the profiles file %s %s%s", f.Path, what, at).WithHint("%s", hint)
 }
 
 // parseOwn parses the table with settings of tokenfetch itself.
 func (f *File) parseOwn(table map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(table)) {
-		if key != cacheKey {
-			return f.invalid(fmt.Sprintf("unknown key %q in [%s]%s", key, own, suggest(key, []string{cacheKey})), own, key)
+		if key != CacheKey {
+			return f.invalid(fmt.Sprintf("unknown key %q in [%s]%s", key, own, suggest(key, []string{CacheKey})), own, key)
 		}
 		where, ok := table[key].(map[string]any)
 		if !ok {
@@ -219,6 +218,7 @@ func (f *File) Names(provider string) []string {
 type Table struct {
 	Name string
 	Line int
+	Key  bool // it is no table, but a key outside every table
 }
 
 // Unknown returns the tables and top-level keys that belong to none of providers, in
@@ -227,11 +227,20 @@ func (f *File) Unknown(providers []string) []Table {
 	var unknown []Table
 	for name := range f.tables {
 		if name != own && !slices.Contains(providers, name) {
-			unknown = append(unknown, Table{name, f.line([]string{name})})
+			unknown = append(unknown, Table{name, f.line([]string{name}), name == CacheKey || !isTable(f.tables[name])})
 		}
 	}
 	slices.SortFunc(unknown, func(a, b Table) int { return cmp.Or(a.Line-b.Line, strings.Compare(a.Name, b.Name)) })
 	return unknown
+}
+
+// isTable reports whether value is a table, or a list of them ([[NAME]]).
+func isTable(value any) bool {
+	if list, ok := value.([]any); ok && len(list) > 0 {
+		value = list[0]
+	}
+	_, ok := value.(map[string]any)
+	return ok
 }
 
 // Profile returns the profile name of provider, or nil if the file has none. fields
@@ -283,8 +292,13 @@ func (f *File) set(p *Profile, fields []Field, key string, value any) error {
 	text, isText := value.(string)
 	switch key {
 	case "environment", "base_url", "ca_file", "client_cert", "client_key", "timeout":
-		if !isText || text == "" {
-			return bad("must be a text that is not empty, not %s", kind(value))
+		switch {
+		case !isText && key == "timeout":
+			return bad(`must be a quoted duration such as "10s", not %s`, kind(value))
+		case !isText:
+			return bad("must be a quoted text, not %s", kind(value))
+		case text == "":
+			return bad("is empty")
 		}
 	}
 	switch key {
@@ -423,7 +437,7 @@ func (f *File) checkSecrecy(fields []Field) error {
 			for _, field := range fields {
 				if _, literal := table[field.Name].(string); literal && field.Secret {
 					return failure.New(failure.ProfilesPermissions, "the profiles file %s holds %s of [%s.%s] and can be read by others (mode %s)",
-						f.Path, field.Name, provider, name, f.mode).WithHint("run: chmod 600 FILE")
+						f.Path, field.Name, provider, name, f.mode).WithHint("run: chmod 600 %s", failure.ShellWord(f.Path))
 				}
 			}
 		}
@@ -445,7 +459,7 @@ func (f *File) resolve(path string) string {
 
 func (f *File) invalid(message string, key ...string) *failure.Error {
 	return failure.New(failure.ProfileInvalid, "%s, line %d: %s", f.Path, f.line(key), message).
-		WithHint("fix that line; profiles.example.toml shows every key")
+		WithHint("correct that line; tokenfetch help profiles shows every key")
 }
 
 // line returns the line number of key, or of the nearest table around it.

@@ -70,7 +70,7 @@ func TestSecretThatOthersCanRead(t *testing.T) {
 			want := &failure.Error{
 				Code:    failure.ProfilesPermissions,
 				Message: fmt.Sprintf("the profiles file %s holds %s and can be read by others (mode %04o)", path, owner, mode),
-				Hint:    "run: chmod 600 FILE",
+				Hint:    "run: chmod 600 " + path,
 			}
 			if diff := cmp.Diff(want, check.Failure(t, err, canary)); diff != "" {
 				t.Errorf("mode %04o (-want +got):\n%s", mode, diff)

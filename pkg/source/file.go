@@ -119,7 +119,7 @@ func check(ctx context.Context, path, name string, least, most int64, trusted bo
 		}
 		if s.Pipe = inherited(path) || info.Mode()&fs.ModeNamedPipe != 0; s.Pipe {
 			if !inherited(path) {
-				s.Note, advice = way.risk(info, name == called(path))
+				s.Note, advice = way.risk(info, path, name)
 			}
 			return s, nil
 		}
@@ -134,7 +134,7 @@ func check(ctx context.Context, path, name string, least, most int64, trusted bo
 		if info, err = file.Stat(); err != nil {
 			return s, err
 		}
-		s.Note, advice = way.risk(info, name == called(path))
+		s.Note, advice = way.risk(info, path, name)
 		s.Shared = !private(info)
 		switch size := info.Size(); {
 		case !info.Mode().IsRegular():
@@ -195,7 +195,7 @@ func readOnce(path, name string, limit int64, pipes bool) (f File, err error) {
 		return f, errNotRegular
 	}
 	if !inherited(path) {
-		f.Unsafe, f.Advice = way.risk(info, name == called(path))
+		f.Unsafe, f.Advice = way.risk(info, path, name)
 	}
 	f.Private, f.Mode = private(info), info.Mode().Perm()
 	if info.Mode().IsRegular() && info.Size() > limit {

@@ -23,7 +23,7 @@ func unsafe(info fs.FileInfo) string {
 	case !ok:
 		return "has an unknown owner"
 	case st.Uid != 0 && int(st.Uid) != os.Getuid():
-		return fmt.Sprintf("belongs to another user (uid %d)", st.Uid)
+		return fmt.Sprintf(foreign+" (uid %d)", st.Uid)
 	case info.Mode()&0o022 != 0:
 		return fmt.Sprintf("can be written by others (mode %04o)", info.Mode().Perm())
 	}
@@ -39,7 +39,7 @@ func unsafeDir(info fs.FileInfo) string {
 	case !ok:
 		return "has an unknown owner"
 	case st.Uid != 0 && int(st.Uid) != os.Getuid() && !unmappedRoot(st.Uid):
-		return fmt.Sprintf("belongs to another user (uid %d)", st.Uid)
+		return fmt.Sprintf(foreign+" (uid %d)", st.Uid)
 	case info.Mode()&fs.ModeSticky != 0, writable == 0, writable == 0o020 && st.Gid == st.Uid:
 		return ""
 	}

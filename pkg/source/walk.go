@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/tokenfetch/tokenfetch/pkg/failure"
 )
 
 // way describes the directories and links from the root to a file.
@@ -97,23 +99,50 @@ func cutName(path string) (name, rest string) {
 
 // risk returns why someone other than the user and root could have changed or
 // replaced the file at the end of the way, and what to do about it. Both are empty
-// if nobody could. They contain paths only if shown is set.
-func (w way) risk(info fs.FileInfo, shown bool) (why, advice string) {
+// if nobody could. path and name are those of the file, see [ReadValue].
+func (w way) risk(info fs.FileInfo, path, name string) (why, advice string) {
 	switch why = unsafe(info); {
 	case why != "":
-		return why, "make it yours alone: chmod 600 FILE (and chown it to you)"
+		return why, mend(why, "600", ShellName(path, name))
 	case w.err != nil:
 		return "can be replaced, as far as is known: the directories above it cannot be checked", "name it by a path that can be read"
 	case w.why == "":
 		return "", ""
 	}
-	where := "a " + w.kind + " on the way to it"
-	if shown {
-		where = "the " + w.kind + " " + w.weak
+	where, directory := "a "+w.kind+" on the way to it", "DIRECTORY"
+	if name == called(path) {
+		where, directory = "the "+w.kind+" "+w.weak, failure.ShellWord(w.weak)
 	}
-	advice = "make it yours alone: chmod go-w DIRECTORY (and chown it to you)"
+	advice = mend(w.why, "go-w", directory)
 	if w.kind == "link" {
-		advice = "put a link of your own in its place"
+		advice = ownLink
 	}
 	return "can be replaced: " + where + " " + w.why, advice
+}
+
+// mend returns the hint for a file or directory of the wrong owner or mode.
+func mend(why, mode, word string) string {
+	if strings.HasPrefix(why, foreign) {
+		return "make it yours: sudo chown \"$(id -u)\" " + word
+	}
+	return "run: chmod " + mode + " " + word
+}
+
+// ownLink is the hint for a link of another owner.
+const ownLink = "put a link of your own in its place"
+
+// foreign begins the reason for a file of another owner.
+const foreign = "belongs to another user"
+
+// ShellName returns how a command line names the file at path. If messages call it by
+// another name than its path, see [ReadValue], that is its variable or a placeholder.
+func ShellName(path, name string) string {
+	variable, ok := strings.CutPrefix(name, "the file of ")
+	switch {
+	case name == called(path):
+		return failure.ShellWord(path)
+	case ok && !strings.HasPrefix(variable, "-"):
+		return `"$` + variable + `"`
+	}
+	return "FILE"
 }

@@ -179,14 +179,17 @@ func TempOf(name string) (target string, ok bool) {
 // destination resolves path to the file itself. It returns an error unless every
 // link on the way, the file and the directories above it are safe.
 func destination(path string) (string, error) {
-	refuse := func(what, why string) error {
-		return failure.New(failure.FilePermissions, "the %s %s", what, why).
-			WithHint("make it yours alone: chmod go-w (and chown it to you)")
+	refuse := func(kind, path, why string) error {
+		e := failure.New(failure.FilePermissions, "the %s %s %s", kind, path, why)
+		if kind == "link" {
+			return e.WithHint("%s", ownLink)
+		}
+		return e.WithHint("%s", mend(why, "go-w", failure.ShellWord(path)))
 	}
 	w := walk(path)
 	switch {
 	case w.why != "":
-		return "", refuse(w.kind+" "+w.weak, w.why)
+		return "", refuse(w.kind, w.weak, w.why)
 	case errors.Is(w.err, fs.ErrNotExist):
 		return w.target, nil
 	case w.err != nil:
@@ -200,7 +203,7 @@ func destination(path string) (string, error) {
 		return "", unwritable(path, err)
 	}
 	if why := unsafe(info); why != "" {
-		return "", refuse("file "+w.target, why)
+		return "", refuse("file", w.target, why)
 	}
 	return w.target, nil
 }

@@ -28,8 +28,12 @@ func (c *Client) Profiles(ctx context.Context, note func(string)) (*profile.File
 	}
 	file, err := c.ReadProfiles(ctx, path, named && c.CI(), note)
 	if err == nil && named && !file.Exists {
+		giver := "--config"
+		if c.options.Config == "" {
+			giver = "TOKENFETCH_CONFIG"
+		}
 		return nil, failure.New(failure.ProfilesUnreadable, "the profiles file %s does not exist", path).
-			WithHint("check --config and TOKENFETCH_CONFIG")
+			WithHint("check %s; or make the file with: tokenfetch login PROVIDER", giver)
 	}
 	return file, err
 }
@@ -125,6 +129,7 @@ func (c *Client) Find(ctx context.Context, q credential.Query) (*credential.Plan
 	ctx, cancel := c.limit.Context(ctx)
 	defer cancel()
 	q.Environ = c.options.Environ
+	q.Again = func(flags string) string { return c.options.Person.Again(Ref{q.Definition, q.Profile}, flags) }
 	plan, err := credential.Find(ctx, q)
 	c.hidden.add(plan.SecretVariables()...)
 	return plan, err
@@ -164,12 +169,9 @@ func (c *Client) helper(ctx context.Context, limit *Limit, argv []string) (secre
 // Roots reads the CA certificates that a plan trusts. It returns nil for the
 // system's. If path is not empty, it reads that file instead of the plan's.
 func (c *Client) Roots(ctx context.Context, limit *Limit, plan *credential.Plan, path string) (*x509.CertPool, error) {
-	name, check := "the file "+path, "check --ca-file, or ca_file in the profile"
+	name, giver := "the file "+path, "--ca-file"
 	if path == "" && plan.CAFile.Problem == nil && plan.CAFile.Kind == credential.File {
-		path, name = plan.CAFile.Path, plan.CAFile.FileName()
-		if plan.CAFile.ByVariable() {
-			check = "check " + plan.Definition.Variable(plan.CAFile.Field.Name)
-		}
+		path, name, giver = plan.CAFile.Path, plan.CAFile.FileName(), plan.Giver(plan.CAFile)
 	}
 	if path == "" {
 		return nil, nil
@@ -178,7 +180,7 @@ func (c *Client) Roots(ctx context.Context, limit *Limit, plan *credential.Plan,
 	defer cancel()
 	file, err := source.ReadRegularAs(ctx, path, name, 4<<20)
 	if e, ok := errors.AsType[*failure.Error](err); ok && e.Code != failure.InputTimeout {
-		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("%s", check)
+		return nil, failure.New(failure.CAFileInvalid, "%s", e.Message).WithHint("check %s", giver)
 	}
 	if err != nil {
 		return nil, err
@@ -187,7 +189,7 @@ func (c *Client) Roots(ctx context.Context, limit *Limit, plan *credential.Plan,
 	if err != nil {
 		name = strings.Replace(name, "the file ", "the file of certificates ", 1)
 		return nil, failure.New(failure.CAFileInvalid, "%s %s", name, err).
-			WithHint("name a PEM file with the certificates of your authority")
+			WithHint("let %s name a PEM file with the certificates of your authority", giver)
 	}
 	return roots, nil
 }

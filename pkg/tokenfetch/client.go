@@ -78,6 +78,10 @@ type Person struct {
 	Hide func(...secret.Value)
 	// Sending is called before the credentials may be sent.
 	Sending func()
+	// Again returns the command line that repeats the user's command with more flags,
+	// for hints, or "" if the command does not take them. nil means the command that
+	// fetches a token of ref.
+	Again func(ref Ref, flags string) string
 }
 
 // Terminal is a terminal that is lent to a helper, so that it can prompt.
@@ -111,6 +115,9 @@ func New(o Options) *Client {
 	}
 	if p.Sending == nil {
 		p.Sending = func() {}
+	}
+	if p.Again == nil {
+		p.Again = func(ref Ref, flags string) string { return credential.Command(ref.Definition.Name, ref.Profile, flags) }
 	}
 	if c.catalog == nil {
 		c.catalog = c.newCatalog()
@@ -203,7 +210,7 @@ func (c *Client) Ref(text string) (Ref, error) {
 		return Ref{}, err
 	}
 	if err != nil {
-		return Ref{}, failure.New(failure.UnexpectedArgument, "expected PROVIDER[/PROFILE]").
+		return Ref{}, failure.New(failure.UnexpectedArgument, "unknown provider: expected PROVIDER[/PROFILE]").
 			WithHint("the providers are %s", strings.Join(c.catalog.Names(), ", ")).Suggest(failure.Nearest(name, c.catalog.Names()))
 	}
 	if !named {
@@ -224,7 +231,7 @@ func (c *Client) UnnamedProfile() (string, error) {
 	case value == "":
 		return "", failure.New(failure.VariableEmpty, "%s is set but empty", variable).WithHint("unset it, or set it to a profile's name")
 	case !profile.ValidName(value):
-		return "", failure.New(failure.VariableInvalid, "%s must match %s", variable, profile.NamePattern).WithHint("set it to a profile's name")
+		return "", failure.New(failure.VariableInvalid, "%s must name a profile: %s", variable, profile.NameRule).WithHint("set it to one of those that tokenfetch status shows, or unset it")
 	}
 	return value, nil
 }
@@ -233,8 +240,8 @@ func (c *Client) UnnamedProfile() (string, error) {
 // otherwise.
 func CheckProfileName(d *provider.Definition, name string) error {
 	if !profile.ValidName(name) {
-		return failure.New(failure.BadProfileName, "the profile's name must match %s", profile.NamePattern).
-			WithHint("run tokenfetch %s --help", d.Name)
+		return failure.New(failure.BadProfileName, "a profile's name must be %s", profile.NameRule).
+			WithHint("write it like %s/ci; to see which profiles there are run: tokenfetch status", d.Name)
 	}
 	return nil
 }

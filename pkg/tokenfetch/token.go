@@ -1,6 +1,7 @@
 package tokenfetch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/cache"
+	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
@@ -77,7 +79,7 @@ func (p *Plan) Token(ctx context.Context) (*Token, error) {
 	}
 	if p.held = guard.State(bounded, time.Now(), p.ignoreBefore()).Hold; p.held != nil {
 		p.lastOne = p.held.LockoutAfter > 0
-		return nil, p.held.Failure().WithHint("%s", HoldHint(p.query.Ref, p.held))
+		return nil, p.held.Failure().WithHint("%s", HoldHint(p.query.Ref, p.held, p.found, p.again("--try-anyway")))
 	}
 	t, err := p.exchange(ctx, guard, request, secrets)
 	if err != nil {
@@ -226,7 +228,38 @@ func (p *Plan) attempt(ctx context.Context, guard *cache.Guard, request token.Re
 	}
 	t, err := p.query.Definition.Token(reply, sent...)
 	record(ctx, guard, err)
-	return t, err
+	return t, p.describeReply(reply, err)
+}
+
+// notTheEndpoint are the codes of replies that something else than a token endpoint may
+// have sent.
+var notTheEndpoint = [...]failure.Code{
+	failure.NotATokenEndpoint, failure.NotJSON, failure.EmptyReply, failure.NoToken, failure.Redirect, failure.UnexpectedStatus,
+}
+
+// describeReply adds to an error of class [failure.Reply] what was called and what kind
+// of reply came, and what to check. A content type may be any text, so only known ones
+// are named.
+func (p *Plan) describeReply(reply *token.Reply, err error) error {
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok || e.Class() != failure.Reply {
+		return err
+	}
+	if slices.Contains(notTheEndpoint[:], e.Code) {
+		var facts []string
+		if !strings.Contains(e.Message, "status ") {
+			facts = append(facts, fmt.Sprintf("status %d", reply.Status))
+		}
+		if slices.Contains([]string{"application/json", "text/html", "text/plain", "text/xml", "application/xml"}, reply.ContentType) {
+			facts = append(facts, reply.ContentType)
+		}
+		facts = append(facts, "from "+p.found.Base.String()+p.query.Definition.Request.Path.String())
+		e = e.Append("; %s", strings.Join(facts, ", "))
+	}
+	if e.Hint == "" {
+		return e.WithHint("check %s; if it is right, report this reply to %s", p.found.HostGiver(), p.query.Definition.Title)
+	}
+	return e.WithHint("%s", strings.Replace(e.Hint, "the base address", p.found.HostGiver(), 1))
 }
 
 // maybeIssued adds to an error after sending that a single-use token may be lost.
@@ -293,8 +326,8 @@ func (p *Plan) advise(ctx context.Context, guard *cache.Guard, err error) error 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		if secrets := p.found.Secrets(); len(secrets) > 0 && slices.Contains([]failure.Code{failure.CredentialsRejected, failure.ProviderRefused}, e.Code) {
-			e = e.AppendHint("; the secrets come from %s", strings.Join(secrets, " and "))
+		if correction := p.found.Correction(); correction != "" && slices.Contains([]failure.Code{failure.CredentialsRejected, failure.ProviderRefused}, e.Code) {
+			e = e.WithHint("%s", correction)
 		}
 		return p.adviseRefusal(ctx, guard, AdviseAllowList(p.query.Definition, p.found.Environment, e))
 	}
@@ -341,44 +374,60 @@ func (p *Plan) adviseRefusal(ctx context.Context, guard *cache.Guard, e *failure
 	switch {
 	case held == nil:
 	case held.LockoutAfter > 0:
-		e = e.AppendHint("; nothing more is sent to this account from this computer for %s, except with --try-anyway", failure.Span(held.Left))
+		e = e.AddHint("nothing more is sent to this account from this computer for %s", failure.Span(held.Left))
 	case unanswered:
-		e = e.AppendHint("; this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
-	case e.Code == failure.AccountLocked:
-		e = e.AppendHint("; these credentials are held back on this computer for %s", failure.Span(held.Left))
+		e = e.AddHint("this may count as a failed login, so these credentials are held back on this computer for %s", failure.Span(held.Left))
 	default:
-		e = e.AppendHint("; until they change they are held back on this computer for %s", failure.Span(held.Left))
+		e = e.AddHint("these credentials are held back on this computer for %s, or until they change", failure.Span(held.Left))
 	}
 	if lockoutAfter > 0 && (e.Counted || held != nil || unrecorded != nil) {
-		e = e.AppendHint("; %s locks the account after %d refusals in a row", d.Title, lockoutAfter)
+		locks := fmt.Sprintf("%s locks the account after %d refusals in a row", d.Title, lockoutAfter)
 		if state.Left != nil {
-			e = e.AppendHint(" (%d left, as far as this computer knows)", *state.Left)
+			locks += fmt.Sprintf(" (%d left, as far as this computer knows)", *state.Left)
 		}
-	}
-	if lockoutAfter > 0 && e.Counted && d.AllowListed() {
-		e = e.AppendHint("; if this computer's address was not on the list of %s, send again with --try-anyway once it is", d.Title)
+		if held != nil {
+			e = e.AppendHint("; %s", locks)
+		} else {
+			e = e.AddHint("%s", locks)
+		}
 	}
 	if p.client.CI() {
 		e = e.AppendHint("; other CI machines do not know of this")
 	}
+	switch again := p.again("--try-anyway"); {
+	case e.Code == failure.AccountLocked:
+		e = e.AddHint("once the account is unlocked run: %s", again)
+	case lockoutAfter > 0 && e.Counted && d.AllowListed():
+		e = e.AddHint("if this computer's address was not on the list of %s, run once it is: %s", d.Title, again)
+	case held != nil:
+		e = e.AddHint("to send them all the same run: %s", again)
+	}
 	if unrecorded != nil {
-		e = e.AppendHint("\n%s", unrecordedHint)
+		e = e.AddHint("%s", unrecordedHint)
 	}
 	return e
 }
 
+// again returns the command line that repeats the user's command with more flags.
+func (p *Plan) again(flags string) string { return p.client.options.Person.Again(p.query.Ref, flags) }
+
 // unrecordedHint is the hint if refusals cannot be recorded.
 const unrecordedHint = "this could not be recorded: set XDG_STATE_HOME to a directory of yours with space left (StateDirectory=tokenfetch in a systemd unit)"
 
-// HoldHint returns the hint for a profile whose credentials are on hold.
-func HoldHint(f Ref, h *cache.Hold) string {
+// HoldHint returns the hint for a profile whose credentials are on hold. found says
+// where they come from. again is the command that sends them all the same; if empty,
+// the one that fetches a token.
+func HoldHint(f Ref, h *cache.Hold, found *credential.Plan, again string) string {
+	again = cmp.Or(again, credential.Command(f.Definition.Name, f.Profile, "--try-anyway"))
 	switch {
 	case h.LockoutAfter > 0:
-		return fmt.Sprintf("make sure that the account of %s works at %s, and reset it there if need be; then send with --try-anyway, which can be repeated", f, f.Definition.Title)
+		return fmt.Sprintf("make sure that the account of %s works at %s, and reset it there if need be; then run: %s (which can be repeated)", f, f.Definition.Title, again)
 	case h.Code == failure.OutcomeUnknown:
-		return "wait, and allow more time with --timeout 60s; or send them again with --try-anyway"
+		return "wait, and allow more time with --timeout 60s; or send them again: " + again
+	case h.Code == failure.AccountLocked:
+		return fmt.Sprintf("have %s unlock the account, then run: %s", f.Definition.Title, again)
 	}
-	hint := fmt.Sprintf("correct the credentials of %s, or send these again with --try-anyway", f)
+	hint := fmt.Sprintf("%s; or send these again: %s", cmp.Or(found.Correction(), "correct the credentials of "+f.String()), again)
 	if n := f.Definition.Policy.LockoutAfter; n > 0 {
 		hint += fmt.Sprintf("; %s locks the account after %d refusals in a row", f.Definition.Title, n)
 	}

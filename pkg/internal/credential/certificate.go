@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"strings"
 	"time"
 
@@ -40,7 +39,7 @@ func (p *Plan) checkPair() {
 			continue
 		}
 		name, variable := missing.Field.Name, p.Definition.Variable(missing.Field.Name)
-		e := failure.New(failure.FieldMissing, "%s is missing: %s needs it%s", name, p.giver(*other), p.query.similar(variable))
+		e := failure.New(failure.FieldMissing, "%s is missing: %s needs it%s", name, p.Giver(*other), p.query.similar(variable))
 		_, set := p.query.lookup(variable)
 		switch {
 		case set: // otherwise its value would be used
@@ -54,14 +53,20 @@ func (p *Plan) checkPair() {
 	}
 }
 
-// giver returns the name of the source of a setting: a variable, or a key of the
-// profile.
-func (p *Plan) giver(place Place) string {
-	if place.ByVariable() {
-		return p.Definition.Variable(place.Field.Name)
+// Giver returns the name of what gives a value or the path of its file: a flag, a
+// variable, or a key of the profile.
+func (p *Plan) Giver(place Place) string {
+	switch place.level {
+	case byFlag:
+		return "--" + place.Field.Flag()
+	case byVariable:
+		return strings.TrimPrefix(place.Where, theFileOf)
 	}
 	return place.Field.Name + " of " + p.query.table()
 }
+
+// theFileOf begins the description of a file that a flag or variable names.
+const theFileOf = "the file of "
 
 // checkCertificateBinding returns an error if a certificate of the profile, which is
 // for the host own, would be presented to another host.
@@ -70,7 +75,7 @@ func (p *Plan) checkCertificateBinding(own string) error {
 		if place.level != byProfile {
 			continue
 		}
-		e := failure.New(failure.HostMismatch, "%s belongs to %s and is not used for %s", p.giver(place), own, p.Base.Origin())
+		e := failure.New(failure.HostMismatch, "%s belongs to %s and is not used for %s", p.Giver(place), own, p.Base.Origin())
 		if p.query.named() {
 			return e.WithHint("make a profile for that host, with its own client_cert and client_key")
 		}
@@ -121,22 +126,7 @@ func (p *Plan) readPEM(ctx context.Context, a Access, place Place) (secret.Value
 	if note != "" && err == nil && place.Field.Secret {
 		a.Note(place.FileName() + " " + note + "; taken because this is CI")
 	}
-	return value, p.ofFile(place, err)
-}
-
-// ofFile adds to a file error which setting names the file, and what to do.
-func (p *Plan) ofFile(place Place, err error) error {
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
-		return err
-	}
-	if !place.ByVariable() {
-		e = e.Append("; %s names it", p.giver(place))
-	}
-	if e.Hint == "" {
-		e = e.WithHint("check %s", p.giver(place))
-	}
-	return e
+	return value, p.ofPlace(place, err)
 }
 
 // takePair builds the certificate from its two PEM parts. With an error, it also
@@ -144,10 +134,10 @@ func (p *Plan) ofFile(place Place, err error) error {
 func (p *Plan) takePair(chain, key secret.Value, now time.Time) (wrong *Place, err error) {
 	certificate := &tls.Certificate{}
 	if err := p.parseChain(certificate, chain); err != nil {
-		return &p.ClientCert, p.ofFile(p.ClientCert, err)
+		return &p.ClientCert, p.ofPlace(p.ClientCert, err)
 	}
 	if err := p.parseKey(certificate, key); err != nil {
-		return &p.ClientKey, p.ofFile(p.ClientKey, err)
+		return &p.ClientKey, p.ofPlace(p.ClientKey, err)
 	}
 	if public, ok := certificate.Leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(publicOf(certificate.PrivateKey)) {
 		return &p.ClientKey, failure.New(failure.ClientCertInvalid, "client_key does not belong to client_cert: %s does not hold the key of the first certificate in %s", p.ClientKey.FileName(), p.ClientCert.FileName()).
@@ -155,7 +145,7 @@ func (p *Plan) takePair(chain, key secret.Value, now time.Time) (wrong *Place, e
 	}
 	p.Leaf = certificate.Leaf
 	if err := p.checkDates(now); err != nil {
-		return &p.ClientCert, p.ofFile(p.ClientCert, err)
+		return &p.ClientCert, p.ofPlace(p.ClientCert, err)
 	}
 	p.certificate = certificate
 	return nil, nil
@@ -170,7 +160,7 @@ func (p *Plan) parseChain(certificate *tls.Certificate, data secret.Value) (err 
 	}
 	if certificate.Certificate == nil {
 		return failure.New(failure.ClientCertInvalid, "%s contains no PEM certificate", p.ClientCert.FileName()).
-			WithHint("let %s name a PEM file with the client certificate, and those that link it to its authority", p.giver(p.ClientCert))
+			WithHint("let %s name a PEM file with the client certificate, and those that link it to its authority", p.Giver(p.ClientCert))
 	}
 	if certificate.Leaf, err = x509.ParseCertificate(certificate.Certificate[0]); err != nil {
 		return failure.New(failure.ClientCertInvalid, "the certificate in %s is damaged", p.ClientCert.FileName()).
@@ -189,7 +179,7 @@ func (p *Plan) parseKey(certificate *tls.Certificate, data secret.Value) error {
 		// PKCS #8, and the older format of OpenSSL (RFC 1421 section 4.6.1.1).
 		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
 			return failure.New(failure.ClientCertInvalid, "the private key in %s is encrypted", name).
-				WithHint("decrypt it into a file for you alone: openssl pkey -in FILE -out NEWFILE && chmod 600 NEWFILE; then let %s name NEWFILE", p.giver(p.ClientKey))
+				WithHint("decrypt it into a file for you alone: openssl pkey -in FILE -out NEWFILE && chmod 600 NEWFILE; then let %s name NEWFILE", p.Giver(p.ClientKey))
 		}
 		for _, parse := range []func([]byte) (any, error){
 			x509.ParsePKCS8PrivateKey,
@@ -205,7 +195,7 @@ func (p *Plan) parseKey(certificate *tls.Certificate, data secret.Value) error {
 			WithHint("give it as PKCS #8, PKCS #1 or SEC 1, for RSA, ECDSA or Ed25519")
 	}
 	return failure.New(failure.ClientCertInvalid, "%s holds no PEM private key", name).
-		WithHint("let %s name a PEM file with the private key of the client certificate", p.giver(p.ClientKey))
+		WithHint("let %s name a PEM file with the private key of the client certificate", p.Giver(p.ClientKey))
 }
 
 // blocks iterates over the blocks of a PEM text (RFC 7468).
@@ -252,7 +242,7 @@ func (p *Plan) inspectCertificate(ctx context.Context, a Access) {
 			continue
 		}
 		stat, err := p.checkPEM(ctx, a, *place)
-		place.Shared, place.Problem = stat.Shared, p.ofFile(*place, err)
+		place.Shared, place.Problem = stat.Shared, p.ofPlace(*place, err)
 		complete = complete && err == nil && !stat.Pipe
 	}
 	if !complete {

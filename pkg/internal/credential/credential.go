@@ -32,6 +32,11 @@ type Query struct {
 	BaseURL     string
 	Flags       map[string]string // values by flag name; for a secret a path, or "-" for standard input
 
+	// Again returns the command line that repeats the caller's command with more
+	// flags, for hints, or "" if the command does not take them. nil means the command
+	// that fetches a token.
+	Again func(flags string) string
+
 	// Alone makes the default profile ignore its environment variables.
 	Alone bool
 	// Given contains known values, by field name.
@@ -119,6 +124,7 @@ type Plan struct {
 	Problem error
 
 	query       *Query
+	hostFrom    level // the level that chooses the environment or base URL
 	hostAt      level // the highest level that sets the host or a field in its name
 	certificate *tls.Certificate
 }
@@ -224,6 +230,32 @@ func (p *Plan) Unfinished() error {
 // environment variables.
 func (q *Query) named() bool { return q.Profile != profile.Default }
 
+// again returns what a hint says to repeat the command with more flags, or "" if it
+// does not take them.
+func (q *Query) again(flags string) string {
+	command := Command(q.Definition.Name, q.Profile, flags)
+	if q.Again != nil {
+		command = q.Again(flags)
+	}
+	if command == "" {
+		return ""
+	}
+	return "run: " + command
+}
+
+// Command returns the command line that fetches a token.
+func Command(provider, profileName, flags string) string {
+	if profileName != profile.Default {
+		provider += "/" + profileName
+	}
+	return "tokenfetch " + provider + " " + flags
+}
+
+// either joins what can be done instead of each other, without what is empty.
+func either(ways ...string) string {
+	return strings.Join(slices.DeleteFunc(ways, func(way string) bool { return way == "" }), "; or ")
+}
+
 // lookup returns the value of an environment variable, and whether it is set.
 func (q *Query) lookup(name string) (string, bool) { return Lookup(q.Environ, name) }
 
@@ -303,10 +335,19 @@ func (q *Query) noProfile() error {
 	if value, _ := q.lookup(ProfileVariable); value == q.Profile {
 		e = e.Append(" (from %s)", ProfileVariable)
 	}
-	if names := q.File.Names(name); len(names) > 0 {
-		return e.WithHint("its profiles of %s are: %s", name, strings.Join(names, ", ")).Suggest(failure.Nearest(q.Profile, names))
+	login := "tokenfetch login " + name + "/NAME"
+	if _, known := q.Definition.Environment(q.Environment); known {
+		login += " -e " + q.Environment
 	}
-	return e.WithHint("run tokenfetch login %s/NAME, or add a table [%s.NAME] to it; tokenfetch %s --help shows its keys", name, name, name)
+	names := q.File.Names(name)
+	if len(names) == 0 {
+		return e.WithHint("make it with: %s", login)
+	}
+	e = e.WithHint("its profiles of %s are: %s; to make another run: %s", name, strings.Join(names, ", "), login)
+	if near := failure.Nearest(q.Profile, names); near != "" {
+		return e.Suggest(name + "/" + near)
+	}
+	return e
 }
 
 // findHost selects the environment or base URL: from a flag, a variable, the
@@ -346,11 +387,14 @@ func (p *Plan) findHost(ctx context.Context) error {
 	default:
 		return p.noHost()
 	}
+	p.hostFrom = p.hostAt
 	if _, known := d.Environment(environment); known {
 		p.Environment = environment
 	}
 	from := ""
 	switch p.hostAt {
+	case byFlag:
+		from = environmentFlag
 	case byVariable:
 		from = environmentVariable
 	case byProfile:
@@ -372,10 +416,19 @@ func (p *Plan) noHost() error {
 	}
 	if names := d.EnvironmentNames(); len(names) > 0 {
 		return failure.New(failure.HostMissing, "nothing says which host of %s to use: %s", d.Title, strings.Join(names, ", ")).
-			WithHint("add -e %s, set %s=%s, or put environment = %q into %s", names[0], d.Variable("environment"), names[0], names[0], q.table())
+			WithHint("%s", either(q.again("-e "+names[0]), q.set(d.Variable("environment")+"="+names[0]), fmt.Sprintf("write environment = %q into %s", names[0], q.table())))
 	}
 	return failure.New(failure.HostMissing, "nothing says which host to use, and %s publishes none", d.Title).
-		WithHint("add --base-url https://HOST, set %s, or put base_url into %s", d.Variable("base_url"), q.table())
+		WithHint("%s", either(q.again("--base-url https://HOST"), q.set(d.Variable("base_url")+"=https://HOST"), fmt.Sprintf(`write base_url = "https://HOST" into %s`, q.table())))
+}
+
+// set returns what a hint says to set a variable of the provider, or "" for a named
+// profile, which ignores them.
+func (q *Query) set(variable string) string {
+	if q.named() {
+		return ""
+	}
+	return "set " + variable
 }
 
 // notSetUp returns the error for a provider without a profile and variables.
@@ -391,20 +444,29 @@ func (q *Query) touched() bool {
 	return len(q.Flags) > 0 || slices.ContainsFunc(q.Environ, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
 }
 
+// environmentFlag is the name of Query.Environment on the command line.
+const environmentFlag = "--environment"
+
 // address returns the base URL for an environment name or a base URL. from says what
-// provides the name, and is empty for the command line. find returns the places of
-// the fields in the host name.
+// provides the name. find returns the places of the fields in the host name.
 func (p *Plan) address(ctx context.Context, environment, baseURL, from string, find func(string) Place) (provider.Address, error) {
 	d := p.Definition
 	if baseURL != "" {
 		return d.CheckBase(baseURL)
 	}
 	e, err := d.CheckEnvironment(environment)
-	if unknown, ok := errors.AsType[*failure.Error](err); ok && from != "" {
-		err = unknown.Append(" (from %s)", from)
-	}
-	if err != nil {
-		return provider.Address{}, err
+	if unknown, ok := errors.AsType[*failure.Error](err); ok {
+		if from != "" {
+			unknown = unknown.Append(" (from %s)", from)
+		}
+		switch near := failure.Nearest(environment, d.EnvironmentNames()); {
+		case near == "":
+		case from == d.Variable("environment"):
+			unknown = unknown.AppendHint("; set %s=%s", from, near)
+		case from == environmentFlag:
+			unknown = unknown.AppendHint("; %s", p.query.again("-e "+near))
+		}
+		return provider.Address{}, unknown
 	}
 	var problem error
 	address, err := d.Address(e, func(field string) string {
@@ -423,6 +485,7 @@ func (p *Plan) address(ctx context.Context, environment, baseURL, from string, f
 			if value, err = place.read(ctx, Access{}); err == nil {
 				return value.Reveal()
 			}
+			err = p.ofPlace(place, err)
 		}
 		problem = errors.Join(problem, err)
 		return ""
@@ -467,7 +530,7 @@ func (p *Plan) checkBinding(ctx context.Context) error {
 		}
 		if f.Secret && place.level == byProfile && place.Kind != Keychain {
 			return failure.New(failure.HostMismatch, "%s of %s belongs to %s and is not sent to %s", f.Name, p.query.table(), own.Origin(), p.Base.Origin()).
-				WithHint("give the secret for that host with --%s FILE or %s, or make a profile for it", f.Flag(), p.Definition.Variable(f.Name))
+				WithHint("%s", either("make a profile for that host: "+p.loginCommand(place), p.query.set(p.Definition.Variable(f.Name)+" to the secret for it"), p.query.again("--"+f.Flag()+" FILE")))
 		}
 	}
 	return p.checkCertificateBinding(own.Origin())
@@ -515,7 +578,7 @@ func (p *Plan) place(name string) Place {
 	}
 	variable := p.Definition.Variable(name)
 	byText := Place{Field: f, level: byVariable, Kind: Text, Where: variable, Variable: variable}
-	byFile := Place{Field: f, level: byVariable, Kind: File, Where: "the file of " + variable + "_FILE"}
+	byFile := Place{Field: f, level: byVariable, Kind: File, Where: theFileOf + variable + "_FILE"}
 	value, found, err := q.variable(variable)
 	if err != nil {
 		byText.Problem = err
@@ -608,12 +671,13 @@ func Account(d *provider.Definition, profileName, field string, base provider.Ad
 // missing returns the error for fields that have no source.
 func (p *Plan) missing(places []Place) error {
 	q := p.query
-	var names, variables []string
+	var names, variables, flags, lines []string
 	for _, place := range places {
-		names = append(names, place.Field.Name)
-		variables = append(variables, p.Definition.Variable(place.Field.Name))
+		f := place.Field
+		names, variables = append(names, f.Name), append(variables, p.Definition.Variable(f.Name))
+		flags, lines = append(flags, "--"+f.Flag()+" VALUE"), append(lines, f.Name+` = "VALUE"`)
 	}
-	first := places[0].Field
+	again := q.again(strings.Join(flags, " "))
 	near := ""
 	for _, variable := range variables {
 		near += q.similar(variable)
@@ -622,16 +686,13 @@ func (p *Plan) missing(places []Place) error {
 	if len(names) > 1 {
 		verb = "are"
 	}
-	e := failure.New(failure.FieldMissing, "%s %s missing: not given by a flag, %s%s", strings.Join(names, ", "), verb, q.places(variables), near)
+	e := failure.New(failure.FieldMissing, "%s %s missing: not given by %s%s", strings.Join(names, ", "), verb, q.places(again != "", variables), near)
 	for _, place := range places {
 		if unread := q.unread(place.Field); unread != "" {
 			return e.WithHint("%s", unread)
 		}
 	}
-	if q.named() {
-		return e.WithHint("add --%s VALUE, or write %s = \"…\" into %s", first.Flag(), first.Name, q.table())
-	}
-	return e.WithHint("add --%s VALUE, set %s, or write %s = \"...\" into %s", first.Flag(), variables[0], first.Name, q.table())
+	return e.WithHint("%s", either(again, q.set(strings.Join(variables, " and ")), "write "+strings.Join(lines, " and ")+" into "+q.table()))
 }
 
 // unread returns a hint if a variable of the field is set but ignored, because the
@@ -651,13 +712,20 @@ func (q *Query) unread(f provider.Field) string {
 	return ""
 }
 
-// places says where a field can be set other than with a flag.
-func (q *Query) places(variables []string) string {
-	profile := q.table() + " in " + q.fileName()
-	if q.named() {
-		return "or " + profile
+// places says where a field can be set.
+func (q *Query) places(byFlag bool, variables []string) string {
+	var places []string
+	if byFlag {
+		places = append(places, "a flag")
 	}
-	return strings.Join(variables, ", ") + " or " + profile
+	if !q.named() {
+		places = append(places, variables...)
+	}
+	profile := q.table() + " in " + q.fileName()
+	if places == nil {
+		return profile
+	}
+	return strings.Join(places, ", ") + " or " + profile
 }
 
 // similar returns a variable that is set and whose name is probably a misspelling of

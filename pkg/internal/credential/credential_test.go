@@ -406,17 +406,17 @@ func TestFailures(t *testing.T) {
 		"empty flag": {
 			setup{environ: full(), flags: map[string]string{"username": ""}},
 			failure.FieldInvalid,
-			"the value from the flag --username is empty", "",
+			"the value from the flag --username is empty", "correct --username: a value is one line of text",
 		},
 		"variable with a line break": {
 			setup{environ: append(zeepay("PASSWORD"), "TOKENFETCH_ZEEPAY_PASSWORD="+canary+"\nx")},
 			failure.FieldInvalid,
-			"the value from TOKENFETCH_ZEEPAY_PASSWORD contains a line break", "",
+			"the value from TOKENFETCH_ZEEPAY_PASSWORD contains a line break", "correct TOKENFETCH_ZEEPAY_PASSWORD: a value is one line of text",
 		},
 		"flag that is not UTF-8": {
 			setup{environ: full(), flags: map[string]string{"username": canary + "\xff"}},
 			failure.FieldInvalid,
-			"the value from the flag --username is not UTF-8", "",
+			"the value from the flag --username is not UTF-8", "correct --username: a value is one line of text",
 		},
 		"flag names no file": {
 			setup{environ: full(), flags: map[string]string{"password-file": "none/x"}},
@@ -454,34 +454,34 @@ func TestFailures(t *testing.T) {
 		"named profile is missing": {
 			setup{profile: "cl", file: ci + "[zeepay.default]\n[mpay.x]\n", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile of that name for zeepay in DIR/profiles.toml", "its profiles of zeepay are: ci, default",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "its profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
 		},
 		"misspelt profile": {
 			setup{profile: "defualt", file: ci + "[zeepay.default]\n[mpay.defuall]\n", environ: full()},
 			failure.ProfileNotFound,
 			"there is no profile of that name for zeepay in DIR/profiles.toml",
-			"did you mean default? its profiles of zeepay are: ci, default",
+			"did you mean zeepay/default? its profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
 		},
 		"misspelt profile in a variable": {
 			setup{profile: "defualt", file: ci + "[zeepay.default]\n", environ: append(full(), "TOKENFETCH_PROFILE=defualt")},
 			failure.ProfileNotFound,
 			"there is no profile of that name for zeepay in DIR/profiles.toml (from TOKENFETCH_PROFILE)",
-			"did you mean default? its profiles of zeepay are: ci, default",
+			"did you mean zeepay/default? its profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
 		},
 		"named profile and there is none": {
 			setup{profile: "ci", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile of that name for zeepay in DIR/profiles.toml", "run tokenfetch login zeepay/NAME, or add a table [zeepay.NAME] to it; tokenfetch zeepay --help shows its keys",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "make it with: tokenfetch login zeepay/NAME",
 		},
 		"field of a named profile is missing": {
 			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n"},
 			failure.FieldMissing,
-			"username is missing: not given by a flag, or [zeepay.ci] in DIR/profiles.toml", `add --username VALUE, or write username = "…" into [zeepay.ci]`,
+			"username is missing: not given by a flag or [zeepay.ci] in DIR/profiles.toml", `run: tokenfetch zeepay/ci --username VALUE; or write username = "VALUE" into [zeepay.ci]`,
 		},
 		"field of a named profile is missing and its variable set": {
 			setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\n", environ: []string{"TOKENFETCH_ZEEPAY_USERNAME=" + canary}},
 			failure.FieldMissing,
-			"username is missing: not given by a flag, or [zeepay.ci] in DIR/profiles.toml",
+			"username is missing: not given by a flag or [zeepay.ci] in DIR/profiles.toml",
 			`TOKENFETCH_ZEEPAY_USERNAME is set, but a named profile is read alone: write username = { env = "TOKENFETCH_ZEEPAY_USERNAME" } into [zeepay.ci]`,
 		},
 
@@ -489,33 +489,33 @@ func TestFailures(t *testing.T) {
 			setup{environ: zeepay("USERNAME")},
 			failure.FieldMissing,
 			"username is missing: not given by a flag, TOKENFETCH_ZEEPAY_USERNAME or [zeepay.default] in DIR/profiles.toml",
-			`add --username VALUE, set TOKENFETCH_ZEEPAY_USERNAME, or write username = "..." into [zeepay.default]`,
+			`run: tokenfetch zeepay --username VALUE; or set TOKENFETCH_ZEEPAY_USERNAME; or write username = "VALUE" into [zeepay.default]`,
 		},
 		"two fields missing": {
 			setup{environment: "test"},
 			failure.FieldMissing,
 			"client_id, username are missing: not given by a flag, TOKENFETCH_ZEEPAY_CLIENT_ID, TOKENFETCH_ZEEPAY_USERNAME or [zeepay.default] in DIR/profiles.toml",
-			`add --client-id VALUE, set TOKENFETCH_ZEEPAY_CLIENT_ID, or write client_id = "..." into [zeepay.default]`,
+			`run: tokenfetch zeepay --client-id VALUE --username VALUE; or set TOKENFETCH_ZEEPAY_CLIENT_ID and TOKENFETCH_ZEEPAY_USERNAME; or write client_id = "VALUE" and username = "VALUE" into [zeepay.default]`,
 		},
 		"field missing and a slip set": {
 			setup{environ: append(zeepay("USERNAME"), "TOKENFETCH_ZEEPAY_USER_NAME="+canary)},
 			failure.FieldMissing,
 			"username is missing: not given by a flag, TOKENFETCH_ZEEPAY_USERNAME or [zeepay.default] in DIR/profiles.toml" +
 				" (TOKENFETCH_ZEEPAY_USER_NAME is set: was that meant?)",
-			`add --username VALUE, set TOKENFETCH_ZEEPAY_USERNAME, or write username = "..." into [zeepay.default]`,
+			`run: tokenfetch zeepay --username VALUE; or set TOKENFETCH_ZEEPAY_USERNAME; or write username = "VALUE" into [zeepay.default]`,
 		},
 		"field missing and a lower-case variable set": {
 			setup{environ: append(zeepay("CLIENT_ID"), "TOKENFETCH_ZEEPAY_client_id="+canary)},
 			failure.FieldMissing,
 			"client_id is missing: not given by a flag, TOKENFETCH_ZEEPAY_CLIENT_ID or [zeepay.default] in DIR/profiles.toml" +
 				" (TOKENFETCH_ZEEPAY_client_id is set: was that meant?)",
-			`add --client-id VALUE, set TOKENFETCH_ZEEPAY_CLIENT_ID, or write client_id = "..." into [zeepay.default]`,
+			`run: tokenfetch zeepay --client-id VALUE; or set TOKENFETCH_ZEEPAY_CLIENT_ID; or write client_id = "VALUE" into [zeepay.default]`,
 		},
 		"field missing and a variable without the prefix set": {
 			setup{environ: append(zeepay("CLIENT_ID"), "ZEEPAY_CLIENT_ID="+canary)},
 			failure.FieldMissing,
 			"client_id is missing: not given by a flag, TOKENFETCH_ZEEPAY_CLIENT_ID or [zeepay.default] in DIR/profiles.toml (ZEEPAY_CLIENT_ID is set: was that meant?)",
-			`add --client-id VALUE, set TOKENFETCH_ZEEPAY_CLIENT_ID, or write client_id = "..." into [zeepay.default]`,
+			`run: tokenfetch zeepay --client-id VALUE; or set TOKENFETCH_ZEEPAY_CLIENT_ID; or write client_id = "VALUE" into [zeepay.default]`,
 		},
 
 		"nothing at all": {
@@ -527,31 +527,31 @@ func TestFailures(t *testing.T) {
 		"no host": {
 			setup{environ: zeepay("ENVIRONMENT")},
 			failure.HostMissing, "nothing says which host of Zeepay to use: test, sandbox, production",
-			`add -e test, set TOKENFETCH_ZEEPAY_ENVIRONMENT=test, or put environment = "test" into [zeepay.default]`,
+			`run: tokenfetch zeepay -e test; or set TOKENFETCH_ZEEPAY_ENVIRONMENT=test; or write environment = "test" into [zeepay.default]`,
 		},
 		"no host in the profile": {
 			setup{file: "[zeepay.default]\nusername = \"u\"\n"},
 			failure.HostMissing, "nothing says which host of Zeepay to use: test, sandbox, production",
-			`add -e test, set TOKENFETCH_ZEEPAY_ENVIRONMENT=test, or put environment = "test" into [zeepay.default]`,
+			`run: tokenfetch zeepay -e test; or set TOKENFETCH_ZEEPAY_ENVIRONMENT=test; or write environment = "test" into [zeepay.default]`,
 		},
 		"no host and none published": {
 			setup{provider: "abbeycross", flags: map[string]string{"client-id": "c"}},
 			failure.HostMissing, "nothing says which host to use, and AbbeyCross (ABX) publishes none",
-			"add --base-url https://HOST, set TOKENFETCH_ABBEYCROSS_BASE_URL, or put base_url into [abbeycross.default]",
+			`run: tokenfetch abbeycross --base-url https://HOST; or set TOKENFETCH_ABBEYCROSS_BASE_URL=https://HOST; or write base_url = "https://HOST" into [abbeycross.default]`,
 		},
 		"unknown environment": {
-			setup{environment: canary}, failure.HostMissing, "Zeepay has no environment of that name", "its environments are: test, sandbox, production",
+			setup{environment: canary}, failure.HostMissing, "Zeepay has no environment of that name (from --environment)", "its environments are: test, sandbox, production",
 		},
 		"environment of another case": {
 			setup{environment: "Test"},
-			failure.HostMissing, "Zeepay has no environment of that name",
-			"did you mean test? its environments are: test, sandbox, production",
+			failure.HostMissing, "Zeepay has no environment of that name (from --environment)",
+			"did you mean test? its environments are: test, sandbox, production; run: tokenfetch zeepay -e test",
 		},
 		"misspelt environment in a variable": {
 			setup{environ: []string{"TOKENFETCH_ZEEPAY_ENVIRONMENT=sandbxo"}},
 			failure.HostMissing,
 			"Zeepay has no environment of that name (from TOKENFETCH_ZEEPAY_ENVIRONMENT)",
-			"did you mean sandbox? its environments are: test, sandbox, production",
+			"did you mean sandbox? its environments are: test, sandbox, production; set TOKENFETCH_ZEEPAY_ENVIRONMENT=sandbox",
 		},
 		"misspelt environment in a profile": {
 			setup{file: "[zeepay.default]\nenvironment = \"prodution\"\n"},
@@ -567,7 +567,7 @@ func TestFailures(t *testing.T) {
 		},
 		"environment where there is none": {
 			setup{provider: "abbeycross", environment: "test"},
-			failure.HostMissing, "AbbeyCross (ABX) has no environment of that name",
+			failure.HostMissing, "AbbeyCross (ABX) has no environment of that name (from --environment)",
 			"it has none: give its address with --base-url https://HOST",
 		},
 		"bad base address": {
@@ -588,7 +588,7 @@ func TestFailures(t *testing.T) {
 			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u"}},
 			failure.FieldMissing,
 			"tenant is missing: not given by a flag, TOKENFETCH_FINCODE_TENANT or [fincode.default] in DIR/profiles.toml",
-			`add --tenant VALUE, set TOKENFETCH_FINCODE_TENANT, or write tenant = "..." into [fincode.default]`,
+			`run: tokenfetch fincode --tenant VALUE; or set TOKENFETCH_FINCODE_TENANT; or write tenant = "VALUE" into [fincode.default]`,
 		},
 		"bad tenant": {
 			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"tenant": canary + ".evil.example/#"}},
@@ -596,7 +596,7 @@ func TestFailures(t *testing.T) {
 			"tenant is not one host name label: it must match [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "give only your subdomain, such as remitjunction",
 		},
 		"empty tenant": {
-			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"tenant": ""}}, failure.FieldInvalid, "the value from the flag --tenant is empty", "",
+			setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"tenant": ""}}, failure.FieldInvalid, "the value from the flag --tenant is empty", "correct --tenant: a value is one line of text",
 		},
 		"tenant from a helper": {
 			setup{provider: "fincode", file: "[fincode.default]\nenvironment = \"tenant-v6\"\ntenant = { command = [\"op\"] }\n"},
@@ -685,9 +685,11 @@ func TestBinding(t *testing.T) {
 					e := check.Failure(t, err, canary)
 					asked := plan.Base.Origin()
 					message := "password of [zeepay.default] belongs to " + own + " and is not sent to " + asked
-					hint := "give the secret for that host with --password-file FILE or TOKENFETCH_ZEEPAY_PASSWORD, or make a profile for it"
-					if e.Code != failure.HostMismatch || e.Message != message || e.Hint != hint || asked == own {
-						t.Errorf("%s %q, hint %q; want %q, hint %q", e.Code, e.Message, e.Hint, message, hint)
+					login, hint, _ := strings.Cut(e.Hint, "; ")
+					const want = "or set TOKENFETCH_ZEEPAY_PASSWORD to the secret for it; or run: tokenfetch zeepay --password-file FILE"
+					if e.Code != failure.HostMismatch || e.Message != message || asked == own || hint != want ||
+						!strings.HasPrefix(login, "make a profile for that host: tokenfetch login zeepay/NAME -") {
+						t.Errorf("%s %q, hint %q; want %q, hint ... %q", e.Code, e.Message, e.Hint, message, want)
 					}
 					// Nothing is refused where the secret comes with the host.
 					built.environ = append(built.environ, "TOKENFETCH_ZEEPAY_PASSWORD=pw")
@@ -800,8 +802,8 @@ func TestAccounts(t *testing.T) {
 // TestKeychain: locked, missing, slow and empty are four different errors.
 func TestKeychain(t *testing.T) {
 	const item = "zeepay/default/password@test.digitaltermination.com"
-	const ways = "set TOKENFETCH_ZEEPAY_PASSWORD or give --password-file FILE"
-	const named = `write password = { env = "NAME" } or { file = "PATH" } into [zeepay.ci], or give --password-file FILE`
+	const ways = "set TOKENFETCH_ZEEPAY_PASSWORD, or TOKENFETCH_ZEEPAY_PASSWORD_FILE to the path of its file; or run: tokenfetch zeepay --password-file FILE"
+	const named = `write password = { env = "NAME" } or { file = "PATH" } into [zeepay.ci]; or run: tokenfetch zeepay/ci --password-file FILE`
 	ci := setup{profile: "ci", file: "[zeepay.ci]\nenvironment = \"test\"\nclient_id = 1\nusername = \"u\"\nclient_secret = \"cs\"\n"}
 	plain := setup{environ: zeepay("PASSWORD")}
 	for name, test := range map[string]struct {
@@ -814,13 +816,13 @@ func TestKeychain(t *testing.T) {
 			plain,
 			store{err: secret.ErrUnavailable},
 			failure.KeychainUnavailable,
-			"password is missing: nothing gives it, and there is no keychain here", ways,
+			"password is missing: nothing gives it, and there is no keychain here", ways + "; or store it in a file: tokenfetch login zeepay -e test --store files",
 		},
 		"unavailable, named": {
 			ci,
 			store{err: secret.ErrUnavailable},
 			failure.KeychainUnavailable,
-			"password is missing: nothing gives it, and there is no keychain here", named,
+			"password is missing: nothing gives it, and there is no keychain here", named + "; or store it in a file: tokenfetch login zeepay/ci --store files --replace",
 		},
 		"locked": {
 			plain,
@@ -889,13 +891,13 @@ func TestKeychain(t *testing.T) {
 			"password is missing: the keychain item " + item + " does not exist, and nothing else gives it", "store it with: tokenfetch login zeepay -e test; or " + ways,
 		},
 		"empty": {
-			plain, store{items: map[string]string{item: ""}}, failure.FieldInvalid, "the value from the keychain item " + item + " is empty", "",
+			plain, store{items: map[string]string{item: ""}}, failure.FieldInvalid, "the value from the keychain item " + item + " is empty", "store it again with: tokenfetch login zeepay -e test",
 		},
 		"line break": {
-			plain, store{items: map[string]string{item: canary + "\n"}}, failure.FieldInvalid, "the value from the keychain item " + item + " contains a line break", "",
+			plain, store{items: map[string]string{item: canary + "\n"}}, failure.FieldInvalid, "the value from the keychain item " + item + " contains a line break", "store it again with: tokenfetch login zeepay -e test",
 		},
 		"NUL": {
-			plain, store{items: map[string]string{item: canary + "\x00"}}, failure.FieldInvalid, "the value from the keychain item " + item + " contains a NUL byte", "",
+			plain, store{items: map[string]string{item: canary + "\x00"}}, failure.FieldInvalid, "the value from the keychain item " + item + " contains a NUL byte", "store it again with: tokenfetch login zeepay -e test",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -984,7 +986,7 @@ func TestFileLimit(t *testing.T) {
 	}
 }
 
-// TestHelperError: what a helper or standard input says of its failure stays.
+// TestHelperError: the failure of a helper names the field.
 func TestHelperError(t *testing.T) {
 	w := setup{provider: "zeepay", file: "[zeepay.default]\npassword = { command = [\"op\"] }\n", environ: zeepay("PASSWORD")}.build(t)
 	plan, err := w.find()
@@ -992,8 +994,9 @@ func TestHelperError(t *testing.T) {
 	a := w.access()
 	want := failure.New(failure.HelperTimeout, "the helper op timed out")
 	a.Helper = func(context.Context, []string) (secret.Value, error) { return secret.Value{}, want }
-	if values, err := readAll(t.Context(), plan, a); values != nil || check.Failure(t, err, canary) != want {
-		t.Errorf("%v, %v", values, err)
+	values, err := readAll(t.Context(), plan, a)
+	if e := check.Failure(t, err, canary); values != nil || e.Code != want.Code || e.Message != "the helper op timed out; password of [zeepay.default] runs it" {
+		t.Errorf("%v, %+v", values, e)
 	}
 }
 
@@ -1162,5 +1165,43 @@ func TestKeychainFailure(t *testing.T) {
 		if e := credential.KeychainFailure(err); e != nil {
 			t.Errorf("%v: %+v, want nil", err, e)
 		}
+	}
+}
+
+// TestCorrection: the hint after a refusal says how to change the secrets where they
+// come from.
+func TestCorrection(t *testing.T) {
+	const head = "[zeepay.default]\nenvironment = \"test\"\nclient_id = 1\nusername = \"u\"\n"
+	for name, test := range map[string]struct {
+		setup
+		want string
+	}{
+		"keychain": {setup{file: head}, "correct the credentials with: tokenfetch login zeepay"},
+		"files of login": {
+			setup{file: head + "client_secret = { file = \"secrets/zeepay.default.client_secret\" }\npassword = { file = \"secrets/zeepay.default.password\" }\n"},
+			"correct the credentials with: tokenfetch login zeepay",
+		},
+		"a variable and the keychain": {
+			setup{file: head, environ: []string{"TOKENFETCH_ZEEPAY_PASSWORD=pw"}},
+			"correct the credentials; the secrets come from TOKENFETCH_ZEEPAY_PASSWORD and where login has stored them (tokenfetch login zeepay)",
+		},
+		"the profile, once": {
+			setup{file: head + "client_secret = \"cs\"\npassword = \"pw\"\n"},
+			"correct the credentials; the secrets come from [zeepay.default] in DIR/profiles.toml",
+		},
+		"a helper and a flag": {
+			setup{file: head + "client_secret = { command = [\"op\"] }\n", flags: map[string]string{"password-file": "pw"}},
+			"correct the credentials; the secrets come from the helper op, named by [zeepay.default] and the file of --password-file",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.provider = "zeepay"
+			w := test.build(t)
+			plan, err := w.find()
+			check.OK(t, err)
+			if got := w.short(plan.Correction()); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
@@ -215,6 +217,15 @@ func (place Place) FileName() string {
 	return "the file " + place.Path
 }
 
+// SharedFile returns how a command line names the place's file if others can read it,
+// or "".
+func (place Place) SharedFile() string {
+	if !place.Shared {
+		return ""
+	}
+	return source.ShellName(place.Path, place.FileName())
+}
+
 // trusted reports whether the file is accepted even if others could have changed it.
 // This applies only to a file that a flag or variable names, because the caller
 // chose it.
@@ -248,13 +259,14 @@ func KeychainFailure(err error) *failure.Error {
 func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) error {
 	e := KeychainFailure(err)
 	if e == nil {
-		return err
+		return p.ofPlace(place, err)
 	}
 	variable := p.Definition.Variable(place.Field.Name)
 	unread := p.query.unread(place.Field)
-	without := "set " + variable + " or give --" + place.Field.Flag() + " FILE"
+	again := p.query.again("--" + place.Field.Flag() + " FILE")
+	without := either(fmt.Sprintf("set %s, or %s_FILE to the path of its file", variable, variable), again)
 	if p.query.named() {
-		without = "write " + place.Field.Name + " = { env = \"NAME\" } or { file = \"PATH\" } into " + p.query.table() + ", or give --" + place.Field.Flag() + " FILE"
+		without = either(fmt.Sprintf(`write %s = { env = "NAME" } or { file = "PATH" } into %s`, place.Field.Name, p.query.table()), again)
 	}
 	or := func(remedy string) string {
 		if unread != "" {
@@ -268,7 +280,12 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 			place.Field.Name, place.Where, p.elsewhere(ctx, a, place), p.query.similar(variable)).
 			WithHint("%s", or("store it with: "+p.loginCommand(place)))
 	case failure.KeychainUnavailable:
-		return failure.New(e.Code, "%s is missing: nothing gives it, and %s%s", place.Field.Name, e.Message, p.query.similar(variable)).WithHint("%s", cmp.Or(unread, without))
+		files := p.loginCommand(place) + " --store files"
+		if p.Profile != nil {
+			files += " --replace"
+		}
+		return failure.New(e.Code, "%s is missing: nothing gives it, and %s%s", place.Field.Name, e.Message, p.query.similar(variable)).
+			WithHint("%s", either(cmp.Or(unread, without), "store it in a file: "+files))
 	case failure.KeychainLocked:
 		return e.Append(", and %s is stored in it", place.Field.Name).WithHint("%s", or(e.Hint+" and run this again"))
 	case failure.KeychainTimeout:
@@ -277,15 +294,55 @@ func (p *Plan) explain(ctx context.Context, a Access, place Place, err error) er
 	return e
 }
 
+// ofPlace adds to the error of a value which field it is of, and what to do.
+func (p *Plan) ofPlace(place Place, err error) error {
+	e, ok := errors.AsType[*failure.Error](err)
+	if !ok || e.Code == failure.Interrupted {
+		return err
+	}
+	owner := p.Giver(place)
+	switch {
+	case place.Kind == Helper:
+		e = e.Append("; %s runs it", owner)
+		if e.Code == failure.HelperTimeout {
+			return e.WithHint("to allow more time %s", p.query.again("--timeout 60s"))
+		}
+		if line := failure.CommandLine(place.Argv); e.Code == failure.HelperFailed && len(line) <= maxCommand && !strings.ContainsFunc(line, unicode.IsControl) {
+			e = e.WithHint("see why, which is not shown here, with: %s", line)
+		}
+	case place.Kind == Stdin:
+		e = e.Append("; %s reads it", owner)
+	case place.Variable != "" && place.level == byProfile:
+		e = e.Append("; it is for %s", place.Field.Name)
+	case place.level == byProfile && place.Kind == File:
+		e = e.Append("; %s names it", owner)
+	}
+	switch {
+	case e.Hint != "":
+	case p.byLogin(place):
+		e = e.WithHint("store it again with: %s", p.loginCommand(place))
+	case e.Code == failure.FieldInvalid:
+		e = e.WithHint("correct %s: a value is one line of text", owner)
+	case e.Code == failure.FileNotFound:
+		e = e.WithHint("make the file, or correct %s", owner)
+	default:
+		e = e.WithHint("check %s", owner)
+	}
+	return e
+}
+
+// maxCommand is the length of the longest command line in a hint.
+const maxCommand = 300
+
 // loginCommand returns the command that stores an item. For a host other than the
 // profile's own, that must be a profile for that host.
 func (p *Plan) loginCommand(place Place) string {
-	command := "tokenfetch login " + p.Definition.Name
+	command, owner := "tokenfetch login "+p.Definition.Name, cmp.Or(place.profile, p.ProfileName)
 	switch {
 	case p.Profile != nil && p.hostAt > byProfile:
 		command += "/NAME"
-	case place.profile != profile.Default:
-		command += "/" + place.profile
+	case owner != profile.Default:
+		command += "/" + owner
 	}
 	switch {
 	case p.hostAt <= byProfile:
@@ -296,24 +353,64 @@ func (p *Plan) loginCommand(place Place) string {
 	return command + " --base-url " + p.Base.String()
 }
 
-// Secrets lists the sources of the secrets, each once: the name of a variable, a file,
-// a helper, or the keychain with the command that stores another value. It is empty if
-// the caller supplied all of them.
-func (p *Plan) Secrets() []string {
-	var sources []string
+// Correction returns the hint how to change the secrets: for those that a login has
+// stored a command, otherwise the variables, files and helpers that they come from. It
+// is empty if the caller supplied all of them.
+func (p *Plan) Correction() string {
+	command := ""
+	var places []string
 	for _, place := range p.Places {
-		source := place.Where
 		switch _, given := p.query.Given[place.Field.Name]; {
 		case !place.Field.Secret, given, place.Kind == Missing, place.Kind == Default:
-			continue
-		case place.Kind == Keychain:
-			source = "the keychain (" + p.loginCommand(place) + ")"
-		}
-		if !slices.Contains(sources, source) {
-			sources = append(sources, source)
+		case p.byLogin(place):
+			command = p.loginCommand(place)
+		case !slices.Contains(places, place.Where):
+			places = append(places, place.Where)
 		}
 	}
-	return sources
+	switch {
+	case places == nil && command == "":
+		return ""
+	case places == nil:
+		return "correct the credentials with: " + command
+	case command != "":
+		places = append(places, "where login has stored them ("+command+")")
+	}
+	return "correct the credentials; the secrets come from " + strings.Join(places, " and ")
+}
+
+// SecretFile returns the path of the file in which a login stores a secret beside the
+// profiles file, and the path as the profile has it.
+func SecretFile(file *profile.File, provider, profileName, field string) (path, relative string) {
+	relative = "secrets/" + provider + "." + profileName + "." + field
+	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
+}
+
+// byLogin reports whether a login has stored the secret, and another would change it.
+func (p *Plan) byLogin(place Place) bool {
+	path, _ := SecretFile(p.query.File, p.Definition.Name, p.ProfileName, place.Field.Name)
+	return place.Kind == Keychain || place.Kind == File && place.level == byProfile && place.Path == path
+}
+
+// HostGiver returns the name of what chooses the host, as [Plan.Giver] does. A login,
+// which has values in hand, may not have stored that yet.
+func (p *Plan) HostGiver() string {
+	if p.query.Given != nil {
+		return "the base address"
+	}
+	setting := "base_url"
+	if p.Environment != "" {
+		setting = "environment"
+	}
+	switch p.hostFrom {
+	case byFlag:
+		return "--" + strings.ReplaceAll(setting, "_", "-")
+	case byVariable:
+		return p.Definition.Variable(setting)
+	case byProfile:
+		return setting + " of " + p.query.table()
+	}
+	return "the base address"
 }
 
 // elsewhere says which other environment of the provider has the secret.

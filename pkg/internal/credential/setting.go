@@ -25,7 +25,7 @@ func (p *Plan) settingPlace(setting provider.Field, path string) Place {
 	byName, found, err := p.query.variable(variable)
 	switch {
 	case found || err != nil:
-		return Place{Field: setting, level: byVariable, Kind: File, Path: byName, Where: "the file of " + variable, Problem: err}
+		return Place{Field: setting, level: byVariable, Kind: File, Path: byName, Where: theFileOf + variable, Problem: err}
 	case path != "":
 		return Place{Field: setting, level: byProfile, Kind: File, Path: path, Where: "the file " + path + ", named by " + p.query.table()}
 	}
