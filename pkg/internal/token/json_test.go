@@ -200,7 +200,10 @@ func TestLifetime(t *testing.T) {
 			json.Number("315360000"),
 		},
 		0: {
-			json.Number("315360001"), json.Number("3.2e8"), nil, "", "1h", true, Object{"seconds": json.Number("1")}, []any{json.Number("1")}, "NaN", "3600.0",
+			json.Number("315360001"), json.Number("3.2e8"), nil, "", "1h", true,
+			Object{"seconds": json.Number("1")},
+			[]any{json.Number("1")},
+			"NaN", "3600.0",
 			"+3600", " 3600", "3600\n", "0x10", "٣٦٠٠", 3600.0, json.Number("0"), json.Number("-0"), json.Number("-1"), json.Number("3600.5"),
 			json.Number("1e-400"), json.Number("9223372036"), json.Number("9223372037"), json.Number("18446744074"), json.Number("37778931862957161713168"),
 			json.Number("4294970896"), json.Number("9223372036854775808"), json.Number("18446744073709555216"), json.Number("-9223372036854775809"),
