@@ -302,6 +302,8 @@ func TestMistakes(t *testing.T) {
 		{`base-url = "x"`, `unknown key "base-url" in [zeepay.default]; the nearest known key is "base_url"`},
 		{`enviroment = "x"`, `unknown key "enviroment" in [zeepay.default]; the nearest known key is "environment"`},
 		{`insecure_skip_verify = true`, `unknown key "insecure_skip_verify" in [zeepay.default]`},
+		{`tls_verify = false`, `unknown key "tls_verify" in [zeepay.default]`},
+		{`follow_redirects = true`, `unknown key "follow_redirects" in [zeepay.default]`},
 		{`token = "` + canary + `"`, `unknown key "token" in [zeepay.default]`},
 		{`company_id = "x"`, `unknown key "company_id" in [zeepay.default]`},
 		{`x.y = "` + canary + `"`, `unknown key "x" in [zeepay.default]`},
