@@ -702,6 +702,20 @@ func TestBinding(t *testing.T) {
 	}
 }
 
+// TestTenant: a tenant is one label of a host name, and no more.
+func TestTenant(t *testing.T) {
+	for _, tenant := range []string{"a", "finlend", "0-0", strings.Repeat("a", 63)} {
+		w := setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u", "tenant": tenant}}.build(t)
+		plan, err := w.find()
+		check.OK(t, err)
+		check.Same(t, "origin", "https://"+tenant+".fincode.software:443", plan.Base.Origin())
+	}
+	for _, tenant := range []string{"a.b", "..", "-x", "x-", "%2e", "Finlend", "finlend:443", "user@finlend", "evil.example/", "evil#", strings.Repeat("a", 64)} {
+		e := setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u", "tenant": tenant}}.build(t).fails()
+		check.Same(t, tenant, failure.FieldInvalid, e.Code)
+	}
+}
+
 // TestBindingByTenant: the tenant is a part of the host's name, so a flag or
 // variable that gives another one names another host.
 func TestBindingByTenant(t *testing.T) {
