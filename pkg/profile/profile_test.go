@@ -331,6 +331,10 @@ func TestMistakes(t *testing.T) {
 		{`password = { keychain = false }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 		{`password = { keychain = "" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 		{`password = { keychain = "../` + canary + `" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "-a" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "a\"b" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "a\nb" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "a\u0000b" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 		{`password = { keychain = 1 }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 
 		{`environment = 1`, `environment of [zeepay.default] must be a quoted text, not a whole number`},
