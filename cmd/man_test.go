@@ -151,9 +151,9 @@ func TestManPageText(t *testing.T) {
 	for _, want := range []string{
 		"tokenfetch-zeepay - fetch a token from Zeepay\n",
 		"tokenfetch zeepay[/PROFILE] [flags]\n",
-		"       profile looks like:\n\n        [zeepay.default]\n",
+		"       profile looks like:\n\n           [zeepay.default]\n",
 		"           client_secret  TOKENFETCH_ZEEPAY_CLIENT_SECRET\n",
-		"        client_id   = \"42\"\n",
+		"           client_id   = \"42\"\n",
 		"       -o, --output FORMAT\n              print the token as FORMAT: text, json, export, fish, powershell,\n",
 		"tokenfetch 1.2.3 ", " 2001-02-03 ",
 		"\nSEE ALSO\n       tokenfetch(1), tokenfetch-ci(7), tokenfetch-scripts(7)",

@@ -193,7 +193,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantText := `[zeepay.default]
-# client_secret and password: from the keychain, as nothing else is said
+# client_secret and password: read from the keychain by default
 base_url  = "http://localhost:1"
 client_id = "demo-zeepay-client-id"
 username  = "demo-zeepay-username"
@@ -390,7 +390,7 @@ func TestAnotherHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[zeepay.default]\n# client_secret and password: from the keychain, as nothing else is said\nenvironment = \"test\"\nclient_id   = \"42\"\n"
+	want := "[zeepay.default]\n# client_secret and password: read from the keychain by default\nenvironment = \"test\"\nclient_id   = \"42\"\n"
 	if diff := cmp.Diff(want, string(text)); diff != "" {
 		t.Errorf("the profiles file (-want +got):\n%s", diff)
 	}
