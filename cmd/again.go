@@ -11,10 +11,10 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// again returns the command line of this run with more flags, for a hint. It is ""
-// where the command does not take one of them. What was typed may be a misplaced secret:
-// names that are known, choices and numbers are repeated, everything else is a
-// placeholder. known is the profile whose name may be repeated in any case, or "".
+// again returns this run's command line with more flags, for a hint. It returns "" if
+// the command does not have one of them. Because any word that was typed may be a
+// misplaced secret, again repeats only names that exist, choices and numbers; the rest
+// becomes placeholders. It also repeats the name of the profile known, which may be "".
 func (r *run) again(known, more string) string {
 	if r.command == nil {
 		return ""
@@ -63,8 +63,8 @@ func (r *run) again(known, more string) string {
 	return strings.Join(words, " ")
 }
 
-// refWord is a profile as a command line needs it. Its name is a placeholder where
-// no such profile is known.
+// refWord returns a profile as a command line needs it, with a placeholder for a name
+// that does not exist.
 func (r *run) refWord(f ref, known bool) string {
 	if known || f.Profile == profile.Default || r.file != nil && slices.Contains(r.file.Names(f.Definition.Name), f.Profile) {
 		return r.short(f)
@@ -72,7 +72,7 @@ func (r *run) refWord(f ref, known bool) string {
 	return f.Definition.Name + "/NAME"
 }
 
-// flagWords returns a flag that was given as it may be repeated.
+// flagWords returns a given flag in a form that may be repeated.
 func (r *run) flagWords(f *pflag.Flag) []string {
 	value := f.Value
 	if o, ok := value.(*once); ok {
@@ -101,8 +101,7 @@ func (r *run) flagWords(f *pflag.Flag) []string {
 	return []string{flag, placeholder}
 }
 
-// inThisFile makes the commands of a hint read the profiles file that a flag has
-// named.
+// inThisFile adds --config to the commands in a hint, if this run has it.
 func (r *run) inThisFile(hint string) string {
 	if r.config == "" {
 		return hint

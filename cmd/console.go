@@ -66,10 +66,10 @@ func (c *console) safe(text string, limit int) string {
 	return output.Harmless(secret.Redact(text, c.secrets...), limit)
 }
 
-// own is safe for an error's message or hint, which are texts of ours. A secret that is
-// a common word of them is not hidden: a gap in a text that everybody knows would tell
-// what the secret is. Where nothing could be shown because of another short secret, own
-// returns instead, a constant.
+// own is safe for an error's message or hint, which are texts of tokenfetch. It does
+// not hide a secret that is one of their common words: a gap in a known text would
+// reveal the secret. If another short secret would leave nothing readable, it returns
+// instead, a constant.
 func (c *console) own(text string, limit int, instead string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +148,7 @@ func writeWithin(f *os.File, data []byte, limit time.Duration) (int, error) {
 func (c *console) error(text string) { c.line("error", color.FgRed, text, secret.Hidden) }
 func (c *console) hint(text string)  { c.line("hint", color.FgCyan, text, hiddenHint) }
 
-// hiddenHint takes the place of a hint in which a short secret occurs.
+// hiddenHint replaces a hint that contains a short secret.
 const hiddenHint = "this hint is not shown: a secret is so short that it occurs in it"
 
 // note prints what was done; warning prints what may be unexpected.

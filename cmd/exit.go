@@ -14,15 +14,14 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 )
 
-// How much is shown of what a provider answers.
+// The limits of what is shown of a provider's reply.
 const (
 	maxProviderText = 300 // characters of its words
 	maxNames        = 20  // members of a reply, in text
 	maxName         = 100 // characters of a member's path, in JSON
 )
 
-// exit tells the user how the run ended and returns the exit code. It is the
-// only place that does either.
+// exit prints how the run ended and returns the exit code. Nothing else does either.
 func (r *run) exit(err error) int {
 	if err == nil {
 		return 0
@@ -52,8 +51,8 @@ func (r *run) exit(err error) int {
 	return code
 }
 
-// commonWords returns words of errors, in lower case: those of the meanings of codes and
-// the names of the provider, its fields and its environments.
+// commonWords returns words that occur in errors, in lower case: those of the table of
+// codes, and the names of the provider, its fields and its environments.
 func (r *run) commonWords() []string {
 	text := []string{"tokenfetch", r.provider}
 	for _, m := range failure.Codes() {
@@ -68,8 +67,8 @@ func (r *run) commonWords() []string {
 	return strings.FieldsFunc(strings.ToLower(strings.Join(text, " ")), func(c rune) bool { return strings.ContainsRune(" ,;:()'", c) })
 }
 
-// ofField are the codes of class [failure.Config] that are about a field of a profile,
-// or its host.
+// ofField contains the codes of class [failure.Config] that concern a field of a
+// profile, or its host.
 var ofField = [...]failure.Code{
 	failure.FieldMissing, failure.FieldInvalid, failure.HostMissing, failure.BadBaseURL, failure.HTTPSRequired,
 	failure.FileNotFound, failure.FileUnreadable, failure.FilePermissions, failure.InputTimeout,
@@ -78,8 +77,8 @@ var ofField = [...]failure.Code{
 	failure.CAFileInvalid,
 }
 
-// whose names the profile that an error is about, as "zeepay/default: ", unless the
-// message does.
+// whose returns the profile that an error concerns, as "zeepay/default: ", unless the
+// message contains it.
 func (r *run) whose(e *failure.Error) string {
 	class, profile := e.Class(), r.knownProfile()
 	about := class >= failure.Refused && class <= failure.Reply || class == failure.Signal || slices.Contains(ofField[:], e.Code)
@@ -90,8 +89,7 @@ func (r *run) whose(e *failure.Error) string {
 	return ref + ": "
 }
 
-// exitError is a failure that ends the run with a code that is not the number of
-// its class.
+// exitError is an error with an exit code that differs from that of its class.
 type exitError struct {
 	error
 	code int
@@ -100,7 +98,7 @@ type exitError struct {
 // Unwrap returns the failure.
 func (e exitError) Unwrap() error { return e.error }
 
-// exitCode returns the exit code of a run that ends with err, of that class.
+// exitCode returns the exit code for err, whose class is class.
 func (r *run) exitCode(err error, class failure.Class) int {
 	if own, ok := errors.AsType[exitError](err); ok {
 		return own.code
@@ -110,7 +108,7 @@ func (r *run) exitCode(err error, class failure.Class) int {
 	return int(class)
 }
 
-// replyHolds lists the names of the members of a reply without a token.
+// replyHolds lists the members of a reply that has no token.
 func (r *run) replyHolds(e *failure.Error) string {
 	if e.Code != failure.NoToken || e.Reply == nil {
 		return ""
@@ -126,7 +124,7 @@ func (r *run) replyHolds(e *failure.Error) string {
 	return "; members of the reply: " + r.words(strings.Join(names, ", ")+more)
 }
 
-// providerSays quotes the provider's words, harmless and cut.
+// providerSays quotes the provider's message, escaped and truncated.
 func (r *run) providerSays(p *failure.ProviderError) string {
 	if p == nil {
 		return ""
@@ -146,7 +144,7 @@ func (r *run) providerSays(p *failure.ProviderError) string {
 
 func (r *run) words(text string) string { return r.console.safe(text, maxProviderText) }
 
-// errorJSON is the error as one line of JSON. Every key is always there.
+// errorJSON returns the error as one line of JSON with all keys.
 func (r *run) errorJSON(e *failure.Error, code int) []byte {
 	type providerError struct {
 		Code *string `json:"code"`
@@ -213,8 +211,8 @@ func (r *run) errorJSON(e *failure.Error, code int) []byte {
 	return output.JSONLine(line)
 }
 
-// orNull is a text from outside for JSON, null if it is empty.
+// orNull returns a text from outside for JSON, null if it is empty.
 func (r *run) orNull(text string) *string { return output.OrNull(r.words(text)) }
 
-// lineOrNull is a text of ours for JSON, null if it is empty.
+// lineOrNull returns a text of tokenfetch for JSON, null if it is empty.
 func (r *run) lineOrNull(text string) *string { return output.OrNull(r.console.safe(text, maxLine)) }

@@ -23,14 +23,14 @@ var (
 	errEmpty    = errors.New("empty")
 )
 
-// once is a flag's value that may be given one time, and not empty: an unset
-// variable behind a flag is an easy slip.
+// once is the value of a flag that may be given once and must not be empty, which an
+// unset shell variable would make it.
 type once struct {
 	pflag.Value
 	given bool
 }
 
-// Set takes the value the first time.
+// Set sets the value unless it is set already.
 func (o *once) Set(text string) error {
 	switch {
 	case o.given:
@@ -42,19 +42,19 @@ func (o *once) Set(text string) error {
 	return o.Value.Set(text)
 }
 
-// rule is the error of a flag's value that breaks it. It does not hold the value.
+// rule is the error of an invalid flag value. It does not contain the value.
 type rule string
 
 // Error returns the rule.
 func (r rule) Error() string { return string(r) }
 
-// choice is a flag's value that is one of a list.
+// choice is the value of a flag that accepts one of a list.
 type choice struct {
 	value *string
 	from  []string
 }
 
-// Set takes one of the list.
+// Set accepts a value of the list.
 func (c *choice) Set(text string) error {
 	if !slices.Contains(c.from, text) {
 		return rule("must be one of " + strings.Join(c.from, ", "))
@@ -76,7 +76,7 @@ func (c *choice) Type() string { return strings.Join(c.from, "|") }
 
 const maxCount = 1000
 
-// count is a flag's value that is a whole number of at least least.
+// count is the value of a flag that accepts a whole number from least on.
 type count struct {
 	value *int
 	least int
@@ -103,10 +103,10 @@ func (c *count) String() string {
 // Type is the word for the value in a help text.
 func (c *count) Type() string { return "number" }
 
-// maxMinTTL is the longest lifetime that --min-ttl may ask for.
+// maxMinTTL is the maximum of --min-ttl.
 const maxMinTTL = 366 * 24 * time.Hour
 
-// duration is a flag's value in the range of a time limit, or up to most.
+// duration is the value of a flag that accepts a time limit, or a duration up to most.
 type duration struct {
 	value *time.Duration
 	most  time.Duration
@@ -133,7 +133,7 @@ func (d *duration) String() string {
 // Type is the word for the value in a help text.
 func (d *duration) Type() string { return "duration" }
 
-// strict makes every flag of the set one that may be given once, except lists.
+// strict wraps the values of all flags of the set, except lists, in [once].
 func strict(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if _, isOnce := f.Value.(*once); !isOnce && f.Value.Type() != "stringArray" {
@@ -217,12 +217,12 @@ func (r *run) insteadOfFlag(exec *cobra.Command, name string) string {
 	return fmt.Sprintf("set %s, or write it into the profile", variable)
 }
 
-// conflict is the failure of two flags that cannot be given together.
+// conflict returns the error for two flags that cannot be used together.
 func conflict(a, b string) error {
 	return failure.New(failure.ConflictingFlags, "%s and %s cannot be used together", a, b).WithHint("keep one of them")
 }
 
-// addFetchFlags adds the flags that say how a token is fetched.
+// addFetchFlags adds the flags of a fetch.
 func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
 	flags.Var(&count{&o.retries, 0}, "retry", "try up to `N` more times if nothing was sent, or the provider says when")
 	flags.BoolVar(&o.noCache, "no-cache", false, "neither use nor keep a cached token")
@@ -235,7 +235,7 @@ func addFetchFlags(flags *pflag.FlagSet, o *fetchOptions) {
 	flags.BoolVar(&o.mask, "mask", false, "in GitHub Actions and Azure Pipelines, have the token hidden in the log")
 }
 
-// addHostFlags adds the flags that choose the provider's host.
+// addHostFlags adds the flags that select the provider's host.
 func addHostFlags(flags *pflag.FlagSet, d *provider.Definition, environment, baseURL *string) {
 	if names := d.EnvironmentNames(); len(names) > 0 {
 		flags.StringVarP(environment, "environment", "e", "", "the provider's host: a `NAME` of "+strings.Join(names, ", "))
@@ -245,7 +245,7 @@ func addHostFlags(flags *pflag.FlagSet, d *provider.Definition, environment, bas
 	flags.StringVar(baseURL, "base-url", "", "the provider's host by `URL`")
 }
 
-// addFieldFlags adds a flag for each field: of a secret one that names a file.
+// addFieldFlags adds a flag for each field. The flag of a secret names a file.
 func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
 	for _, f := range d.Fields {
 		if f.Secret {
@@ -259,7 +259,7 @@ func addFieldFlags(flags *pflag.FlagSet, d *provider.Definition) {
 // fieldValue is the value of a field's flag.
 type fieldValue string
 
-// Set takes any text: what is wrong with it, the field's own check says.
+// Set accepts any text, which is checked when the field is read.
 func (v *fieldValue) Set(text string) error {
 	*v = fieldValue(text)
 	return nil
@@ -271,7 +271,7 @@ func (v *fieldValue) String() string { return string(*v) }
 // Type is the word for the value in a help text.
 func (v *fieldValue) Type() string { return "VALUE" }
 
-// givenFields returns the fields' flags that are on the command line.
+// givenFields returns the field flags on the command line.
 func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string {
 	given := map[string]string{}
 	for _, f := range d.Fields {
@@ -282,7 +282,7 @@ func givenFields(flags *pflag.FlagSet, d *provider.Definition) map[string]string
 	return given
 }
 
-// oneFromStdin refuses to read more than one secret from standard input.
+// oneFromStdin fails if more than one secret is to be read from standard input.
 func oneFromStdin(d *provider.Definition, given map[string]string) error {
 	first := ""
 	for _, f := range d.Fields {
@@ -298,7 +298,7 @@ func oneFromStdin(d *provider.Definition, given map[string]string) error {
 	return nil
 }
 
-// oneHost refuses the two flags that choose the provider's host together.
+// oneHost fails if both flags that select the provider's host are given.
 func oneHost(environment, baseURL string) error {
 	if environment != "" && baseURL != "" {
 		return conflict("--environment", "--base-url")
@@ -306,7 +306,7 @@ func oneHost(environment, baseURL string) error {
 	return nil
 }
 
-// ifMissing says what becomes of a field that nothing gives, "" if it is required.
+// ifMissing describes the consequence of a missing field, "" if the field is required.
 func ifMissing(f provider.Field) string {
 	switch {
 	case f.Default != "":
@@ -317,7 +317,7 @@ func ifMissing(f provider.Field) string {
 	return ""
 }
 
-// inParentheses returns text in parentheses behind a blank, "" for none.
+// inParentheses returns a space and text in parentheses, or "" for no text.
 func inParentheses(text string) string {
 	if text == "" {
 		return ""

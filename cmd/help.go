@@ -239,7 +239,7 @@ func ExampleProfile(d *provider.Definition, name string) string {
 		fmt.Fprintf(&b, "%-11s = %q\n", line[0], line[1])
 	}
 	b.WriteString(strings.Join(comments, ""))
-	fmt.Fprintf(&b, "# %s: from the keychain, as nothing else is said\n", strings.Join(fromKeychain, " and "))
+	fmt.Fprintf(&b, "# %s: read from the keychain by default\n", strings.Join(fromKeychain, " and "))
 	return b.String()
 }
 

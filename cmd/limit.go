@@ -35,8 +35,8 @@ func (r *run) expire() {
 	r.overdue <- struct{}{}
 }
 
-// knowingLittle is a run of the same command line that knows nothing of what r, which
-// is stuck and may yet go on, has done: r must not be read while it changes.
+// knowingLittle returns a copy of r with only what does not change, to report that r is
+// stuck: r may still be running, so the rest of it must not be read.
 func (r *run) knowingLittle() *run {
 	little := &run{env: r.env, console: r.console, asked: r.asked, wraps: r.wraps}
 	little.outputBegun.Store(r.outputBegun.Load())

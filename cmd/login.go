@@ -30,8 +30,8 @@ type loginOptions struct {
 	fields      map[string]string // the fields' flags that were given
 }
 
-// newLogin is "tokenfetch login", with flags for the fields of a provider unless d
-// is nil.
+// newLogin returns the command "tokenfetch login", with flags for the fields of a
+// provider unless d is nil.
 func (r *run) newLogin(d *provider.Definition) *cobra.Command {
 	o := loginOptions{store: login.Keychain}
 	c := &cobra.Command{
@@ -89,8 +89,8 @@ account. An address that is not right is asked again as well.`,
 	return c
 }
 
-// checkLoginFlags refuses what the flags cannot mean together, before anything
-// is read, and takes off the blanks around what is not secret.
+// checkLoginFlags rejects contradictory flags before anything is read, and trims values
+// that are not secret.
 func (r *run) checkLoginFlags(f ref, o *loginOptions) error {
 	d := f.Definition
 	for _, host := range []*string{&o.environment, &o.baseURL} {
@@ -133,7 +133,7 @@ func (r *run) checkLoginFlags(f ref, o *loginOptions) error {
 	return nil
 }
 
-// loginCommand is one run of login: it asks for what no flag gives, and tells what
+// loginCommand is one login: it asks for what the flags do not set, and reports what
 // pkg/login does.
 type loginCommand struct {
 	run   *run
@@ -153,11 +153,11 @@ type loginCommand struct {
 	environment *provider.Environment // nil if a base address is used
 }
 
-// host is an environment of a provider or a base address; the other is empty.
+// host is an environment of the provider or a base address. The other is empty.
 type host struct{ environment, baseURL string }
 
-// logIn stores the credentials of a profile. The store is tried before anything
-// is asked, and nothing is stored before everything is known to be right.
+// logIn stores the credentials of a profile. It checks that they can be stored before
+// it asks questions, and stores nothing until everything is known to be right.
 func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 	limit := r.limit
 	r.watch(limit) // the timeout of the profile is for the try alone
@@ -177,7 +177,7 @@ func (r *run) logIn(ctx context.Context, f ref, o loginOptions) error {
 
 func (l *loginCommand) definition() *provider.Definition { return l.ref.Definition }
 
-// begin reads what is there, and decides where the secrets go.
+// begin reads the current profile and decides where its secrets are stored.
 func (l *loginCommand) begin(ctx context.Context) (err error) {
 	options := l.run.loginOptionsFor(ctx, l.ref, l.limit)
 	options.Again = l.again
@@ -206,13 +206,13 @@ func (l *loginCommand) begin(ctx context.Context) (err error) {
 	return l.setup.Place(places)
 }
 
-// given reports whether a flag gives the field.
+// given reports whether a flag sets the field.
 func (l *loginCommand) given(f provider.Field) bool {
 	_, given := l.o.fields[f.Flag()]
 	return given
 }
 
-// changingFlag returns a flag that was given and says more than new secrets, or "".
+// changingFlag returns a given flag that would change more than secrets, or "".
 func (l *loginCommand) changingFlag() string {
 	switch {
 	case l.o.environment != "":
@@ -230,13 +230,13 @@ func (l *loginCommand) changingFlag() string {
 	return ""
 }
 
-// proveStore finds out whether the secrets can be stored.
+// proveStore checks that the secrets can be stored.
 func (l *loginCommand) proveStore(ctx context.Context) error {
 	return l.nobodyToAsk(l.setup.ProveStore(ctx))
 }
 
-// nobodyToAsk adds to a failure of the keychain that something would have to be
-// asked, and cannot be.
+// nobodyToAsk adds to an error of the keychain that questions would have to be
+// answered, but nobody can be asked.
 func (l *loginCommand) nobodyToAsk(err error) error {
 	if e, ok := errors.AsType[*failure.Error](err); ok && l.person == nil && len(l.lacking()) > 0 {
 		return e.Append(", and there is no terminal to ask on")
@@ -244,8 +244,8 @@ func (l *loginCommand) nobodyToAsk(err error) error {
 	return err
 }
 
-// lacking returns the flags that would have to give what would be asked: what neither
-// the flags nor the profile, if there is one, give.
+// lacking returns the flags for what is missing: neither the flags nor the existing
+// profile set it.
 func (l *loginCommand) lacking() []string {
 	d, old := l.definition(), l.setup.Old
 	var flags []string
@@ -261,8 +261,8 @@ func (l *loginCommand) lacking() []string {
 	return flags
 }
 
-// again is the command line of this login with more flags, and where nobody can be
-// asked also with those that it lacks.
+// again returns this login's command line with more flags and, if nobody can be asked,
+// with those that are missing.
 func (l *loginCommand) again(flags string) string {
 	if l.person == nil && l.setup != nil {
 		flags = strings.TrimSpace(l.flagsFor(l.lacking()) + " " + flags)
@@ -270,7 +270,7 @@ func (l *loginCommand) again(flags string) string {
 	return l.run.again(l.ref.String(), flags)
 }
 
-// prepare finds the host, as far as the settings are known.
+// prepare resolves the host, as far as the settings are known.
 func (l *loginCommand) prepare(ctx context.Context) error {
 	if len(l.missing) > 0 {
 		return nil // lookUp ends the run
@@ -281,8 +281,8 @@ func (l *loginCommand) prepare(ctx context.Context) error {
 }
 
 // verify fetches a token with the new credentials before they are stored. Without
-// --verify it does not where a token is good for one call, where nothing is new, and
-// where the profile takes a value from a place that does not have it here.
+// --verify it does not do so for single-use tokens, if nothing is new, or if the
+// profile reads a value from a source that is not available here.
 func (l *loginCommand) verify(ctx context.Context) error {
 	d := l.definition()
 	switch {
@@ -326,12 +326,11 @@ func (l *loginCommand) verify(ctx context.Context) error {
 	}
 }
 
-// maxTries is how often a person may correct the answers for a provider that is not
-// known to lock accounts.
+// maxTries is the number of attempts if the provider is not known to lock accounts.
 const maxTries = 3
 
-// mayTryAgain reports whether the person may correct an answer after a number of
-// tries: another failure must not lock the account, whatever the records say.
+// mayTryAgain reports whether another attempt is allowed after a number of tries: if it
+// fails too, it must not lock the account, whatever the records say.
 func (l *loginCommand) mayTryAgain(trial *tokenfetch.Plan, tries int) bool {
 	most := maxTries
 	if lockout := l.definition().Policy.LockoutAfter; lockout > 0 {
@@ -340,13 +339,13 @@ func (l *loginCommand) mayTryAgain(trial *tokenfetch.Plan, tries int) bool {
 	return len(l.wanted) > 0 && !trial.AccountHeld() && tries < most
 }
 
-// wrongCredentials reports whether the provider itself has refused what was sent, now
-// or before.
+// wrongCredentials reports whether the provider itself has refused these credentials,
+// now or earlier.
 func wrongCredentials(trial *tokenfetch.Plan, e *failure.Error) bool {
 	return e.Code == failure.CredentialsRejected || e.Code == failure.ProviderRefused || e.Code == failure.HeldBack && trial.HeldBack()
 }
 
-// wrongAddress reports whether nothing that could be the provider is at the address.
+// wrongAddress reports whether an error means that the address is not the provider's.
 func wrongAddress(e *failure.Error) bool {
 	return slices.Contains([]failure.Code{
 		failure.DNSNotFound, failure.DNSFailed, failure.ConnectFailed, failure.TLSWrongHost, failure.TLSProtocol,
@@ -354,16 +353,16 @@ func wrongAddress(e *failure.Error) bool {
 	}, e.Code)
 }
 
-// mayChangeHost reports whether the host of the profile is to be written.
+// mayChangeHost reports whether the host of the profile may be changed.
 func (l *loginCommand) mayChangeHost() bool { return l.setup.Old == nil || l.o.replace }
 
-// elsewhere reports whether a value is not to be had here that login does not store.
+// elsewhere reports whether a value that login does not store is not available here.
 func elsewhere(e *failure.Error) bool {
 	return slices.Contains([]failure.Code{failure.FieldMissing, failure.FileNotFound, failure.HelperNotFound, failure.KeychainNotFound}, e.Code)
 }
 
-// withoutATry returns e with a hint how to do without a try, except where the provider
-// has answered that the credentials are wrong, or what answers is not the provider.
+// withoutATry adds a hint how to store credentials without an attempt, unless the
+// provider has refused them or the address is not the provider's.
 func withoutATry(e *failure.Error) *failure.Error {
 	if c := e.Class(); c == failure.Refused || c == failure.Reply || c == failure.Signal {
 		return e
@@ -374,7 +373,7 @@ func withoutATry(e *failure.Error) *failure.Error {
 	return e.AppendHint("to store them without a try add --verify=false")
 }
 
-// try gets a token with the new credentials.
+// try fetches a token with the new credentials.
 func (l *loginCommand) try(ctx context.Context) (*tokenfetch.Plan, error) {
 	trial, err := l.setup.Trial(ctx, l.o.tryAnyway)
 	if err != nil {
@@ -384,7 +383,7 @@ func (l *loginCommand) try(ctx context.Context) (*tokenfetch.Plan, error) {
 	return trial, l.setup.Verify(ctx, trial)
 }
 
-// store stores everything, and tells what was done and what to do next.
+// store stores everything, and prints what was done and what to do next.
 func (l *loginCommand) store(ctx context.Context) error {
 	report, err := l.setup.Store(ctx)
 	console, file := l.run.console, l.setup.File
@@ -438,8 +437,8 @@ func (l *loginCommand) store(ctx context.Context) error {
 	return nil
 }
 
-// overriding returns the variables that come before the profile, or that a named
-// profile cannot be used with.
+// overriding returns the variables that take precedence over the profile, or that
+// prevent the use of a named profile.
 func (l *loginCommand) overriding() []string {
 	d := l.definition()
 	settings := []string{"environment", "base_url"}

@@ -18,7 +18,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// cannotAsk notes that something must be asked and cannot be.
+// cannotAsk records that a question would have to be asked, but nobody can be asked.
 func (l *loginCommand) cannotAsk(what string) bool {
 	if l.person == nil {
 		l.missing = append(l.missing, what)
@@ -26,8 +26,8 @@ func (l *loginCommand) cannotAsk(what string) bool {
 	return l.person == nil
 }
 
-// firstQuestion comes before the first question: nobody should answer for a file that
-// cannot be written.
+// firstQuestion runs before the first question. It fails if the profiles file cannot be
+// written.
 func (l *loginCommand) firstQuestion() error {
 	if l.asked {
 		return nil
@@ -36,7 +36,7 @@ func (l *loginCommand) firstQuestion() error {
 	return l.setup.File.CheckSave()
 }
 
-// ask asks the person.
+// ask asks a question.
 func (l *loginCommand) ask(ctx context.Context, question string, hidden bool, check func(string) string) (string, error) {
 	if err := l.firstQuestion(); err != nil {
 		return "", err
@@ -44,8 +44,8 @@ func (l *loginCommand) ask(ctx context.Context, question string, hidden bool, ch
 	return l.person.ask(ctx, question, hidden, check)
 }
 
-// chooseHost settles the environment or base address: by flag, as the profile
-// has it, the only one there is, or as the person says.
+// chooseHost sets the environment or base address: from a flag, the existing profile,
+// the only environment, or an answer.
 func (l *loginCommand) chooseHost(ctx context.Context) error {
 	d := l.definition()
 	environment, baseURL := l.o.environment, l.o.baseURL
@@ -73,7 +73,7 @@ func (l *loginCommand) chooseHost(ctx context.Context) error {
 	return l.settleHost(ctx, host{environment, baseURL})
 }
 
-// settleHost makes a host that of the profile, and settles the fields in its name.
+// settleHost sets the host of the profile, and the fields in its name.
 func (l *loginCommand) settleHost(ctx context.Context, h host) error {
 	d := l.definition()
 	l.host, l.settled = h, nil
@@ -90,7 +90,7 @@ func (l *loginCommand) settleHost(ctx context.Context, h host) error {
 	return nil
 }
 
-// namesHost reports whether the name of the host cannot be told without the field.
+// namesHost reports whether the host name contains the field.
 func (l *loginCommand) namesHost(field string) bool {
 	if l.environment == nil {
 		return false
@@ -104,7 +104,7 @@ func (l *loginCommand) namesHost(field string) bool {
 	return named
 }
 
-// hostFlag is the flag that names the host of a provider.
+// hostFlag returns the flag that selects the host of a provider.
 func hostFlag(d *provider.Definition) string {
 	if len(d.Environments) == 0 {
 		return "base-url"
@@ -119,8 +119,8 @@ func environmentOf(d *provider.Definition, name string) *provider.Environment {
 	return nil
 }
 
-// askHost asks for an environment, by number or name, or a base address. The one
-// there is now is the default.
+// askHost asks for an environment, by number or name, or a base address. The current
+// one is the default.
 func (l *loginCommand) askHost(ctx context.Context, now host) (host, error) {
 	d := l.definition()
 	question, choices := "base_url, as https://HOST", []string{}
@@ -172,9 +172,9 @@ func (l *loginCommand) askHost(ctx context.Context, now host) (host, error) {
 	return h, nil
 }
 
-// chooseField settles a field that is not secret: by flag, from another profile, or as
-// the person says, where empty leaves the last answer, what the profile has, or a
-// default. What the person has said before is asked only with again.
+// chooseField sets a field that is not secret: from a flag, another profile, or an
+// answer. An empty answer keeps the previous answer, the profile's value or the
+// default. A question that was answered before is asked only with again.
 func (l *loginCommand) chooseField(ctx context.Context, f provider.Field, again bool) error {
 	text, given := l.o.fields[f.Flag()]
 	if !given && l.copies(f) {
@@ -199,13 +199,13 @@ func (l *loginCommand) chooseField(ctx context.Context, f provider.Field, again 
 	return nil
 }
 
-// copies reports whether a field that no flag gives is that of another profile.
+// copies reports whether a field that no flag sets is copied from another profile.
 func (l *loginCommand) copies(f provider.Field) bool {
 	return l.setup.CanCopy(f.Name) && l.definition().Needs(f.Name, l.environment)
 }
 
-// toAsk reports whether a field that is not secret, and that no flag gives, is to
-// be asked for: where nobody can be asked, only if it cannot be left as it is.
+// toAsk reports whether to ask for a field that is not secret and that no flag sets. If
+// nobody can be asked, it is true only if the field must be set.
 func (l *loginCommand) toAsk(f provider.Field) bool {
 	if !l.definition().Needs(f.Name, l.environment) || l.copies(f) {
 		return false
@@ -216,7 +216,7 @@ func (l *loginCommand) toAsk(f provider.Field) bool {
 	return l.person != nil || !l.stays(f)
 }
 
-// now returns what the profile has of a field.
+// now returns the profile's current source of a field.
 func (l *loginCommand) now(f provider.Field) (profile.Source, bool) {
 	if l.setup.Old == nil {
 		return profile.Source{}, false
@@ -225,14 +225,14 @@ func (l *loginCommand) now(f provider.Field) (profile.Source, bool) {
 	return now, ok
 }
 
-// stays reports whether an empty answer for a field leaves it as it is.
+// stays reports whether an empty answer keeps a field as it is.
 func (l *loginCommand) stays(f provider.Field) bool {
 	_, has := l.now(f)
 	return has || l.answers[f.Name] != "" || f.Optional || f.Default != ""
 }
 
-// askField asks for a field that is not secret. It returns "" to leave it as it is.
-// Blanks around an answer do not belong to it.
+// askField asks for a field that is not secret. It returns "" to keep the field as it
+// is. It trims the answer.
 func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, error) {
 	question := f.Name + " (" + f.Help
 	switch now, ok := l.now(f); {
@@ -260,7 +260,7 @@ func (l *loginCommand) askField(ctx context.Context, f provider.Field) (string, 
 	return cmp.Or(strings.TrimSpace(answer), l.answers[f.Name]), err
 }
 
-// labelRule is the rule that a part of the host's name breaks, or "".
+// labelRule returns the rule that a field in the host name violates, or "".
 func (l *loginCommand) labelRule(f provider.Field, text string) string {
 	if l.environment == nil {
 		return ""
@@ -277,9 +277,9 @@ func (l *loginCommand) labelRule(f provider.Field, text string) string {
 	return ""
 }
 
-// lookUp finds out what is to be asked for, and fails where nobody can be asked. A
-// secret that is stored at its place already is kept by an empty answer, and without
-// a question where flags give others of a profile that exists.
+// lookUp finds out which questions to ask, and fails if nobody can be asked. An empty
+// answer keeps a secret that is already stored. If flags set other secrets of an
+// existing profile, stored secrets are not asked for.
 func (l *loginCommand) lookUp(ctx context.Context) error {
 	d := l.definition()
 	rotation := l.setup.Old != nil && !l.o.replace
@@ -306,7 +306,7 @@ func (l *loginCommand) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// secret returns what becomes of a secret field, nil for another one.
+// secret returns the secret of a field, nil if the field is not secret.
 func (l *loginCommand) secret(f provider.Field) *login.Secret {
 	i := slices.IndexFunc(l.setup.Secrets, func(s *login.Secret) bool { return s.Name == f.Name })
 	if i < 0 {
@@ -315,8 +315,9 @@ func (l *loginCommand) secret(f provider.Field) *login.Secret {
 	return l.setup.Secrets[i]
 }
 
-// tellHost says once where the secrets go, before anybody gives one. Of a definition
-// of the user's own, which somebody else may have written, it says so in any case.
+// tellHost prints once where the secrets will be sent, before any is entered. For a
+// user-defined provider, whose definition somebody else may have written, it does so in
+// any case.
 func (l *loginCommand) tellHost(context.Context) error {
 	host, own := l.setup.Base.Authority(), l.definition().File != ""
 	if !l.asks() {
@@ -336,14 +337,14 @@ func (l *loginCommand) tellHost(context.Context) error {
 	return nil
 }
 
-// asks reports whether there is anything more for the person to type.
+// asks reports whether there are further questions.
 func (l *loginCommand) asks() bool {
 	return l.person != nil && (len(l.wanted) > 0 || isTerminal(l.run.env.Stdin) && slices.ContainsFunc(l.setup.Secrets, func(s *login.Secret) bool {
 		return l.o.fields[s.Flag()] == "-"
 	}))
 }
 
-// readFlags reads the secrets that flags give.
+// readFlags reads the secrets that flags name.
 func (l *loginCommand) readFlags(ctx context.Context) error {
 	for _, s := range l.setup.Secrets {
 		path, given := l.o.fields[s.Flag()]
@@ -359,12 +360,12 @@ func (l *loginCommand) readFlags(ctx context.Context) error {
 	return nil
 }
 
-// askFields settles the fields that are not settled yet.
+// askFields sets the fields that are not set yet.
 func (l *loginCommand) askFields(ctx context.Context) error { return l.settleFields(ctx, false) }
 
-// settleFields settles the fields in the definition's order, in which providers list
-// them: who pastes one after the other never meets a question that shows a secret.
-// With again it also asks for those that the person has answered.
+// settleFields sets the fields in the definition's order, in which providers list them,
+// so that somebody who pastes one after the other does not paste a secret into a
+// visible prompt. With again it repeats questions that were answered.
 func (l *loginCommand) settleFields(ctx context.Context, again bool) error {
 	for _, f := range l.definition().Fields {
 		asked := slices.ContainsFunc(l.wanted, func(w provider.Field) bool { return w.Name == f.Name })
@@ -382,8 +383,8 @@ func (l *loginCommand) settleFields(ctx context.Context, again bool) error {
 	return l.setup.CheckSizes()
 }
 
-// askSecret asks for a secret. An empty answer keeps the one that is stored, or the last
-// answer, if another one may be what is wrong.
+// askSecret asks for a secret. An empty answer keeps the stored one, or the previous
+// answer if another one may be wrong.
 func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	keeps := ""
 	switch {
@@ -404,8 +405,8 @@ func (l *loginCommand) askSecret(ctx context.Context, s *login.Secret) error {
 	return err
 }
 
-// askAgain tells why the provider has refused the last of the trials, and asks for
-// everything again until it is nothing that was refused.
+// askAgain prints why the provider refused the last attempt, and asks all questions
+// again until the answers differ from those that were refused.
 func (l *loginCommand) askAgain(ctx context.Context, refused []*tokenfetch.Plan, e *failure.Error) error {
 	l.tellFailed(e, "")
 	d := l.definition()
@@ -423,8 +424,8 @@ func (l *loginCommand) askAgain(ctx context.Context, refused []*tokenfetch.Plan,
 	}
 }
 
-// askHostAgain tells why there is no token to be had at the host, and asks for it and
-// for what another one needs besides the answers there are.
+// askHostAgain prints why the host gave no token, and asks for the host and for the
+// fields that a new host needs.
 func (l *loginCommand) askHostAgain(ctx context.Context, e *failure.Error) error {
 	l.tellFailed(e, withoutATry(e).Hint) // not everything is cured by another address
 	h, err := l.askHost(ctx, l.host)
@@ -442,7 +443,7 @@ func (l *loginCommand) askHostAgain(ctx context.Context, e *failure.Error) error
 	return nil
 }
 
-// tellFailed tells why there is no token, and the hint if it is not empty.
+// tellFailed prints why there is no token, and the hint if it is not empty.
 func (l *loginCommand) tellFailed(e *failure.Error, hint string) {
 	l.person.say("  " + e.Message + l.run.providerSays(e.Provider))
 	if hint != "" {
@@ -474,7 +475,7 @@ func (l *loginCommand) readFlag(ctx context.Context, flag, path string) (secret.
 	return value, err
 }
 
-// noTerminal is the failure of a run that would have to ask.
+// noTerminal returns the error for a run that would have to ask questions.
 func (l *loginCommand) noTerminal() error {
 	why := ""
 	if l.run.env.ci() {
@@ -488,7 +489,7 @@ func (l *loginCommand) noTerminal() error {
 	return e.AddHint("a FILE may be - for standard input; or a profile takes its secrets from variables, files or a command: tokenfetch help profiles")
 }
 
-// flagsFor returns flags as a command line has them, with placeholders.
+// flagsFor returns flags with placeholders for their values.
 func (l *loginCommand) flagsFor(flags []string) string {
 	var words []string
 	for _, flag := range flags {

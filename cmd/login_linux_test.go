@@ -164,7 +164,7 @@ password (password of the account; not shown):
 	if requests.Load() != 1 {
 		t.Errorf("%d requests, want 1", requests.Load())
 	}
-	wantFile := "[zeepay.ci]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+	wantFile := "[zeepay.ci]\n# client_secret and password: read from the keychain by default\n" +
 		"base_url  = \"" + address + "\"\nclient_id = \"42\"\nusername  = \"ops@example.com\"\n"
 	if got := readFile(t, d.profiles()); got != wantFile {
 		t.Errorf("the file holds %q\nwant %q", got, wantFile)
@@ -228,7 +228,7 @@ func TestLoginDefault(t *testing.T) {
 	tt.start(t)
 	tt.answer(t, "company_id (company id of the partner, sent as clientId; default: the client id): ", "")
 	tt.ended(t, stderr)
-	want := "[enkash.default]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+	want := "[enkash.default]\n# client_secret and password: read from the keychain by default\n" +
 		"environment = \"uat\"\nclient_id   = \"c\"\nusername    = \"u\"\n"
 	if got := readFile(t, d.profiles()); got != want {
 		t.Errorf("the file holds %q\nwant %q", got, want)
@@ -271,7 +271,7 @@ func TestLoginFrom(t *testing.T) {
 	tt.answer(t, "username (e-mail address the account was created with): ", "ops@example.com")
 	tt.answer(t, zeepayPassword, canaries["PASSWORD"])
 	tt.ended(t, stderr)
-	want := file + "\n[zeepay.sandbox]\n# client_secret and password: from the keychain, as nothing else is said\n" +
+	want := file + "\n[zeepay.sandbox]\n# client_secret and password: read from the keychain by default\n" +
 		"environment = \"sandbox\"\nclient_id   = \"42\"\nusername    = \"ops@example.com\"\n"
 	if got := readFile(t, d.profiles()); got != want {
 		t.Errorf("the file holds %q\nwant %q", got, want)

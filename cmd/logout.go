@@ -18,8 +18,8 @@ type logoutOptions struct {
 	fields      map[string]string // those in a host's name that were given
 }
 
-// newLogout is "tokenfetch logout", with flags for the fields in a provider's host
-// unless d is nil.
+// newLogout returns the command "tokenfetch logout", with flags for the fields in a
+// provider's host unless d is nil.
 func (r *run) newLogout(d *provider.Definition) *cobra.Command {
 	var o logoutOptions
 	c := &cobra.Command{
@@ -63,7 +63,7 @@ count of refusals that may lock an account stays in any case.`,
 	return c
 }
 
-// logOut removes what belongs to a profile, and tells what that was.
+// logOut removes what belongs to a profile and reports it.
 func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	removal := login.Removal{
 		Options:     r.loginOptionsFor(ctx, f, r.limit),
@@ -101,7 +101,7 @@ func (r *run) logOut(ctx context.Context, f ref, o logoutOptions) error {
 	return nil
 }
 
-// tellRemoved tells what was removed; purged names the profile and its file.
+// tellRemoved reports what was removed. purged names the profile and its file.
 func (r *run) tellRemoved(purged string, removed *login.Removed) {
 	note := func(what string) { r.console.note("removed %s", what) }
 	if removed.Tokens > 0 {

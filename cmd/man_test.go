@@ -106,8 +106,8 @@ func readManPages(t *testing.T, dir string, names []string) {
 				for _, want := range []string{
 					"tokenfetch-zeepay - fetch a token from Zeepay\n",
 					"tokenfetch zeepay[/PROFILE] [flags]\n",
-					"       profile looks like:\n\n        [zeepay.default]\n",
-					"        client_id   = \"42\"\n",
+					"       profile looks like:\n\n           [zeepay.default]\n",
+					"           client_id   = \"42\"\n",
 					"           client_secret  TOKENFETCH_ZEEPAY_CLIENT_SECRET\n",
 					"       -o, --output FORMAT\n              print the token as FORMAT: text, json, export, fish, powershell,\n",
 					"tokenfetch dev ", " 2001-02-03 ",

@@ -11,10 +11,11 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 )
 
-// A word of the command line may be a misplaced secret: an error suggests what is
-// known and near, and never repeats the word.
+// A word of the command line may be a misplaced secret: errors suggest the nearest
+// known word and never repeat the given one.
 
-// unknownCommand is the failure of a first word that is nothing we know.
+// unknownCommand returns the error for a first word that is neither a command nor a
+// provider.
 func (r *run) unknownCommand(root *cobra.Command, word string) error {
 	name, _, _ := strings.Cut(word, "/")
 	e := failure.New(failure.UnknownCommand, "unknown command or provider")
@@ -24,7 +25,7 @@ func (r *run) unknownCommand(root *cobra.Command, word string) error {
 	return e.WithHint("the providers are %s; add yours with tokenfetch provider add; run tokenfetch --help for the commands", strings.Join(r.catalog.Names(), ", "))
 }
 
-// unknownVerb is the failure of a word that is none of a command's own commands.
+// unknownVerb returns the error for an unknown subcommand.
 func unknownVerb(cmd *cobra.Command, word string) error {
 	e := failure.New(failure.UnknownCommand, "unknown command of %s", cmd.CommandPath())
 	if near := failure.Nearest(word, commandNames(cmd)); near != "" {
@@ -33,7 +34,7 @@ func unknownVerb(cmd *cobra.Command, word string) error {
 	return e.WithHint("%s", verbHint(cmd))
 }
 
-// oneVerb ends a command that only has commands of its own: args name none of them.
+// oneVerb runs a command that only has subcommands. args name none of them.
 func (r *run) oneVerb(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return unknownVerb(cmd, args[0])
@@ -41,7 +42,7 @@ func (r *run) oneVerb(cmd *cobra.Command, args []string) error {
 	return r.needVerb(cmd, verbHint(cmd))
 }
 
-// verbHint tells which commands a command has.
+// verbHint lists the subcommands of a command.
 func verbHint(cmd *cobra.Command) string {
 	names := commandNames(cmd)
 	if len(names) == 1 {
@@ -58,8 +59,8 @@ func commandNames(parent *cobra.Command) []string {
 	return names
 }
 
-// nearestFlag returns the flag of cmd that name may be a slip for, as it is
-// written, or "". That of a secret takes a file, whatever is typed.
+// nearestFlag returns the flag of cmd that is nearest to name, or "". The flag of a
+// secret is the one that names a file.
 func nearestFlag(cmd *cobra.Command, name string) string {
 	var known []string
 	flags := map[string]string{}
@@ -73,8 +74,7 @@ func nearestFlag(cmd *cobra.Command, name string) string {
 	return flags[failure.Nearest(name, known)]
 }
 
-// nearestValue returns the one of the values a flag takes that text may be a slip
-// for, or "".
+// nearestValue returns the value of a flag that is nearest to text, or "".
 func nearestValue(f *pflag.Flag, text string) string {
 	value := f.Value
 	if o, ok := value.(*once); ok {
@@ -86,9 +86,9 @@ func nearestValue(f *pflag.Flag, text string) string {
 	return ""
 }
 
-// misplaced adds to the failure of a word that is one too many behind a provider how
-// it is written if it is an environment's or a profile's name, and not both. command is
-// what the provider stands behind.
+// misplaced adds to the error for an extra word after a provider how to write it, if it
+// is the name of either an environment or a profile. command is the part of the command
+// line before the provider.
 func (r *run) misplaced(e *failure.Error, command string, d *provider.Definition, word string) *failure.Error {
 	environments, profiles := d.EnvironmentNames(), profileNames(r.completionFile(), d.Name)
 	near := word

@@ -76,7 +76,7 @@ func (r *run) isFlagOfSome(build func(*provider.Definition) *cobra.Command, flag
 	})
 }
 
-// ref reads a profile from the command line. Where its provider is misspelt the hint has
+// ref parses a profile of the command line. If its provider is misspelt, the hint has
 // the command with the nearest one.
 func (r *run) ref(text string) (ref, error) {
 	f, err := r.engine().Ref(text)
@@ -93,7 +93,7 @@ func (r *run) ref(text string) (ref, error) {
 	return f, err
 }
 
-// checkEnvironment refuses the name of an environment that the provider does not have.
+// checkEnvironment returns an error for an environment that the provider does not have.
 func (r *run) checkEnvironment(f ref, name string) error {
 	_, err := f.Definition.CheckEnvironment(name)
 	if e, ok := errors.AsType[*failure.Error](err); ok {

@@ -20,8 +20,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// run is one run of the program: the world outside, the flags that every
-// command has, and what is known so far for an error message.
+// run holds the state of one invocation: the environment, the global flags, and what is
+// known so far for an error message.
 type run struct {
 	env      Env
 	catalog  *provider.Catalog
@@ -54,8 +54,8 @@ type run struct {
 	unprinted                 error // a help text that could not be written
 }
 
-// Main runs the program in the process's own world and returns its exit code.
-// A run that a signal ends dies of that signal.
+// Main runs the program with the environment of the process and returns its exit code.
+// After a fatal signal it ends by that signal.
 func Main(version string) int {
 	harden()
 	return Run(Env{
@@ -69,7 +69,7 @@ func Main(version string) int {
 	})
 }
 
-// Run is the program.
+// Run runs the program.
 func Run(env Env) int {
 	r := newRun(env)
 	log.SetOutput(io.Discard) // where net/http prints bytes that came when it expected none
@@ -103,19 +103,20 @@ func newRun(env Env) *run {
 	}
 }
 
-// context returns the context of a command that waits for something, and watches for
-// signals from now on. That costs what version and help need not pay.
+// context returns the context of a command that waits for something, and starts to
+// watch for signals, which version and help do not need.
 func (r *run) context() context.Context {
 	ctx := r.quickContext()
 	r.signals.watch()
 	return ctx
 }
 
-// quick is how long a run may take that waits for nothing.
+// quick is the time that a run which waits for nothing may take before signals are
+// watched.
 const quick = 5 * time.Millisecond
 
-// quickContext is context for a run that may be over before anybody could interrupt
-// it: signals are watched when it waits for something, or is not.
+// quickContext is context for a run that may end before anybody could interrupt it.
+// Signals are watched as soon as it waits for something or takes longer than quick.
 func (r *run) quickContext() context.Context {
 	if r.ctx == nil {
 		r.useTimeout()
@@ -125,7 +126,7 @@ func (r *run) quickContext() context.Context {
 	return r.ctx
 }
 
-// waiting says what the run waits for, until done is called.
+// waiting prints what the run waits for, until done is called.
 func (r *run) waiting(what string) (done func()) {
 	r.signals.watch()
 	return r.console.waiting(what)
@@ -139,11 +140,12 @@ func (r *run) interrupted() (interrupt, bool) {
 	return errors.AsType[interrupt](context.Cause(r.ctx))
 }
 
-// minFiles is how many files may have to be open at once, streams included.
+// minFiles is the number of files that must be able to be open at once, streams
+// included.
 const minFiles = 16
 
-// safely runs the command line. A panic becomes an error that does not hold its
-// text: that may be anything.
+// safely runs the command line. A panic becomes an error without the panic's text,
+// which may contain anything.
 func (r *run) safely() (err error) {
 	debug.SetTraceback("none") // for a panic on another goroutine
 	defer func() {
@@ -197,7 +199,7 @@ func (r *run) execute() error {
 	return cmp.Or(root.Execute(), r.unprinted)
 }
 
-// newRoot returns the root of the commands, with the flags of all of them.
+// newRoot returns the root command with the global flags.
 func (r *run) newRoot() *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
@@ -240,7 +242,7 @@ func (r *run) newRoot() *cobra.Command {
 	return root
 }
 
-// addCommands adds what is no provider.
+// addCommands adds all commands except those of providers.
 func (r *run) addCommands(root *cobra.Command) {
 	root.AddCommand(r.newEmulator(), r.newCompletion(root), r.newVersion(), r.newCache(), r.newExec(), r.newLogin(nil), r.newLogout(nil),
 		r.newStatus(), r.newDoctor(), r.newDefinitions())
@@ -251,9 +253,9 @@ func (r *run) addCommands(root *cobra.Command) {
 // fetchFrom begins the short description of a provider's command.
 const fetchFrom = "fetch a token from "
 
-// needCommand ends a run whose command line lacks a command or names none. It
-// does not repeat the word, which may be a misplaced secret. Help goes to
-// standard error, so that it never becomes somebody's token.
+// needCommand returns the error for a command line without a known command. The error
+// does not repeat the word, which may be a misplaced secret. Help goes to standard
+// error, so that it never ends up in place of a token.
 func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return r.unknownCommand(cmd, args[0])
@@ -263,16 +265,15 @@ func (r *run) needCommand(cmd *cobra.Command, args []string) error {
 	return failure.New(failure.MissingArgument, "a command is missing").WithHint("run: tokenfetch --help")
 }
 
-// needVerb ends a command that lacks an argument: its help goes to standard
-// error.
+// needVerb returns the error for a missing argument, and prints help to standard error.
 func (r *run) needVerb(cmd *cobra.Command, hint string) error {
 	cmd.SetOut(r.console)
 	r.printHelp(cmd, nil)
 	return failure.New(failure.MissingArgument, "%s needs an argument", cmd.CommandPath()).WithHint("%s", hint)
 }
 
-// noArguments is the argument rule of a command that takes none. Unlike
-// cobra's it does not repeat the argument.
+// noArguments is the argument check of a command without arguments. Unlike cobra's, its
+// error does not repeat the argument.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return failure.New(failure.UnexpectedArgument, "%s takes no further argument", cmd.CommandPath()).

@@ -18,7 +18,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 )
 
-// newStatus is "tokenfetch status".
+// newStatus returns the command "tokenfetch status".
 func (r *run) newStatus() *cobra.Command {
 	var format string
 	c := &cobra.Command{
@@ -67,7 +67,7 @@ nothing is known.`,
 	return c
 }
 
-// status reports on profiles, on all there are if none is named.
+// status reports on the named profiles, or on all.
 func (r *run) status(ctx context.Context, named []ref, format string) error {
 	file, err := r.loadProfiles(ctx)
 	if err != nil {
@@ -108,8 +108,8 @@ func (r *run) status(ctx context.Context, named []ref, format string) error {
 	return nil
 }
 
-// notReady is the failure of a report on a profile that cannot fetch. It does not say
-// why where that is seen in the report.
+// notReady returns the error for a named profile that is not ready. It does not repeat
+// the reason if the reader has seen the report.
 func (r *run) notReady(p *inspect.Profile, seen bool) error {
 	r.about(p.Ref)
 	r.origin = p.Origin
@@ -124,7 +124,7 @@ func (r *run) notReady(p *inspect.Profile, seen bool) error {
 	return failure.New(problem.Code, "%s cannot fetch a token: %s", p.Ref, problem.Message).WithHint("%s", hint)
 }
 
-// statusReport is what status prints.
+// statusReport is the data that status prints.
 type statusReport struct {
 	run      *run
 	file     *profile.File
@@ -133,7 +133,7 @@ type statusReport struct {
 	details  bool
 }
 
-// text is the report for a person.
+// text returns the report as text.
 func (s *statusReport) text() string {
 	r := s.run.newReport()
 	if len(s.profiles) == 0 {
@@ -153,7 +153,7 @@ func (s *statusReport) text() string {
 	return r.String()
 }
 
-// list adds a line for each profile, and below them what is wrong.
+// list adds a line for each profile, followed by the problems.
 func (s *statusReport) list(r *report) {
 	for _, p := range s.profiles {
 		r.row(word{p.Ref.String(), color.Bold}, summary(p), word{text: tokenCell(p)}, word{text: cmp.Or(p.Host, "-")})
@@ -173,7 +173,7 @@ func (s *statusReport) list(r *report) {
 	}
 }
 
-// tokenCell says of a cached token what fits into a table.
+// tokenCell describes a cached token in a table.
 func tokenCell(p *inspect.Profile) string {
 	switch c := p.Cached; {
 	case c == nil:
@@ -188,7 +188,7 @@ func tokenCell(p *inspect.Profile) string {
 	return "no token"
 }
 
-// describeAll adds all that is known of each profile.
+// describeAll adds all details of each profile.
 func (s *statusReport) describeAll(r *report) {
 	for n, p := range s.profiles {
 		if n > 0 {
@@ -198,7 +198,7 @@ func (s *statusReport) describeAll(r *report) {
 	}
 }
 
-// nothing says how to begin.
+// nothing explains how to begin.
 func (s *statusReport) nothing(r *report) {
 	where := "there is no home directory for a profiles file"
 	switch {
@@ -213,7 +213,7 @@ func (s *statusReport) nothing(r *report) {
 	r.line("set it up", word{}, "tokenfetch login zeepay")
 }
 
-// describe adds a profile to a report.
+// describe adds the details of a profile.
 func describe(r *report, p *inspect.Profile) {
 	r.heading(p.Ref.String(), summary(p))
 	if p.Environment != "" {
@@ -242,7 +242,7 @@ func describe(r *report, p *inspect.Profile) {
 	}
 }
 
-// summary is the profile's state in a word.
+// summary returns the profile's state in a word.
 func summary(p *inspect.Profile) word {
 	switch {
 	case len(p.Problems) == 0 && p.Tried != nil && !*p.Tried:
@@ -281,7 +281,7 @@ func describeHold(h *inspect.Hold) string {
 	return fmt.Sprintf("for another %s, after %s", failure.Span(h.Left), h.Code)
 }
 
-// stateWord is the state of a field with its colour.
+// stateWord returns the coloured word for the state of a field.
 func stateWord(s inspect.State) word {
 	text := strings.ReplaceAll(string(s), "_", " ")
 	switch s {
@@ -293,7 +293,7 @@ func stateWord(s inspect.State) word {
 	return bad(text)
 }
 
-// json is the report for scripts. Every key is always there.
+// json returns the report for scripts, with all keys.
 func (s *statusReport) json() string {
 	type table struct {
 		Name    string  `json:"name"`
@@ -343,7 +343,7 @@ type jsonProfile struct {
 	Problems    []jsonProblem `json:"problems"`
 }
 
-// jsonField is where a field comes from.
+// jsonField is a field in the report for scripts.
 type jsonField struct {
 	Name   string        `json:"name"`
 	Secret bool          `json:"secret"`
@@ -352,7 +352,7 @@ type jsonField struct {
 	Where  *string       `json:"where"`
 }
 
-// jsonProblem is why a profile could not make a request.
+// jsonProblem is a problem in the report for scripts.
 type jsonProblem struct {
 	Code    failure.Code `json:"code"`
 	Message string       `json:"message"`

@@ -10,8 +10,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 )
 
-// Forgotten says what became of what is remembered of a profile. Trouble with it is
-// no failure.
+// Forgotten says which cached tokens and holds of a profile were removed. Its errors do
+// not fail the operation.
 type Forgotten struct {
 	Tokens int         // cached tokens that were removed
 	Holds  int         // holds and other records of its credentials that were
@@ -22,7 +22,7 @@ type Forgotten struct {
 	Generation  error // why older tokens in copies of the cache are not made unusable
 }
 
-// clearHolds lifts the holds of the account that a query leads to.
+// clearHolds clears the holds of the account that a query resolves to.
 func (o *Options) clearHolds(ctx context.Context, q credential.Query, f *Forgotten) {
 	plan, err := o.Client.Find(ctx, q)
 	if err != nil {
@@ -37,14 +37,14 @@ func (o *Options) clearHolds(ctx context.Context, q credential.Query, f *Forgott
 	f.Holds, f.Held = removed, held
 }
 
-// dropTokens removes the cached tokens of the profile and of those that share its
-// secrets.
+// dropTokens removes the cached tokens of the profile and of the profiles that share
+// its secrets.
 func (o *Options) dropTokens(ctx context.Context, file *profile.File, f *Forgotten) {
 	f.Tokens, f.TokensError = o.Client.DropTokens(ctx, file, o.affected(file))
 }
 
-// advance makes the tokens unreachable that were fetched with the secrets which
-// the profile and those that share them had until now.
+// advance invalidates all tokens that were fetched with the previous secrets of the
+// profile and of the profiles that share them, also those in copies of the cache.
 func (o *Options) advance(ctx context.Context, file *profile.File) error {
 	if o.Ref.Definition.Policy.SingleUse {
 		return nil // there are none
@@ -54,11 +54,11 @@ func (o *Options) advance(ctx context.Context, file *profile.File) error {
 	return cache.Advance(ctx, o.Client.Dirs().State, o.affected(file))
 }
 
-// advanceLimit is how long advance may take, which mostly is milliseconds.
+// advanceLimit is the timeout of advance, which usually takes milliseconds.
 const advanceLimit = time.Second
 
-// affected returns the profiles, each a provider and a name, whose tokens are no
-// longer right when the secrets of the profile change.
+// affected returns the profiles, each as provider and name, whose tokens become invalid
+// when the secrets of the profile change.
 func (o *Options) affected(file *profile.File) [][]string {
 	refs := [][]string{{o.Ref.Definition.Name, o.Ref.Profile}}
 	for _, name := range o.sharing(file) {
@@ -67,7 +67,7 @@ func (o *Options) affected(file *profile.File) [][]string {
 	return refs
 }
 
-// sharing returns the profiles that use the keychain items of the profile.
+// sharing returns the names of the profiles that use the profile's keychain items.
 func (o *Options) sharing(file *profile.File) []string {
 	d := o.Ref.Definition
 	var names []string

@@ -14,8 +14,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// ProveStore writes to the keychain, reads that back and removes it, if a secret
-// is to be stored there: nobody should answer questions for nothing.
+// ProveStore checks that the keychain can store items, if a secret is to be stored
+// there, by storing and removing one. A login should fail before it asks questions.
 func (s *Setup) ProveStore(ctx context.Context) error {
 	if !slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.Place == Keychain }) {
 		return nil
@@ -23,7 +23,7 @@ func (s *Setup) ProveStore(ctx context.Context) error {
 	probe := secret.New("tokenfetch can store items here")
 	account := "tokenfetch/probe-" + strconv.Itoa(os.Getpid()) // no other login's
 	err := s.put(ctx, account, probe)
-	// Whatever failed: what was written is removed.
+	// Remove the item even after an error.
 	if deleted := s.Keychain.Delete(context.WithoutCancel(ctx), account); err == nil {
 		err = deleted
 	}
@@ -47,8 +47,8 @@ func (s *Setup) put(ctx context.Context, account string, value secret.Value) err
 
 var errUnverified = errors.New("the keychain gave back something else")
 
-// LookUp finds out whether a secret is stored at its place. After a login that has
-// not finished none counts, because an old one may be left beside a new one.
+// LookUp sets [Secret.Stored]. After an unfinished login no secret counts as stored,
+// because old and new ones may be mixed.
 func (s *Setup) LookUp(ctx context.Context, one *Secret) error {
 	one.Stored = false
 	if one.Place == "" || s.Base.Host == "" || s.File.Unfinished(s.Ref.Definition.Name, s.Ref.Profile) {
@@ -68,8 +68,7 @@ func (s *Setup) LookUp(ctx context.Context, one *Secret) error {
 	return nil
 }
 
-// CheckSizes refuses a secret that the keychain would not take, before any is
-// stored.
+// CheckSizes fails if a secret is too large for the keychain, before any is stored.
 func (s *Setup) CheckSizes() error {
 	for _, one := range s.Secrets {
 		if !one.given || one.Place != Keychain {
@@ -87,8 +86,8 @@ func (s *Setup) tooBig(one *Secret) error {
 		WithHint("%s", s.inFiles())
 }
 
-// notStored turns an error of the keychain into what a user can do: unlock it,
-// or keep the secrets elsewhere.
+// notStored returns the error for a secret that could not be stored, with hints: unlock
+// the keychain, or store the secrets elsewhere.
 func (s *Setup) notStored(err error) error {
 	e := credential.KeychainFailure(err)
 	switch {
@@ -97,7 +96,7 @@ func (s *Setup) notStored(err error) error {
 	case e == nil:
 		return err
 	case errors.Is(err, secret.ErrNoKeyring):
-		e = e.Append(" that secrets can be stored in").AppendHint(", and run this again\n")
+		e = e.Append(" that secrets can be stored in").AppendHint(", and run this again")
 	case e.Code == failure.KeychainUnavailable, e.Code == failure.KeychainNotFound:
 		e = failure.New(failure.KeychainUnavailable, "there is no keychain here that secrets can be stored in")
 	case e.Code == failure.KeychainLocked:
@@ -108,7 +107,7 @@ func (s *Setup) notStored(err error) error {
 	return e.AddHint("%s", s.inFiles()).AddHint("%s", s.otherSources())
 }
 
-// inFiles tells how to do without a keychain.
+// inFiles returns the hint to store the secrets in files.
 func (s *Setup) inFiles() string {
 	flags := "--store files"
 	if s.Old != nil {
@@ -117,7 +116,7 @@ func (s *Setup) inFiles() string {
 	return "keep the secrets in files for you alone: " + s.again(flags)
 }
 
-// otherSources tells how a profile names where its secrets are.
+// otherSources returns the hint to name other sources of the secrets in the profile.
 func (s *Setup) otherSources() string {
 	var lines []string
 	for _, one := range s.Secrets {
@@ -126,7 +125,7 @@ func (s *Setup) otherSources() string {
 	return fmt.Sprintf("or write into %s of %s where they are: %s (or file, command: tokenfetch help profiles)", s.Table(), s.File.Path, strings.Join(lines, " and "))
 }
 
-// notRemoved turns an error of the keychain into what stays, and what a user can do.
+// notRemoved returns the error for secrets that could not be removed from the keychain.
 func (r *Removal) notRemoved(err error) error {
 	e := credential.KeychainFailure(err)
 	if e == nil {

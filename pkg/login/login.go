@@ -1,7 +1,8 @@
-// Package login writes a profile and stores its secrets, and removes what is
-// stored. It asks nobody and prints nothing: [Begin] reads what is there, the
-// caller fills in the [Setup], and [Setup.Store] is one transaction, which
-// stores everything or leaves everything as it was. [Removal.Remove] takes it all away again.
+// Package login creates and changes profiles and stores their secrets, and removes them
+// again. It asks no questions and prints nothing. [Begin] reads the current state, the
+// caller fills in the [Setup], and [Setup.Store] stores everything or, if it fails,
+// restores the previous state. [Removal.Remove] removes a profile's secrets, tokens and
+// holds.
 package login
 
 import (
@@ -19,7 +20,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
 )
 
-// The places where secrets are stored.
+// Where secrets are stored.
 const (
 	Keychain = "keychain" // of the operating system
 	Files    = "files"    // for the user alone, beside the profiles file
@@ -44,23 +45,23 @@ func (o *Options) again(flags string) string {
 	return "tokenfetch login " + o.Name + " " + flags
 }
 
-// Table returns the profile as the file names it, such as [zeepay.ci].
+// Table returns the profile's table header, such as [zeepay.ci].
 func (o *Options) Table() string { return "[" + o.Ref.Definition.Name + "." + o.Ref.Profile + "]" }
 
-// old returns what a file has of the profile, nil if it has none.
+// old returns the profile that a file has, nil if it has none.
 func (o *Options) old(file *profile.File) (*profile.Profile, error) {
 	d := o.Ref.Definition
 	return file.Profile(d.Name, o.Ref.Profile, credential.ProfileFields(d))
 }
 
-// secretFile returns the path of the file that a secret is stored in: in the
-// directory of the profiles file, and from there.
+// secretFile returns the path of the file for a secret, absolute and relative to the
+// directory of the profiles file.
 func (o *Options) secretFile(file *profile.File, field string) (path, relative string) {
 	return credential.SecretFile(file, o.Ref.Definition.Name, o.Ref.Profile, field)
 }
 
-// cacheKeyFile is secretFile for the key that seals cached tokens. No provider is
-// called tokenfetch.
+// cacheKeyFile is secretFile for the key that encrypts cached tokens. The name does not
+// collide, because no provider can be called tokenfetch.
 func cacheKeyFile(file *profile.File) (path, relative string) {
 	relative = "secrets/tokenfetch.cache_key"
 	return filepath.Join(filepath.Dir(file.Path), filepath.FromSlash(relative)), relative
@@ -86,7 +87,7 @@ type Setup struct {
 	verified bool              // the credentials have given a token
 }
 
-// Secret is a secret field of the provider, and what becomes of it.
+// Secret is a secret field of the provider, and what to do with it.
 type Secret struct {
 	provider.Field
 	Place  string // Keychain, Files, or empty if it comes from elsewhere and is not stored
@@ -100,21 +101,22 @@ type Secret struct {
 	given   bool
 }
 
-// Give sets a new value, to be stored.
+// Give sets the new value to store.
 func (s *Secret) Give(value secret.Value) { s.value, s.given = value, true }
 
 // IsGiven reports whether there is a new value.
 func (s *Secret) IsGiven() bool { return s.given }
 
-// HasBlanks reports whether the new value begins or ends with a blank.
+// HasBlanks reports whether the new value begins or ends with whitespace.
 func (s *Secret) HasBlanks() bool {
 	value := s.value.Reveal()
 	return strings.TrimSpace(value) != value
 }
 
-// Begin reads the profiles file, which others must not have been able to change
-// even in CI: it is going to be written. Where the file can be read, but not the
-// profile, it returns the Setup and the error; after another error the Setup is nil.
+// Begin reads the profiles file. Because the file is going to be written, its owner and
+// mode are checked even in CI. If the file is readable but the profile in it is
+// invalid, Begin returns both the Setup and the error. After any other error the Setup
+// is nil.
 func Begin(ctx context.Context, o Options) (*Setup, error) {
 	path, _, err := o.Client.ProfilesPath()
 	if err != nil {
@@ -133,8 +135,8 @@ func Begin(ctx context.Context, o Options) (*Setup, error) {
 	return s, err
 }
 
-// From names another profile of the provider to copy fields from, which must exist.
-// Nothing is copied by itself: see Copy.
+// From names another profile of the provider, which must exist, to copy fields from.
+// [Setup.Copy] copies them.
 func (s *Setup) From(name string) error {
 	d := s.Ref.Definition
 	q := credential.Query{Definition: d, Profile: name, File: s.File}
@@ -146,8 +148,9 @@ func (s *Setup) From(name string) error {
 	return err
 }
 
-// CanCopy reports whether the profile that From names has a field which another may
-// have too: no secret, and nothing of the keychain, because both are for its host alone.
+// CanCopy reports whether the profile that [Setup.From] names has a field that may be
+// copied. Secrets and keychain items may not, because they are bound to that profile's
+// host.
 func (s *Setup) CanCopy(field string) bool {
 	if s.from == nil {
 		return false
@@ -157,8 +160,8 @@ func (s *Setup) CanCopy(field string) bool {
 	return ok && !f.Secret && is.Keychain == ""
 }
 
-// Copy sets a field of the profile as the one that From names has it: its text, or
-// where that comes from.
+// Copy copies a field, either its text or its source, from the profile that
+// [Setup.From] names.
 func (s *Setup) Copy(field string) {
 	is := s.from.Fields[field]
 	setting := profile.Setting{Key: field, File: is.File, Env: is.Env, Command: is.Command}
@@ -168,7 +171,7 @@ func (s *Setup) Copy(field string) {
 	s.set(setting)
 }
 
-// Places say where the secrets of a profile go.
+// Places says where the secrets of a profile are to be stored.
 type Places struct {
 	Store   string   // Keychain or Files
 	Given   bool     // the user has chosen Store
@@ -176,9 +179,9 @@ type Places struct {
 	New     []string // the secrets that get a new value in any case
 }
 
-// Place decides for each secret where it goes. One that the profile takes from
-// elsewhere stays there, unless it is replaced: what would change a profile that
-// exists without Replace is a failure.ProfileExists.
+// Place decides where each secret is stored. A secret that an existing profile reads
+// from another source stays there unless it is replaced. A change to an existing
+// profile without Replace fails with [failure.ProfileExists].
 func (s *Setup) Place(p Places) error {
 	for _, f := range s.Ref.Definition.Fields {
 		if !f.Secret {
@@ -209,8 +212,8 @@ func (s *Setup) Place(p Places) error {
 	return nil
 }
 
-// sourceOf returns where the profile that exists has a secret: one of our
-// places, or in words somewhere else.
+// sourceOf returns where the existing profile has a secret: place is Keychain or Files,
+// otherwise from describes the source.
 func (s *Setup) sourceOf(one *Secret) (place, from string) {
 	switch is, ok := s.Old.Fields[one.Name]; {
 	case !ok, is.Keychain == s.Ref.Profile:
@@ -239,8 +242,8 @@ func (s *Setup) SetHost(environment, baseURL string) {
 	}
 }
 
-// Set gives a field of the profile that is not secret its text. The fields are
-// written in the definition's order.
+// Set sets the text of a field that is not secret. Fields are written in the
+// definition's order.
 func (s *Setup) Set(field, text string) { s.set(profile.Setting{Key: field, Text: text}) }
 
 func (s *Setup) set(setting profile.Setting) {
@@ -252,9 +255,8 @@ func (s *Setup) set(setting profile.Setting) {
 	slices.SortStableFunc(s.settings, func(a, b profile.Setting) int { return rank(a) - rank(b) })
 }
 
-// Prepare makes the file as it is going to be, and finds in it what a fetch would
-// find: the host, and with it the names of the secrets' items. Without a host it
-// fails.
+// Prepare builds the new profiles file and resolves what a fetch would use: the host,
+// and with it the names of the keychain items. It fails if the host is not known.
 func (s *Setup) Prepare(ctx context.Context) (err error) {
 	if s.next, err = s.edited(s.File); err != nil {
 		return err
@@ -270,7 +272,7 @@ func (s *Setup) Prepare(ctx context.Context) (err error) {
 	if plan.Base.Host == "" {
 		return err
 	}
-	// A field that another source does not give now is no hindrance to storing the others.
+	// A missing value from another source does not prevent storing these secrets.
 	s.Base = plan.Base
 	for _, one := range s.Secrets {
 		one.account = credential.Account(s.Ref.Definition, s.Ref.Profile, one.Name, s.Base)
@@ -278,7 +280,7 @@ func (s *Setup) Prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// edited returns a profiles file with the settings.
+// edited returns a profiles file with the new settings.
 func (s *Setup) edited(file *profile.File) (*profile.File, error) {
 	settings := slices.Clone(s.settings)
 	for _, one := range s.Secrets {
@@ -296,12 +298,12 @@ func (s *Setup) edited(file *profile.File) (*profile.File, error) {
 	}
 	comment := ""
 	if names := s.names(func(one *Secret) bool { return one.Place == Keychain }); names != nil {
-		comment = strings.Join(names, " and ") + ": from the keychain, as nothing else is said"
+		comment = strings.Join(names, " and ") + ": read from the keychain by default"
 	}
 	return file.With(s.Ref.Definition.Name, s.Ref.Profile, settings, comment)
 }
 
-// names returns the names of some of the secrets.
+// names returns the names of the secrets that which selects.
 func (s *Setup) names(which func(*Secret) bool) []string {
 	var names []string
 	for _, one := range s.Secrets {
@@ -317,8 +319,8 @@ func (s *Setup) Changes() bool {
 	return s.next != s.File || slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.given })
 }
 
-// Trial plans a fetch with the new secrets, which are not stored yet. With tryAnyway
-// it sends credentials that an earlier refusal holds back.
+// Trial plans a fetch with the new secrets, before they are stored. With tryAnyway it
+// sends credentials that an earlier refusal holds back.
 func (s *Setup) Trial(ctx context.Context, tryAnyway bool) (*tokenfetch.Plan, error) {
 	given := provider.Values{}
 	for _, one := range s.Secrets {
@@ -345,8 +347,8 @@ func (s *Setup) Repeats(trial *tokenfetch.Plan) bool {
 	})
 }
 
-// Verify fetches a token, which it drops, by the plan that Trial has made. The error
-// is that of tokenfetch.Plan.Token.
+// Verify fetches a token with the plan from [Setup.Trial] and discards it. The error is
+// that of [tokenfetch.Plan.Token].
 func (s *Setup) Verify(ctx context.Context, trial *tokenfetch.Plan) error {
 	if err := trial.Load(ctx); err != nil {
 		return err

@@ -168,7 +168,7 @@ func TestStore(t *testing.T) {
 	text, err := os.ReadFile(s.File.Path)
 	check.OK(t, err)
 	wantText := `[zeepay.default]
-# client_secret and password: from the keychain, as nothing else is said
+# client_secret and password: read from the keychain by default
 base_url  = "http://localhost:1"
 client_id = "demo-zeepay-client-id"
 username  = "demo-zeepay-username"
@@ -349,7 +349,7 @@ func TestAnotherHost(t *testing.T) {
 	}
 	text, err := os.ReadFile(s.File.Path)
 	check.OK(t, err)
-	want := "[zeepay.default]\n# client_secret and password: from the keychain, as nothing else is said\nenvironment = \"test\"\nclient_id   = \"42\"\n"
+	want := "[zeepay.default]\n# client_secret and password: read from the keychain by default\nenvironment = \"test\"\nclient_id   = \"42\"\n"
 	check.Same(t, "the profiles file", want, string(text))
 	w.stored(map[string]string{
 		password: "of the first host",

@@ -14,8 +14,9 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 )
 
-// Removal says what is removed of a profile: its secrets, for each of the provider's
-// hosts and the profile's own, cached tokens and holds. Read comes before Remove.
+// Removal selects what to remove: the secrets of a profile, for each of the provider's
+// hosts and the profile's own, cached tokens and holds. Call [Removal.Read] before
+// [Removal.Remove].
 type Removal struct {
 	Options
 	Environment string            // a host of the provider whose name must be known, or empty
@@ -44,8 +45,7 @@ func (r *Removed) Nothing() bool {
 	return r.Tokens == 0 && r.Holds == 0 && r.Items == nil && r.Files == nil && !r.Purged
 }
 
-// Read reads the profiles file, which need not exist. File is nil if it cannot be
-// read.
+// Read reads the profiles file, which need not exist. File is nil if it cannot be read.
 func (r *Removal) Read(ctx context.Context) error {
 	path, named, err := r.Client.ProfilesPath()
 	if err != nil {
@@ -97,7 +97,8 @@ func (r *Removal) Remove(ctx context.Context) (*Removed, error) {
 	return done, err
 }
 
-// firstFailure returns the first *failure.Error, or else all errors.
+// firstFailure returns the first [failure.Error] among errs, otherwise all errors
+// joined.
 func firstFailure(errs ...error) error {
 	err := errors.Join(errs...)
 	if e, ok := errors.AsType[*failure.Error](err); ok {
@@ -106,7 +107,7 @@ func firstFailure(errs ...error) error {
 	return err
 }
 
-// lock waits for other runs that change the profile.
+// lock waits until no other process is changing the profile.
 func (r *Removal) lock(ctx context.Context) (unlock func(), err error) {
 	if !r.File.Exists || r.trusted {
 		return func() {}, nil
@@ -114,9 +115,9 @@ func (r *Removal) lock(ctx context.Context) (unlock func(), err error) {
 	return r.Client.LockProfiles(ctx, r.File)
 }
 
-// hosts returns every address that secrets of the profile may have been stored
-// for: the provider's environments, and what the options, the profile and the
-// variables say. The parts of a host's name come from the same places.
+// hosts returns every address that the profile's secrets may be stored for: the
+// provider's environments, and those of the options, the profile and the variables.
+// Fields in a host name come from the same sources.
 func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 	d := r.Ref.Definition
 	var hosts []provider.Address
@@ -132,7 +133,7 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 			return nil, err
 		}
 	}
-	// Nothing can have been stored for an address that is not one.
+	// An invalid address has no secrets.
 	byVariable, _ := r.Client.Lookup(d.Variable("base_url"))
 	add(d.CheckBase(byVariable))
 	if r.Old != nil {
@@ -157,14 +158,14 @@ func (r *Removal) hosts(ctx context.Context) ([]provider.Address, error) {
 	return hosts, nil
 }
 
-// query makes q a query for the credentials of the profile.
+// query sets the profile of q.
 func (r *Removal) query(q credential.Query) credential.Query {
 	q.Definition, q.Profile, q.File, q.Flags = r.Ref.Definition, r.Ref.Profile, r.File, r.Fields
 	return q
 }
 
-// forget removes cached tokens and holds. A profile that does not exist need not
-// lead to an account.
+// forget removes cached tokens and holds. It ignores that a profile which does not
+// exist has no account.
 func (r *Removal) forget(ctx context.Context, done *Removed) {
 	r.dropTokens(ctx, r.File, &done.Forgotten)
 	r.clearHolds(ctx, r.query(credential.Query{Environment: r.Environment, BaseURL: r.BaseURL}), &done.Forgotten)
@@ -173,8 +174,8 @@ func (r *Removal) forget(ctx context.Context, done *Removed) {
 	}
 }
 
-// removeItems removes the profile's own items of the keychain, for each host.
-// After the first trouble the keychain is not asked again.
+// removeItems removes the profile's own keychain items, for each host. It stops at the
+// first error of the keychain.
 func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address, done *Removed) error {
 	d := r.Ref.Definition
 	for _, host := range hosts {
@@ -200,8 +201,7 @@ func (r *Removal) removeItems(ctx context.Context, hosts []provider.Address, don
 	return nil
 }
 
-// usesKeychain reports whether a profile says that one of its secrets is in the
-// keychain.
+// usesKeychain reports whether the profile exists and reads a secret from the keychain.
 func (r *Removal) usesKeychain() bool {
 	return r.Old != nil && slices.ContainsFunc(r.Ref.Definition.Fields, func(f provider.Field) bool {
 		is, ok := r.Old.Fields[f.Name]
@@ -209,8 +209,8 @@ func (r *Removal) usesKeychain() bool {
 	})
 }
 
-// removeFiles removes the files of secrets that Store has made, those with the
-// name it gives them, and what a login has left that was killed.
+// removeFiles removes the secret files that [Setup.Store] creates, and temporary files
+// of a login that was killed.
 func (r *Removal) removeFiles(done *Removed) error {
 	if r.File.Path == "" {
 		return nil

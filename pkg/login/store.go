@@ -17,7 +17,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
-// Report says what Store did. The fields name secrets.
+// Report says what [Setup.Store] did. Its lists contain names of secrets.
 type Report struct {
 	Written  bool             // the profile was, to the file
 	Keychain []string         // stored there
@@ -31,13 +31,13 @@ type Report struct {
 	Forgotten
 }
 
-// Store stores the secrets and then writes the profile, so that at no time,
-// and wherever the run is cut off, a profile stands in the file without the
-// secrets it needs: secrets that no profile names yet are used by nobody, and are
-// replaced by the next login. What fails puts back what was there before. What is
-// cut off leaves a note, because old and new may be mixed: see profile.File.Begin.
-// At last it removes what belonged to the old secrets. The Report is never nil; with
-// an error it names nothing that was stored.
+// Store stores the secrets and then writes the profile. At no point, wherever the
+// process is killed, does the file have a profile without the secrets it needs; secrets
+// that no profile refers to yet are unused, and the next login replaces them. If a step
+// fails, Store undoes the earlier ones. If it is killed, a note remains, because old
+// and new secrets may be mixed: see [profile.File.Begin]. Finally it removes what
+// belonged to the old secrets. The Report is never nil; with an error it lists nothing
+// as stored.
 func (s *Setup) Store(ctx context.Context) (*Report, error) {
 	r := &Report{}
 	if err := s.commit(ctx, r); err != nil {
@@ -57,7 +57,7 @@ func (s *Setup) Store(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// commit is Store without what follows once everything is in its place.
+// commit does the part of [Setup.Store] that can fail.
 func (s *Setup) commit(ctx context.Context, r *Report) error {
 	unlock, err := s.Client.LockProfiles(ctx, s.File)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Setup) commit(ctx context.Context, r *Report) error {
 	if err == nil {
 		return s.File.End(s.Ref.Definition.Name, s.Ref.Profile)
 	}
-	// A signal may be why it failed; it lets this run go on for a moment.
+	// The failure may be due to a signal, which leaves this process a moment to finish.
 	if undo.run(context.WithoutCancel(ctx)) {
 		takeBack()
 	} else if e, ok := errors.AsType[*failure.Error](err); ok {
@@ -83,8 +83,8 @@ func (s *Setup) commit(ctx context.Context, r *Report) error {
 	return err
 }
 
-// note notes that secrets are being changed, if that takes more than one step.
-// The function that it returns takes the note back.
+// note records that secrets are being changed, if that takes more than one step. The
+// function it returns removes the record.
 func (s *Setup) note(r *Report) (takeBack func()) {
 	steps := len(s.names(func(one *Secret) bool { return one.given }))
 	if s.next != s.File {
@@ -98,8 +98,8 @@ func (s *Setup) note(r *Report) (takeBack func()) {
 	return func() { _ = s.File.End(d, name) } // nothing is changed, whatever the note says
 }
 
-// storeAll does all steps of the change. What undoes them is in the log, after an
-// error too.
+// storeAll performs all steps of the change. It adds to the log what undoes them, also
+// if a step fails.
 func (s *Setup) storeAll(ctx context.Context, undo *undoLog, r *Report) error {
 	for _, one := range s.Secrets {
 		if !one.given {
@@ -116,12 +116,14 @@ func (s *Setup) storeAll(ctx context.Context, undo *undoLog, r *Report) error {
 	return s.writeProfile(ctx, undo, r)
 }
 
-// undoLog is how the steps that were done are undone, in their order.
+// undoLog contains the functions that undo the completed steps, in the order of the
+// steps.
 type undoLog []func(context.Context) error
 
 func (u *undoLog) add(back func(context.Context) error) { *u = append(*u, back) }
 
-// run undoes all steps, the last one first, and reports whether each could be.
+// run undoes all steps in reverse order, and reports whether all of them could be
+// undone.
 func (u *undoLog) run(ctx context.Context) bool {
 	done := true
 	for _, back := range slices.Backward(*u) {
@@ -179,8 +181,8 @@ func (s *Setup) storeItem(ctx context.Context, one *Secret, undo *undoLog) error
 	}
 }
 
-// writeProfile writes the profiles file, if it is to change: the newest one, which
-// another run may have written since this one began.
+// writeProfile writes the profiles file, if it changes. It edits the current file,
+// which another process may have written meanwhile.
 func (s *Setup) writeProfile(ctx context.Context, undo *undoLog, r *Report) error {
 	newKey := s.needsCacheKey(ctx)
 	if s.next == s.File && !newKey {
@@ -207,9 +209,9 @@ func (s *Setup) writeProfile(ctx context.Context, undo *undoLog, r *Report) erro
 	return next.Save()
 }
 
-// needsCacheKey reports whether tokens of the profile, whose secrets are kept in
-// files, could be cached if there were a key to seal them: where there is no keychain
-// that can be asked without a person, nothing else gives one.
+// needsCacheKey reports whether the profile's tokens can be cached only with a key in a
+// file: its secrets are stored in files, and there is no keychain that can be used
+// without a dialog.
 func (s *Setup) needsCacheKey(ctx context.Context) bool {
 	kept := slices.ContainsFunc(s.Secrets, func(one *Secret) bool { return one.given && one.Place == Files })
 	if !kept || s.File.CacheKey != nil {
@@ -223,9 +225,9 @@ func (s *Setup) needsCacheKey(ctx context.Context) bool {
 	return err != nil && !errors.Is(err, secret.ErrNotFound) && !errors.Is(err, cache.ErrUnusable)
 }
 
-// addCacheKey makes the key that seals cached tokens, in a file beside the secrets, and
-// returns the profiles file with it. Trouble costs the cache and not the login: file
-// is returned as it is.
+// addCacheKey creates the key that encrypts cached tokens, in a file beside the
+// secrets, and returns the profiles file with it. If that fails, the login still
+// succeeds and file is returned unchanged.
 func (s *Setup) addCacheKey(ctx context.Context, file *profile.File, undo *undoLog, r *Report) *profile.File {
 	path, relative := cacheKeyFile(file)
 	next, err := file.WithCacheKey(relative)
@@ -242,7 +244,7 @@ func (s *Setup) addCacheKey(ctx context.Context, file *profile.File, undo *undoL
 	return next
 }
 
-// makeCacheKey writes a random key to the file at path, unless there is one already.
+// makeCacheKey writes a random key to the file at path, unless it exists.
 func makeCacheKey(ctx context.Context, path string, undo *undoLog) error {
 	if kept, err := source.ReadBytes(ctx, path); err == nil {
 		if _, err := cache.KeyFrom(kept); err == nil {
@@ -258,10 +260,10 @@ func makeCacheKey(ctx context.Context, path string, undo *undoLog) error {
 	return nil
 }
 
-// cacheKeySize is how many random bytes a key for the cache is made of.
+// cacheKeySize is the number of random bytes in a key for the cache.
 const cacheKeySize = 32
 
-// removeTemps removes what a login has left that was killed while it wrote a file.
+// removeTemps removes temporary files of a login that was killed.
 func (o *Options) removeTemps(file *profile.File) error {
 	key, _ := cacheKeyFile(file)
 	paths := []string{file.Path, key}
@@ -279,8 +281,8 @@ func (o *Options) removeTemps(file *profile.File) error {
 	return nil
 }
 
-// forget removes what belonged to the old secrets: a copy at another place,
-// holds, and tokens. Verify has cleared the holds of credentials that work.
+// forget removes what belonged to the old secrets: a copy at another place, holds, and
+// tokens. [Setup.Verify] has already cleared the holds of credentials that work.
 func (s *Setup) forget(ctx context.Context, r *Report) {
 	r.Left = s.removeMoved(ctx)
 	if !s.verified {
@@ -289,9 +291,8 @@ func (s *Setup) forget(ctx context.Context, r *Report) {
 	s.dropTokens(ctx, s.File, &r.Forgotten)
 }
 
-// removeMoved removes secrets from the place that the profile had them at before
-// they were moved, unless another profile shares them there. It returns the names
-// of those that cannot be removed.
+// removeMoved removes moved secrets from their previous place, unless another profile
+// uses them there. It returns the names of those that could not be removed.
 func (s *Setup) removeMoved(ctx context.Context) (left []string) {
 	for _, one := range s.Secrets {
 		var err error
@@ -309,7 +310,8 @@ func (s *Setup) removeMoved(ctx context.Context) (left []string) {
 	return left
 }
 
-// oldHost returns the host that the profile had, empty if it has that still.
+// oldHost returns the previous host of the profile, or an empty address if it has not
+// changed.
 func (s *Setup) oldHost(ctx context.Context) provider.Address {
 	q := s.query
 	q.File = s.File
