@@ -170,43 +170,6 @@ func TestManyShareOneFetch(t *testing.T) {
 	}
 }
 
-// Many processes with a wrong password are one failed login.
-func TestManyAreOneFailedLogin(t *testing.T) {
-	t.Parallel()
-	s := newShared(t, "--delay", "300ms", "--lock-after", "3")
-	const wrong = "TOKENFETCH_ENKASH_PASSWORD=wrong"
-	sent := 0
-	for _, o := range s.parallel(50, wrong, "enkash") {
-		switch {
-		case o.exit != 4 || o.stdout != "":
-			t.Fatalf("%+v", o)
-		case !strings.Contains(o.stderr, "(held_back)"):
-			sent++
-			if !strings.Contains(o.stderr, "held back on this computer for 10 minutes, or until they change; EnKash locks the account after 3 refusals in a row (2 left") {
-				t.Errorf("the refusal: %s", o.stderr)
-			}
-		case !strings.Contains(o.stderr, "--try-anyway"):
-			t.Fatalf("%+v", o)
-		}
-	}
-	if sent != 1 {
-		t.Errorf("%d runs sent", sent)
-	}
-	s.wantRequests(1)
-}
-
-// Many at once, each with another wrong password, stop short of the lock-out.
-func TestManyWrongPasswordsAtOnce(t *testing.T) {
-	t.Parallel()
-	s := newShared(t, "--delay", "200ms")
-	var all sync.WaitGroup
-	for i := range 20 {
-		all.Go(func() { s.run(fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash", "--timeout", "20s") })
-	}
-	all.Wait()
-	s.wantRequests(2)
-}
-
 // Proven credentials whose password was changed at the provider: 20 runs must
 // not be 20 failed logins.
 func TestPasswordChangedAtProvider(t *testing.T) {

@@ -30,6 +30,7 @@ type endpoint struct {
 	layer   layer
 	issuer  *pki.Authority // of its certificate, nil without TLS
 	answers []answer       // to one connection each, the last to all further ones
+	slow    time.Duration  // until each
 	log     io.Writer      // what came in, as the scripts compare it
 
 	wire        wire
@@ -42,13 +43,13 @@ type endpoint struct {
 
 // startEndpoint is the script command
 //
-//	endpoint [-tls] [-with TROUBLE] [-drop N] [-late DURATION] BEHAVIOUR
+//	endpoint [-tls] [-with TROUBLE] [-drop N] [-late DURATION] [-slow DURATION] BEHAVIOUR
 //
 // It starts a server and sets $ENDPOINT to its address ($ENDPOINT_HOST to its
 // host and port, $ENDPOINT_PORT to the port). With -tls its authority stands in the file ca.pem, and
 // TROUBLE is one of layers. With -drop N the first N connections are reset
-// before anything is read; with -late the port is closed for so long. BEHAVIOUR
-// is one of
+// before anything is read; with -late the port is closed for so long; with -slow each
+// connection waits so long for its answer. BEHAVIOUR is one of
 //
 //	STATUS FILE [NAME:VALUE...]   answer with the status, the file's content and the headers
 //	hang                          read the request and never answer
@@ -69,13 +70,14 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	trouble := flags.String("with", "", "")
 	drop := flags.Int("drop", 0, "")
 	late := flags.Duration("late", 0, "")
+	slow := flags.Duration("slow", 0, "")
 	ts.Check(flags.Parse(args))
 	if neg || flags.NArg() == 0 {
-		ts.Fatalf("usage: endpoint [-tls] [-with TROUBLE] [-drop N] [-late DURATION] BEHAVIOUR")
+		ts.Fatalf("usage: endpoint [-tls] [-with TROUBLE] [-drop N] [-late DURATION] [-slow DURATION] BEHAVIOUR")
 	}
 	file, err := os.OpenFile(ts.MkAbs("requests"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	ts.Check(err)
-	e := &endpoint{log: file, answers: parseAnswers(ts, flags.Args())}
+	e := &endpoint{log: file, answers: parseAnswers(ts, flags.Args()), slow: *slow}
 	scheme := "http"
 	if *secure {
 		scheme = "https"
@@ -258,6 +260,7 @@ func (e *endpoint) converse(conn net.Conn, answer answer) {
 		}
 		c.Conn = e.wire.tap(c.Conn)
 	}
+	time.Sleep(e.slow)
 	answer(c)
 	_, _ = io.Copy(io.Discard, c)
 }
