@@ -10,6 +10,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/output"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // FuzzWhatAsked: where a command line parses, how its failure is to be shown is
@@ -38,9 +39,7 @@ func FuzzWhatAsked(f *testing.F) {
 		root := r.newRoot()
 		r.addCommands(root)
 		command, behind, err := r.resolve(root)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		command.InitDefaultHelpFlag()
 		got := r.whatAsked(command, behind, "")
 		strict(command.Flags())

@@ -10,24 +10,23 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestWatchChildren shows that a leak into a child is seen.
 func TestWatchChildren(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ours := filepath.Join(dir, "tokenfetch")
 	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(sh, ours); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, os.Symlink(sh, ours))
 	for script, want := range map[string]string{
-		"sleep 1; true":                        "",
-		"A=$PASSWORD sleep 1; true":            "PASSWORD in the variable A of a child: sleep 1 ",
-		"sh -c 'sleep 1; true' $TOKEN; true":   `TOKEN in the arguments of a child, as "tK5gY0"`,
-		"sh -c 'A=$TOKEN sleep 1; true'; true": "",
+		"sleep 0.3; true":                        "",
+		"A=$PASSWORD sleep 0.3; true":            "PASSWORD in the variable A of a child: sleep 0.3 ",
+		"sh -c 'sleep 0.3; true' $TOKEN; true":   `TOKEN in the arguments of a child, as "tK5gY0"`,
+		"sh -c 'A=$TOKEN sleep 0.3; true'; true": "",
 	} {
 		c := exec.Command(ours, "-c", script)
 		c.Env = []string{"PATH=" + os.Getenv("PATH"), "WORK=" + dir, "PASSWORD=" + canaries["PASSWORD"], "TOKEN=" + canaries["TOKEN"]}

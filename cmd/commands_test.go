@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // commandFiles are the files of one command each: what begins with its name is
@@ -20,18 +22,14 @@ var commandFiles = []string{"cache", "completion", "doctor", "emulator", "exec",
 func TestCommandsStandAlone(t *testing.T) {
 	fileSet := token.NewFileSet()
 	paths, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var files []*ast.File
 	for _, path := range paths {
 		if strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "_windows.go") || strings.HasSuffix(path, "_bsd.go") || strings.HasSuffix(path, "_other.go") {
 			continue
 		}
 		file, err := parser.ParseFile(fileSet, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		files = append(files, file)
 	}
 	info := types.Info{Uses: map[*ast.Ident]types.Object{}}

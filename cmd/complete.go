@@ -150,10 +150,7 @@ func valueCompletion(f *pflag.Flag) cobra.CompletionFunc {
 func (r *run) completeFields(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var fields []string
 	for _, arg := range args {
-		_, name, named := strings.Cut(arg, "=")
-		if !named {
-			name = arg
-		}
+		_, name, _ := cutVariable(arg)
 		name, _, _ = strings.Cut(name, "/")
 		d, err := r.catalog.Definition(name)
 		if err != nil {

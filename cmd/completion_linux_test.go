@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // completionCases are lines with what the Tab key makes of them: the line, or
@@ -194,12 +196,8 @@ func completionHome(t *testing.T, profiles string) string {
 
 func put(t *testing.T, path, text string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	check.OK(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
 // install puts the completion script of a shell where the shell looks for it.
@@ -256,9 +254,7 @@ bindkey '^T' show-line
 func startShell(t *testing.T, home, name string, args ...string) *completingShell {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	s := &completingShell{newTerminal(t, nil)}
 	s.cmd.Path, s.cmd.Args, s.cmd.Dir = path, append([]string{name}, args...), home+"/job"
 	s.cmd.Env = completionEnviron(t, home)

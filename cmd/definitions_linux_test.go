@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestDefinitionsThatAreOpened: a run opens the definition that it needs and no
@@ -22,9 +24,7 @@ func TestDefinitionsThatAreOpened(t *testing.T) {
 	home := withDefinitions(t, definitions)
 	dir := filepath.Join(home, ".config", "tokenfetch", "providers")
 	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer unix.Close(watch)
 	if _, err := unix.InotifyAddWatch(watch, dir, unix.IN_OPEN); err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated parts of the documents, and the picture of a session")
@@ -41,38 +42,13 @@ const (
 	recipeDir    = "../testdata/recipes"
 )
 
-// exampleHeader is the part of profiles.example.toml that people write. Its
-// indented lines are an example that a test reads.
-const exampleHeader = `# Profiles of tokenfetch. Copy what you need to ~/.config/tokenfetch/profiles.toml
-# (on Windows %AppData%\tokenfetch\profiles.toml) and fill in your own values.
-# "tokenfetch login zeepay" writes such a table for you, and stores the secrets.
-#
-# A table is [PROVIDER.PROFILE]. "tokenfetch zeepay" uses [zeepay.default], and
-# "tokenfetch zeepay/ci" uses [zeepay.ci]. A field is a text, or says where its
-# value is kept:
-#
-#   [zeepay.ci]
-#   environment   = "production"
-#   client_id     = { env = "ZEEPAY_CLIENT_ID" }                       # an environment variable
-#   username      = "ops@example.com"                                  # the value itself
-#   client_secret = { file = "~/secrets/zeepay_client_secret" }        # a file, here below the home directory
-#   password      = { command = ["pass", "show", "zeepay/password"] }  # what a program prints, run without a shell
-#
-#   [zeepay.sandbox]
-#   environment   = "sandbox"
-#   client_id     = 43
-#   username      = "ops@example.com"
-#   client_secret = { keychain = true }       # as if nothing were said
-#   password      = { keychain = "default" }  # the keychain item of another profile
-#   ca_file       = "authority.pem"           # trust these certificates, and only these; beside this file
-#   client_cert   = "client.pem"              # for a host that asks for a client certificate (mutual TLS)
-#   client_key    = "client.key"              # its private key, not encrypted; one PEM file may hold both
-#   timeout       = "10s"                     # limit for the whole run
-#
-# A path is absolute, begins with ~/, or begins at this file. Instead of
-# environment, base_url = "https://HOST" gives the provider's address.
-# A file that holds a secret itself must be readable by you alone: chmod 600.
-`
+// exampleHeader returns the part of profiles.example.toml that people write: up to
+// the first empty line. Its indented lines are an example that a test reads.
+func exampleHeader(t *testing.T) string {
+	t.Helper()
+	header, _, _ := strings.Cut(readFile(t, exampleFile), "\n\n")
+	return header + "\n"
+}
 
 // documents returns the files that people read: the README and the guides.
 func documents(t *testing.T) []string {
@@ -121,7 +97,7 @@ func TestDocuments(t *testing.T) {
 	}
 
 	var example strings.Builder
-	example.WriteString(exampleHeader)
+	example.WriteString(exampleHeader(t))
 	for _, d := range definitions {
 		example.WriteString("\n# " + d.Title + ": " + d.Docs + "\n" + ExampleProfile(d, profile.Default))
 	}
@@ -133,15 +109,11 @@ func compareDocument(t *testing.T, path, want string) {
 	got, err := os.ReadFile(path)
 	if *update {
 		if string(got) != want {
-			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.WriteFile(path, []byte(want), 0o644))
 		}
 		return
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("%s is out of date (-want +got); run: go test ./cmd -run %s -update\n%s", path, t.Name(), diff)
 	}
@@ -241,7 +213,7 @@ func anchors(text string) []string {
 // TestDocumentedProfiles loads every profile that the documents show.
 func TestDocumentedProfiles(t *testing.T) {
 	var header strings.Builder
-	for line := range strings.Lines(exampleHeader) {
+	for line := range strings.Lines(exampleHeader(t)) {
 		if entry, ok := strings.CutPrefix(line, "#   "); ok {
 			header.WriteString(entry)
 		}
@@ -255,13 +227,9 @@ func TestDocumentedProfiles(t *testing.T) {
 	for name, text := range texts {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "profiles.toml")
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.WriteFile(path, []byte(text), 0o600))
 			file, err := profile.Load(t.Context(), path, profile.Options{Home: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			loaded := 0
 			if file.CacheKey != nil {
 				loaded++ // the table [tokenfetch]
@@ -293,6 +261,7 @@ func TestDocumentedProfiles(t *testing.T) {
 // TestReadme does what the README and the guides say, with the program as it is
 // built.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("the scripts are for the shells of Unix")
 	}
@@ -315,9 +284,7 @@ func firstCommand(t *testing.T) {
 	command.Dir = ".."
 	// Empty for the program; the go command keeps its caches.
 	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	caches := strings.Split(string(goEnv), "\n")
 	command.Env = append(cleanEnviron(t, os.Getenv("PATH")), "GOCACHE="+caches[0], "GOMODCACHE="+caches[1])
 	var stdout, stderr strings.Builder
@@ -333,9 +300,7 @@ func firstCommand(t *testing.T) {
 // dryRunExample shows what would be sent with each profile of the example file.
 func dryRunExample(t *testing.T, bin string) {
 	path := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(path, []byte(readFile(t, exampleFile)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(readFile(t, exampleFile)), 0o600))
 	for _, name := range provider.NewCatalog("", nil).Names() {
 		command := program(t, bin, name, "--config", path, "--dry-run")
 		var stderr strings.Builder
@@ -386,7 +351,6 @@ func blocks(t *testing.T, languages ...string) []block {
 // runSnippets runs every block of a shell: it succeeds with the emulator, and
 // with one that refuses, or none, it fails and does not go on.
 func runSnippets(t *testing.T, bin string) {
-	api := newAPI(t)
 	for _, b := range blocks(t, "sh", "bash", "fish", "makefile") {
 		shells := map[string][]string{
 			"sh": {"sh", "dash", "bash", "zsh"}, "bash": {"bash", "zsh"}, "fish": {"fish"}, "makefile": {"sh"},
@@ -396,7 +360,9 @@ func runSnippets(t *testing.T, bin string) {
 		}
 		for _, shell := range shells {
 			t.Run(b.name+"/"+shell, func(t *testing.T) {
+				t.Parallel()
 				needTools(t, shell, b)
+				api := newAPI(t)
 				if b.kind == "emulator" {
 					if s := runSnippet(t, bin, api, shell, b); s.err != nil || !s.wentOn {
 						t.Errorf("%v\n%s", s.err, s.output)
@@ -489,9 +455,7 @@ func runSnippet(t *testing.T, bin string, api *fakeAPI, shell string, b block, p
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), mode))
 	}
 	// The programs that the documents make up note whether they got a token.
 	write("reconcile.sh", "#!/bin/sh\ncase \"$TOKEN$ZEEPAY_ACCESS_TOKEN\" in emulated-*) echo yes ;; *) echo no ;; esac >>calls\n", 0o755)
@@ -552,12 +516,8 @@ func program(t *testing.T, bin string, args ...string) *exec.Cmd {
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, listener.Close())
 	return listener.Addr().String()
 }
 
@@ -695,9 +655,7 @@ func measureFaults(t *testing.T, bin string) {
 		}
 	}
 	names := slices.Sorted(slices.Values(emulator.FaultNames()))
-	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(documented))); diff != "" {
-		t.Errorf("the faults of the emulator and of its guide (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the faults of the emulator and of its guide", names, slices.Sorted(maps.Keys(documented)))
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -724,17 +682,11 @@ func compareOutput(t *testing.T, bin string) {
 	for line := range strings.Lines(stderr()) { // as a terminal of that width shows it
 		shown += fold(line, 0, len(programPrefix), codeColumns)
 	}
-	if diff := cmp.Diff(shown, blocks(t, "text")[0].text); diff != "" {
-		t.Errorf("the text of the error (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the text of the error", shown, blocks(t, "text")[0].text)
 	want := slices.Collect(jsonKeys(stderr("--errors", "json")))
-	if diff := cmp.Diff(want, slices.Collect(jsonKeys(blocks(t, "json")[0].text))); diff != "" {
-		t.Errorf("the keys of the JSON error (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the keys of the JSON error", want, slices.Collect(jsonKeys(blocks(t, "json")[0].text)))
 	token, err := program(t, bin, "zeepay", "--emulator", "-o", "json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var documented []string
 	for _, p := range parseMarkdown(readFile(t, "guides/output.md")) {
 		if p.kind == table && p.rows[0][0] == "key" {
@@ -745,9 +697,7 @@ func compareOutput(t *testing.T, bin string) {
 	}
 	keys := slices.Sorted(jsonKeys(string(token)))
 	slices.Sort(documented)
-	if diff := cmp.Diff(keys, documented); diff != "" {
-		t.Errorf("the keys of -o json (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the keys of -o json", keys, documented)
 }
 
 func builtins(t *testing.T) []*provider.Definition {
@@ -759,8 +709,6 @@ func builtins(t *testing.T) []*provider.Definition {
 func readFile(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return string(data)
 }

@@ -14,9 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 // endpoint is a token endpoint made of a script's own replies: unlike the
@@ -25,16 +28,16 @@ import (
 type endpoint struct {
 	address string // 127.0.0.1:PORT
 	layer   layer
-	issuer  *authority // of its certificate, nil without TLS
-	answers []answer   // to one connection each, the last to all further ones
-	log     io.Writer  // what came in, as the scripts compare it
+	issuer  *pki.Authority // of its certificate, nil without TLS
+	answers []answer       // to one connection each, the last to all further ones
+	log     io.Writer      // what came in, as the scripts compare it
 
 	wire        wire
 	mu          sync.Mutex
 	connections int // accepted
 	requests    int // understood
 	passwords   int // requests with the password in their body
-	open        int // connections that have not ended
+	open        open
 }
 
 // startEndpoint is the script command
@@ -76,12 +79,10 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	scheme := "http"
 	if *secure {
 		scheme = "https"
-		authority, err := newAuthority()
+		e.issuer = newAuthority()
+		e.layer, err = layers(e.issuer, *trouble)
 		ts.Check(err)
-		e.issuer = authority
-		e.layer, err = layers(authority, *trouble)
-		ts.Check(err)
-		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), authority.pem, 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), e.issuer.PEM, 0o600))
 	}
 	ts.Check(e.listen(*drop, *late, ts.Defer))
 	ts.Defer(func() { file.Close() })
@@ -91,17 +92,6 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("ENDPOINT_PORT", port)
 	remember(ts, e)
-	networkCommands(ts)
-}
-
-// networkCommands gives a script the further commands of the network: they
-// exist from its first endpoint on.
-func networkCommands(ts *testscript.TestScript) {
-	ts.SetCmd("fetches", fetches)
-	ts.SetCmd("fails", fails)
-	ts.SetCmd("proxy", startProxy)
-	ts.SetCmd("proxied", countProxied)
-	ts.SetCmd("certificate", issueCertificate)
 }
 
 // issueCertificate is the script command
@@ -115,7 +105,8 @@ func issueCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 || e == nil || e.issuer == nil {
 		ts.Fatalf("usage, after endpoint -tls: certificate FILE KEYFILE [expired|future|ending|stranger]")
 	}
-	issuer, change := e.issuer, func(*x509.Certificate) {}
+	issuer := e.issuer
+	var change func(*x509.Certificate)
 	switch strings.Join(args[2:], "") {
 	case "":
 	case "expired":
@@ -125,44 +116,13 @@ func issueCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	case "ending":
 		change = func(c *x509.Certificate) { c.NotBefore = time.Now().AddDate(-1, 0, 0) }
 	case "stranger":
-		var err error
-		issuer, err = newAuthority()
-		ts.Check(err)
+		issuer = newAuthority()
 	default:
 		ts.Fatalf("there is no certificate that is %s", args[2])
 	}
-	certificate, key, err := issuer.clientCertificate(change)
-	ts.Check(err)
+	certificate, key := pki.Encode(issuer.ForClients(change))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), certificate, 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), key, 0o600))
-}
-
-// fetches COMMAND... is exitcode for a run that works: it prints the token and
-// a line end, and nothing else.
-func fetches(ts *testscript.TestScript, neg bool, args []string) {
-	exitcode(ts, neg, append([]string{"-token", "0"}, args...))
-	if got, want := ts.ReadFile("stdout"), ts.Getenv("TOKEN")+"\n"; got != want {
-		ts.Fatalf("standard output is %q, want %q", got, want)
-	}
-	if stderr := ts.ReadFile("stderr"); stderr != "" {
-		ts.Fatalf("standard error is not silent:\n%s", stderr)
-	}
-}
-
-// fails N CODE COMMAND... is exitcode for a run that fails: standard output is
-// empty, and the error is the one that CODE names.
-func fails(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) < 3 {
-		ts.Fatalf("usage: fails N CODE COMMAND [ARG...]")
-	}
-	exitcode(ts, neg, append([]string{args[0]}, args[2:]...))
-	if stdout := ts.ReadFile("stdout"); stdout != "" {
-		ts.Fatalf("standard output is not empty: %q", stdout)
-	}
-	stderr := ts.ReadFile("stderr")
-	if !strings.Contains(stderr, "("+args[1]+")\n") && !strings.Contains(stderr, `"code":"`+args[1]+`"`) {
-		ts.Fatalf("the error is not %s:\n%s", args[1], stderr)
-	}
 }
 
 // countRequests is the script command
@@ -189,7 +149,7 @@ func countRequests(ts *testscript.TestScript, neg bool, args []string) {
 	if e == nil {
 		ts.Fatalf("no such endpoint was started")
 	}
-	e.settle()
+	e.open.settle()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.requests != want || e.connections != connections {
@@ -271,15 +231,11 @@ func (e *endpoint) accept(listener net.Listener, drop int) {
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		e.mu.Lock()
 		e.connections++
-		e.open++
 		n := e.connections - drop
 		e.mu.Unlock()
+		e.open.Add(1)
 		go func() {
-			defer func() {
-				e.mu.Lock()
-				e.open--
-				e.mu.Unlock()
-			}()
+			defer e.open.Add(-1)
 			if n <= 0 {
 				resetConn(conn)
 				return
@@ -306,15 +262,15 @@ func (e *endpoint) converse(conn net.Conn, answer answer) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
+// open counts connections that have not ended.
+type open struct{ atomic.Int32 }
+
 // settle waits until every connection has ended, as it does when the program
 // that made it has.
-func (e *endpoint) settle() {
+func (o *open) settle() {
 	for range 600 {
 		time.Sleep(5 * time.Millisecond)
-		e.mu.Lock()
-		open := e.open
-		e.mu.Unlock()
-		if open == 0 {
+		if o.Load() == 0 {
 			return
 		}
 	}

@@ -80,14 +80,19 @@ is 125, and 126 or 127 if the command cannot be run or does not exist.`,
 	return c
 }
 
+// cutVariable splits [NAME=]PROVIDER[/PROFILE] behind the name.
+func cutVariable(arg string) (variable, ref string, given bool) {
+	if variable, ref, given = strings.Cut(arg, "="); given {
+		return variable, ref, true
+	}
+	return "", arg, false
+}
+
 // parseWanted parses the arguments before "--".
 func (r *run) parseWanted(args []string) ([]wanted, error) {
 	var all []wanted
 	for _, arg := range args {
-		variable, name, given := strings.Cut(arg, "=")
-		if !given {
-			name = arg
-		}
+		variable, name, given := cutVariable(arg)
 		f, err := r.ref(name)
 		if err != nil {
 			return nil, err

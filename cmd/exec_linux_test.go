@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // execArgs is the command line that runs a command with a token of the emulator.
@@ -47,9 +47,7 @@ func TestExecChangesNothing(t *testing.T) {
 	if !strings.Contains(want, "dumpable") || !strings.Contains(want, "\n0027\n") || !strings.Contains(want, "SigIgn:\t0000000000000003\n") {
 		t.Fatalf("the parent is not as intended:\n%s", want)
 	}
-	if diff := cmp.Diff(want, run(execArgs(t, "sh", "-c", command)...)); diff != "" {
-		t.Errorf("without us, and with (-want +got):\n%s", diff)
-	}
+	check.Same(t, "without us, and with", want, run(execArgs(t, "sh", "-c", command)...))
 }
 
 // TestExecOnATerminal: one Ctrl-C arrives once, and an interactive shell has
@@ -62,9 +60,7 @@ func TestExecOnATerminal(t *testing.T) {
 		tt.until(t, "the command", func() bool { return strings.Contains(tt.shown(), "ready") })
 		tt.typeText(t, "\x03")
 		time.Sleep(300 * time.Millisecond) // for a second signal that must not come
-		if err := tt.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, tt.cmd.Process.Signal(syscall.SIGTERM))
 		err := tt.cmd.Wait()
 		tt.until(t, "the count", func() bool { return strings.Contains(tt.shown(), "total 1\r\n") })
 		if tt.cmd.ProcessState.ExitCode() != 3 {
@@ -98,9 +94,7 @@ func TestExecSignals(t *testing.T) {
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // nothing else sends it signals
 	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	p := startProcess(t, c)
 	said := bufio.NewReader(out)
 	next := func() string {
@@ -126,20 +120,14 @@ func TestExecSignals(t *testing.T) {
 		{"QUIT", syscall.SIGQUIT},
 		{"INT", syscall.SIGINT},
 	} {
-		if err := c.Process.Signal(s.signal); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, c.Process.Signal(s.signal))
 		if line := next(); line != s.name {
 			t.Errorf("the command saw %q, want %s", line, s.name)
 		}
 	}
-	if err := c.Process.Signal(syscall.SIGALRM); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, c.Process.Signal(syscall.SIGALRM))
 	rest, err := io.ReadAll(said)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	_ = c.Wait()
 	if len(rest) > 0 || c.ProcessState.ExitCode() != 9 {
 		t.Errorf("the command also saw %q; ended with %v", rest, c.ProcessState)
@@ -246,9 +234,7 @@ func TestExecAsInit(t *testing.T) {
 		c := exec.Command(unshare, append([]string{"--pid", "--fork", "--kill-child", filepath.Join(builtProgram(t), "tokenfetch")}, args...)...)
 		c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environ...)
 		out, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		p = startProcess(t, c)
 		return p, out, func() int {
 			id := strconv.Itoa(c.Process.Pid)
@@ -257,9 +243,7 @@ func TestExecAsInit(t *testing.T) {
 				if pid, err := strconv.Atoi(strings.TrimSpace(string(children))); err == nil {
 					return pid
 				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				check.OK(t, err)
 				time.Sleep(10 * time.Millisecond)
 			}
 			t.Fatal("there is no first process")
@@ -271,9 +255,7 @@ func TestExecAsInit(t *testing.T) {
 		p, _, inside := start(t, append(environ, "TOKENFETCH_MPAY_PASSWORD=x"), "exec", "mpay", "--", "true")
 		<-bodies
 		began := time.Now()
-		if err := syscall.Kill(inside(), syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, syscall.Kill(inside(), syscall.SIGTERM))
 		_ = p.cmd.Wait()
 		if took := time.Since(began); took > time.Second || p.cmd.ProcessState.ExitCode() != 143 {
 			t.Errorf("ended with %v after %v\n%s", p.cmd.ProcessState, took, p.stderr.String())
@@ -287,13 +269,9 @@ func TestExecAsInit(t *testing.T) {
 			t.Fatalf("the command said %q, %v\n%s", line, err, p.stderr.String())
 		}
 		time.Sleep(200 * time.Millisecond) // the orphan ends
-		if err := syscall.Kill(inside(), syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, syscall.Kill(inside(), syscall.SIGTERM))
 		rest, err := io.ReadAll(said)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		_ = p.cmd.Wait()
 		if p.cmd.ProcessState.ExitCode() != 4 || string(rest) != "ended\n" {
 			t.Errorf("ended with %v: %q\n%s", p.cmd.ProcessState, rest, p.stderr.String())

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // newKeyring starts a session with an empty unlocked keyring and returns the
@@ -23,21 +25,13 @@ func newKeyring(t *testing.T) string {
 		cat`)
 	session.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir}
 	in, err := session.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	out, err := session.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := session.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, session.Start())
 	t.Cleanup(func() { _ = in.Close(); _ = session.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return strings.TrimSpace(line)
 }
 
@@ -47,9 +41,7 @@ func TestFirstRunOnAMachine(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		keyring := newKeyring(t)
 		s := newShared(t)
-		if err := os.Remove(filepath.Join(s.home, ".config", "tokenfetch", "profiles.toml")); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Remove(filepath.Join(s.home, ".config", "tokenfetch", "profiles.toml")))
 		s.environ = append(s.environ, keyring)
 		if stored {
 			s.environ = s.storeSecrets(keyring)

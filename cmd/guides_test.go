@@ -1,21 +1,17 @@
 package cmd
 
 import (
-	"bufio"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // definitionComment begins a definition in the guide: the path of its file.
@@ -43,13 +39,9 @@ func withDefinitions(t *testing.T, definitions map[string]string) (home string) 
 	t.Helper()
 	home = t.TempDir()
 	dir := filepath.Join(home, ".config", "tokenfetch", "providers")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(dir, 0o700))
 	for name, text := range definitions {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	return home
 }
@@ -72,7 +64,6 @@ func TestGuideOfProviders(t *testing.T) {
 		name    string
 		environ []string
 		request string // without Host, User-Agent and Connection
-		status  int
 		reply   string
 		json    string // a part of -o json
 		refused string // a reply that is exit 4
@@ -82,7 +73,7 @@ func TestGuideOfProviders(t *testing.T) {
 			[]string{"TOKENFETCH_ACME_CLIENT_ID=a b", "TOKENFETCH_ACME_CLIENT_SECRET=" + canaries["CLIENT_SECRET"] + "%"},
 			"POST /token HTTP/1.1\nAccept: application/json\nAuthorization: Basic BASIC(a+b:" + canaries["CLIENT_SECRET"] + "%25)\nContent-Length: 52\n" +
 				"Content-Type: application/x-www-form-urlencoded\n\ngrant_type=client_credentials&scope=payments%3Awrite",
-			200, `{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600,"scope":"payments:write"}`,
+			`{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600,"scope":"payments:write"}`,
 			`"token_type":"Bearer","use":{"header":"Authorization","scheme":"Bearer","member":null,"headers":{}},"expires_in":3600,`,
 			"401 {\"error\":\"invalid_client\"}",
 		},
@@ -90,7 +81,7 @@ func TestGuideOfProviders(t *testing.T) {
 			"daraja",
 			[]string{"TOKENFETCH_DARAJA_CONSUMER_KEY=key", "TOKENFETCH_DARAJA_CONSUMER_SECRET=" + canaries["CLIENT_SECRET"]},
 			"GET /oauth/v1/generate?grant_type=client_credentials HTTP/1.1\nAccept: application/json\nAuthorization: Basic BASIC(key:" + canaries["CLIENT_SECRET"] + ")\n\n",
-			200, `{"access_token":"TOKEN","expires_in":"3599"}`,
+			`{"access_token":"TOKEN","expires_in":"3599"}`,
 			`"expires_in":3599,`,
 			`400 {"requestId":"1","errorCode":"400.008.01","errorMessage":"Invalid Authentication passed"}`,
 		},
@@ -99,7 +90,7 @@ func TestGuideOfProviders(t *testing.T) {
 			[]string{"TOKENFETCH_MOMO_API_USER=user", "TOKENFETCH_MOMO_API_KEY=" + canaries["CLIENT_SECRET"], "TOKENFETCH_MOMO_SUBSCRIPTION_KEY=" + canaries["PASSWORD"]},
 			"POST /collection/token/ HTTP/1.1\nAccept: application/json\nAuthorization: Basic BASIC(user:" + canaries["CLIENT_SECRET"] + ")\nContent-Length: 0\n" +
 				"Ocp-Apim-Subscription-Key: " + canaries["PASSWORD"] + "\n\n",
-			200, `{"access_token":"TOKEN","token_type":"access_token","expires_in":3600}`,
+			`{"access_token":"TOKEN","token_type":"access_token","expires_in":3600}`,
 			`"use":{"header":"Authorization","scheme":"Bearer","member":null,"headers":{"Ocp-Apim-Subscription-Key":null,"X-Target-Environment":"sandbox"}},"expires_in":3600,`,
 			`500 {"error":"login_failed"}`,
 		},
@@ -112,26 +103,28 @@ func TestGuideOfProviders(t *testing.T) {
 			if out, diag, err := run(nil, "emulator", "--", "tokenfetch", c.name); err != nil || !strings.HasPrefix(out, "emulated-") {
 				t.Errorf("below the emulator: %v\n%s", err, diag)
 			}
-			answer := func(status int, body string) string {
-				return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(body), body)
-			}
 			status, refused, _ := strings.Cut(c.refused, " ")
 			code, _ := strconv.Atoi(status)
-			base, requests := rawServer(t,
-				answer(c.status, strings.Replace(c.reply, "TOKEN", canaries["TOKEN"], 1)), answer(code, refused))
-			environ := append(c.environ, "TOKENFETCH_"+strings.ToUpper(c.name)+"_BASE_URL="+base)
+			var requests strings.Builder
+			e := &endpoint{log: &requests, answers: []answer{
+				reply(200, strings.Replace(c.reply, "TOKEN", canaries["TOKEN"], 1)), reply(code, refused),
+			}}
+			check.OK(t, e.listen(0, 0, t.Cleanup))
+			environ := append(c.environ, "TOKENFETCH_"+strings.ToUpper(c.name)+"_BASE_URL=http://"+e.address)
 			out, diag, err := run(environ, c.name, "--no-cache", "-o", "json")
 			if err != nil || !strings.Contains(out, `"access_token":"`+canaries["TOKEN"]+`"`) || !strings.Contains(out, c.json) || diag != "" {
 				t.Errorf("%v\n%s%s", err, out, diag)
 			}
-			if got := plainRequest(t, <-requests); got != c.request {
-				t.Errorf("the request (-want +got):\n%s", cmp.Diff(c.request, got))
-			}
+			e.open.settle()
+			want := regexp.MustCompile(`BASIC\((.*)\)`).ReplaceAllStringFunc(c.request, func(pair string) string {
+				return base64.StdEncoding.EncodeToString([]byte(pair[len("BASIC(") : len(pair)-1]))
+			})
+			got := regexp.MustCompile(`(?m)^(Connection|User-Agent): .*\n`).ReplaceAllString(requests.String(), "")
+			check.Same(t, "the request", want+"\n", got)
 			out, diag, err = run(environ, c.name, "--no-cache", "-v")
 			if err == nil || exitStatus(err) != 4 || out != "" || leak(diag, canaries["CLIENT_SECRET"]) != "" || leak(diag, canaries["PASSWORD"]) != "" {
 				t.Errorf("refused: %v\n%s%s", err, out, diag)
 			}
-			<-requests
 			if _, diag, err := run(environ, c.name, "--no-cache"); exitStatus(err) != 4 || !strings.Contains(diag, "(held_back)") {
 				t.Errorf("after the refusal: %v\n%s", err, diag)
 			}
@@ -145,73 +138,4 @@ func exitStatus(err error) int {
 		return exit.ExitCode()
 	}
 	return 0
-}
-
-// rawServer answers each connection with the next of the replies, and returns the
-// requests as they arrived.
-func rawServer(t *testing.T, replies ...string) (base string, requests <-chan string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	arrived := make(chan string, len(replies))
-	go func() {
-		for _, reply := range replies {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			arrived <- readRaw(bufio.NewReader(conn))
-			_, _ = io.WriteString(conn, reply)
-			conn.Close()
-		}
-		listener.Close()
-	}()
-	return "http://" + listener.Addr().String(), arrived
-}
-
-// readRaw reads one request.
-func readRaw(r *bufio.Reader) string {
-	var request strings.Builder
-	length := 0
-	for {
-		line, err := r.ReadString('\n')
-		request.WriteString(line)
-		if n, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			length, _ = strconv.Atoi(strings.TrimSpace(n))
-		}
-		if err != nil || line == "\r\n" {
-			break
-		}
-	}
-	body := make([]byte, length)
-	_, _ = io.ReadFull(r, body)
-	return request.String() + string(body)
-}
-
-// plainRequest returns a request with its headers sorted and its Basic pair decoded,
-// without the headers that are the same in all.
-func plainRequest(t *testing.T, request string) string {
-	t.Helper()
-	head, body, _ := strings.Cut(strings.ReplaceAll(request, "\r\n", "\n"), "\n\n")
-	var lines []string
-	for i, line := range strings.Split(head, "\n") {
-		name, value, _ := strings.Cut(line, ": ")
-		switch {
-		case i == 0:
-		case name == "Host" || name == "User-Agent" || name == "Connection":
-			continue
-		case name == "Authorization":
-			pair, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(value, "Basic "))
-			if err != nil {
-				t.Error(err)
-			}
-			line = "Authorization: Basic BASIC(" + string(pair) + ")"
-		}
-		lines = append(lines, line)
-	}
-	slices.Sort(lines[1:])
-	return strings.Join(lines, "\n") + "\n\n" + body
 }

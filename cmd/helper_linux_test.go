@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // helperProfile writes a helper and a profile whose password it prints, and
@@ -20,16 +22,12 @@ func helperProfile(t *testing.T, script string) (profiles string, bodies chan st
 	t.Helper()
 	dir := t.TempDir()
 	helper := filepath.Join(dir, "ask")
-	if err := os.WriteFile(helper, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(helper, []byte("#!/bin/sh\n"+script), 0o700))
 	environ, bodies := mpayServer(t, 0)
 	profiles = filepath.Join(dir, "profiles.toml")
 	_, base, _ := strings.Cut(environ[1], "=")
 	text := fmt.Sprintf("[mpay.default]\nbase_url = %q\nusername = \"ops\"\npassword = { command = [%q] }\n", base, helper)
-	if err := os.WriteFile(profiles, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(profiles, []byte(text), 0o600))
 	return profiles, bodies
 }
 
@@ -162,15 +160,16 @@ const untilStopped = `until [ -n "$(jobs -s)" ]; do sleep 0.05; done`
 // with job control, and brings both back.
 func TestHelperStopped(t *testing.T) {
 	t.Parallel()
-	profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
-	for _, c := range []struct{ name, line, back string }{
-		{"alone", "tokenfetch mpay --timeout 5s --config " + profiles, "fg"},
-		{"in a pipeline", "tokenfetch mpay --timeout 5s --config " + profiles + " | cat", "fg"},
+	for _, c := range []struct{ name, behind, back string }{
+		{"alone", "", "fg"},
+		{"in a pipeline", " | cat", "fg"},
 		// Once it is stopped again, and once it is still to stop.
-		{"in the background then", "tokenfetch mpay --timeout 5s --config " + profiles, "bg; " + untilStopped + "; bg; sleep 0.01; fg"},
-		{"in the background first", "tokenfetch mpay --timeout 5s --config " + profiles + " &", "fg"},
+		{"in the background then", "", "bg; " + untilStopped + "; bg; sleep 0.01; fg"},
+		{"in the background first", " &", "fg"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			profiles, bodies := helperProfile(t, "stty -echo; printf 'PIN: ' >&2; read pin; echo $pin")
 			tt := startJobShell(t)
 			ready := 0
 			prompt := func(what string) {
@@ -179,8 +178,8 @@ func TestHelperStopped(t *testing.T) {
 				tt.until(t, what, func() bool { return strings.Count(tt.shown(), "<ready>") >= ready })
 			}
 			prompt("the shell")
-			tt.typeText(t, c.line+"\n")
-			if strings.HasSuffix(c.line, "&") {
+			tt.typeText(t, "tokenfetch mpay --timeout 3s --config "+profiles+c.behind+"\n")
+			if c.behind == " &" {
 				prompt("the shell while the job runs")
 				tt.typeText(t, untilStopped+"\n") // the shell tells of its jobs before it asks
 			} else {
@@ -194,7 +193,7 @@ func TestHelperStopped(t *testing.T) {
 			if !strings.Contains(tt.shown(), "Stopped") {
 				t.Errorf("the screen shows %q", tt.shown())
 			}
-			time.Sleep(5500 * time.Millisecond) // which does not count
+			time.Sleep(3200 * time.Millisecond) // which does not count
 			tt.typeText(t, c.back+"\n")
 			tt.until(t, "the echo turned off again", func() bool { return !tt.echo(t) })
 			time.Sleep(100 * time.Millisecond)
@@ -227,9 +226,7 @@ func TestHelperAsksInTheForeground(t *testing.T) {
 		group, err := unix.IoctlGetInt(int(tt.master.Fd()), unix.TIOCGPGRP)
 		return err == nil && group != tt.cmd.Process.Pid
 	})
-	if err := os.WriteFile(helper+".asks", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(helper+".asks", nil, 0o600))
 	tt.until(t, "the question", func() bool { return strings.Contains(tt.shown(), "PIN:") && !tt.echo(t) })
 	tt.typeText(t, canaries["PASSWORD"]+"\n")
 	tt.until(t, "the token", func() bool { return strings.Contains(tt.shown(), canaries["TOKEN"]) })

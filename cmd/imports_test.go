@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 const module = "github.com/tokenfetch/tokenfetch"
@@ -117,18 +117,12 @@ func TestImports(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	for _, breach := range found {
 		t.Error(breach)
 	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(mayImport)), slices.Sorted(maps.Keys(packages))); diff != "" {
-		t.Errorf("the packages with an import rule and the packages there are (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(reveals, slices.Sorted(maps.Keys(revealing))); diff != "" {
-		t.Errorf("the packages that reveal secrets (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the packages with an import rule and the packages there are", slices.Sorted(maps.Keys(mayImport)), slices.Sorted(maps.Keys(packages)))
+	check.Same(t, "the packages that reveal secrets", reveals, slices.Sorted(maps.Keys(revealing)))
 }
 
 // TestImportsFinds shows that breaches are found.
@@ -158,9 +152,7 @@ func TestImportsFinds(t *testing.T) {
 		{"pkg/internal/token", `func f(e *failure.Error) error { return e.WithHint("give --retry 2").Append("; run tokenfetch login") }`},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package p; "+test.source, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		if found := breaches(test.dir, file); len(found) != 1 {
 			t.Errorf("%q: %s: %d breaches found, want 1: %v", test.dir, test.source, len(found), found)
 		}

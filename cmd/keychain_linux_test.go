@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // fakeBus is a session bus that does what serve does with each connection. It
@@ -21,9 +23,7 @@ func fakeBus(t *testing.T, serve func(net.Conn)) (variable string, connected <-c
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	t.Cleanup(func() { listener.Close() })
 	accepted := make(chan struct{}, 8)
 	go func() {
@@ -134,9 +134,7 @@ func plantDaemons(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range []string{"dbus-launch", "dbus-daemon", "dbus-run-session", "gnome-keyring-daemon"} {
 		script := "#!/bin/sh\n: >" + filepath.Join(dir, "started") + "\n"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700))
 	}
 }
 

@@ -1,18 +1,13 @@
 package cmd
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"io"
-	"math/big"
 	"net"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 // layer is what a connection to an endpoint goes through before the request:
@@ -42,41 +37,19 @@ func (l layer) over(conn net.Conn) net.Conn {
 }
 
 // layers returns TLS of the authority with the named trouble, "" for none.
-func layers(a *authority, trouble string) (layer, error) {
-	change := func(*x509.Certificate) {}
+func layers(a *pki.Authority, trouble string) (layer, error) {
+	var change func(*x509.Certificate)
 	config := &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
 	switch trouble {
 	case "":
 	case "expired-certificate":
 		change = func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
-	case "future-certificate": // to it, this computer's clock is in the past
-		change = func(c *x509.Certificate) {
-			c.NotBefore, c.NotAfter = time.Now().AddDate(50, 0, 0), time.Now().AddDate(51, 0, 0)
-		}
-	case "other-host":
-		change = func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{hostileName}, nil }
 	case "unknown-authority":
-		var err error
-		if a, err = newAuthority(); err != nil {
-			return layer{}, err
-		}
-	case "self-signed":
-		stranger, err := newAuthority()
-		if err != nil {
-			return layer{}, err
-		}
-		config.Certificates = []tls.Certificate{{Certificate: [][]byte{stranger.certificate.Raw}, PrivateKey: stranger.key}}
-	case "tls-1.1":
-		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	case "old-ciphers":
-		config.MaxVersion, config.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}
+		a = newAuthority()
 	case "client-certificate":
 		config.ClientAuth = tls.RequireAnyClientCert
 	case "known-clients": // those with a certificate of the authority
-		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-		config.ClientCAs.AddCert(a.certificate)
-	case "half-handshake":
-		return layer{spoil: halfHandshake}, nil
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool()
 	case "dripping-handshake":
 		return layer{spoil: drippingHandshake}, nil
 	case "full-queue":
@@ -84,25 +57,12 @@ func layers(a *authority, trouble string) (layer, error) {
 	default:
 		return layer{}, fmt.Errorf("there is no trouble %s", trouble)
 	}
-	if config.Certificates == nil {
-		certificate, err := a.issue(change)
-		if err != nil {
-			return layer{}, err
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
+	config.Certificates = []tls.Certificate{a.Issue(change)}
 	return layer{config: config}, nil
 }
 
 // serverHello is the beginning of a record that promises a handshake.
 const serverHello = "\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"
-
-// halfHandshake breaks off in the middle of the first message.
-func halfHandshake(conn net.Conn) {
-	_, _ = conn.Read(make([]byte, 16<<10))
-	_, _ = io.WriteString(conn, serverHello)
-	conn.Close()
-}
 
 // drippingHandshake says one byte at a time and never comes to an end.
 func drippingHandshake(conn net.Conn) {
@@ -121,66 +81,4 @@ func drippingHandshake(conn net.Conn) {
 // hostileName stands in every certificate and is never to be shown.
 var hostileName = canaries["TOKEN"] + ".example"
 
-// authority issues certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
-}
-
-func newAuthority() (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	a := &authority{key: key, certificate: certificateTemplate()}
-	a.certificate.IsCA, a.certificate.BasicConstraintsValid = true, true
-	a.certificate.KeyUsage, a.certificate.ExtKeyUsage = x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature, nil // for servers and clients
-	der, err := x509.CreateCertificate(rand.Reader, a.certificate, a.certificate, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	if a.certificate, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return a, nil
-}
-
-// certificateTemplate is a certificate of this computer and of every name
-// right below "example".
-func certificateTemplate() *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: "\x1b]0;" + hostileName + "\x07"},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		DNSNames:     []string{"*.example"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-}
-
-func (a *authority) issue(change func(*x509.Certificate)) (tls.Certificate, error) {
-	template := certificateTemplate()
-	change(template)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
-}
-
-// clientCertificate returns a certificate for a client and its key, in PEM.
-func (a *authority) clientCertificate(change func(*x509.Certificate)) (certificate, key []byte, err error) {
-	issued, err := a.issue(func(c *x509.Certificate) {
-		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		change(c)
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(issued.PrivateKey)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
-}
+func newAuthority() *pki.Authority { return pki.New("\x1b]0;" + hostileName + "\x07") }

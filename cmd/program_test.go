@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // builtProgram builds the program as it is shipped, once for all tests, and returns
@@ -14,9 +16,7 @@ import (
 func builtProgram(t *testing.T) string {
 	t.Helper()
 	dir, err := buildOnce()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return dir
 }
 

@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tokenfetch/tokenfetch/testdata/tunnel"
 )
 
 // fakeProxy is a proxy on loopback. Whatever host it is asked for, it leads to
@@ -29,7 +29,7 @@ type fakeProxy struct {
 	wire  wire
 	mu    sync.Mutex
 	heads []string // what each connection asked for
-	open  int
+	open  open
 }
 
 // startProxy is the script command
@@ -53,11 +53,7 @@ func startProxy(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: proxy [-login USER:PASSWORD] KIND")
 	}
 	p := &fakeProxy{kind: flags.Arg(0), target: ts.Getenv("ENDPOINT_HOST"), login: *login}
-	stranger, err := newAuthority()
-	ts.Check(err)
-	certificate, err := stranger.issue(func(*x509.Certificate) {})
-	ts.Check(err)
-	p.config = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	p.config = &tls.Config{Certificates: []tls.Certificate{newAuthority().Issue(nil)}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(func() { listener.Close() })
@@ -84,7 +80,7 @@ func countProxied(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	p.settle()
+	p.open.settle()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.heads) != want {
@@ -108,27 +104,13 @@ func (p *fakeProxy) accept(listener net.Listener) {
 		p.mu.Lock()
 		n := len(p.heads)
 		p.heads = append(p.heads, "")
-		p.open++
 		p.mu.Unlock()
+		p.open.Add(1)
 		go func() {
+			defer p.open.Add(-1)
+			defer conn.Close()
 			p.serve(n, p.wire.tap(conn))
-			conn.Close()
-			p.mu.Lock()
-			p.open--
-			p.mu.Unlock()
 		}()
-	}
-}
-
-func (p *fakeProxy) settle() {
-	for range 600 {
-		time.Sleep(5 * time.Millisecond)
-		p.mu.Lock()
-		open := p.open
-		p.mu.Unlock()
-		if open == 0 {
-			return
-		}
 	}
 }
 
@@ -137,8 +119,8 @@ func (p *fakeProxy) serve(n int, conn net.Conn) {
 		p.socks(n, conn)
 		return
 	}
-	head, ok := readHead(conn)
-	if !ok {
+	head, err := tunnel.ReadHead(conn)
+	if err != nil {
 		return
 	}
 	p.mu.Lock()
@@ -164,60 +146,26 @@ func (p *fakeProxy) serve(n int, conn net.Conn) {
 
 // lead connects the two sides.
 func (p *fakeProxy) lead(conn net.Conn) {
-	if p.kind == "intercept" {
-		_, _ = io.Copy(io.Discard, p.wire.tap(tls.Server(conn, p.config)))
-		// A reset would take the alert away that tells why.
-		_, _ = io.Copy(io.Discard, conn)
+	if p.kind != "intercept" {
+		tunnel.Lead(conn, p.target)
 		return
 	}
-	target, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	defer target.Close()
-	go func() {
-		_, _ = io.Copy(target, conn)
-		target.Close()
-	}()
-	_, _ = io.Copy(conn, target)
+	_, _ = io.Copy(io.Discard, p.wire.tap(tls.Server(conn, p.config)))
+	// A reset would take the alert away that tells why.
+	_, _ = io.Copy(io.Discard, conn)
 }
 
-// readHead reads up to and with the first empty line, and not a byte more.
-func readHead(conn net.Conn) (string, bool) {
-	head, one := "", make([]byte, 1)
-	for !strings.HasSuffix(head, "\r\n\r\n") {
-		if _, err := io.ReadFull(conn, one); err != nil {
-			return head, false
-		}
-		head += string(one)
-	}
-	return head, true
-}
-
-// socks serves one connection in SOCKS 5, for names and without a login.
+// socks serves one connection in SOCKS 5.
 func (p *fakeProxy) socks(n int, conn net.Conn) {
-	greeting := make([]byte, 2)
-	if _, err := io.ReadFull(conn, greeting); err != nil {
-		return
+	if tunnel.SOCKS(conn, func(host string, port int) byte {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.heads[n] = fmt.Sprintf("SOCKS %s:%d\n", host, port)
+		if p.kind == "socks5-refusing" {
+			return 2
+		}
+		return 0
+	}) {
+		p.lead(conn)
 	}
-	_, _ = io.CopyN(io.Discard, conn, int64(greeting[1]))
-	_, _ = io.WriteString(conn, "\x05\x00")
-	request := make([]byte, 5)
-	if _, err := io.ReadFull(conn, request); err != nil || request[3] != 3 {
-		return
-	}
-	name := make([]byte, int(request[4])+2)
-	if _, err := io.ReadFull(conn, name); err != nil {
-		return
-	}
-	host, port := name[:len(name)-2], binary.BigEndian.Uint16(name[len(name)-2:])
-	p.mu.Lock()
-	p.heads[n] = fmt.Sprintf("SOCKS %s:%d\n", host, port)
-	p.mu.Unlock()
-	if p.kind == "socks5-refusing" {
-		_, _ = io.WriteString(conn, "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00")
-		return
-	}
-	_, _ = io.WriteString(conn, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-	p.lead(conn)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestRealKeychainEndToEnd uses the program as it is shipped: the binary, the
@@ -244,12 +245,8 @@ func startEmulator(t testing.TB, binary string, environ []string, listen string,
 	c := exec.Command(binary, append([]string{"emulator", "--listen", listen}, args...)...)
 	c.Env = environ
 	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, c.Start())
 	end = func() {
 		_ = c.Process.Signal(os.Interrupt)
 		if err := c.Wait(); err != nil {

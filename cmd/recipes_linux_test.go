@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // recipe is what a recipe does: commands, one after another, each with the variables
@@ -103,9 +103,7 @@ func TestSecretStores(t *testing.T) {
 	bin := builtProgram(t)
 	address := serveEmulator(t, filepath.Join(bin, "tokenfetch"), nil)
 	d, err := provider.NewCatalog("", nil).Definition("zeepay")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	demo := emulator.Demo(d)
 	dir := t.TempDir()
 	for name, answers := range map[string][2]string{
@@ -153,9 +151,7 @@ func realPass(t *testing.T, name, value string) []string {
 		}
 	}
 	dir, err := os.MkdirTemp("", "pass") // short, for the socket of the agent
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	environ := []string{"GNUPGHOME=" + dir, "PASSWORD_STORE_DIR=" + filepath.Join(dir, "store")}
 	run := func(input string, args ...string) {
 		c := exec.Command(args[0], args[1:]...)
@@ -210,9 +206,7 @@ func (p *pipeline) run(t *testing.T, steps recipe) error {
 		}
 		c.Env = slices.Concat(c.Env, []string{"PATH=" + p.bin + ":" + os.Getenv("PATH"), "GITHUB_ENV=" + runnerFile}, p.base, p.variables(t, s))
 		data, err := os.ReadFile(runnerFile)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		for _, entry := range runnerEntryPattern.FindAllStringSubmatch(string(data), -1) {
 			c.Env = append(c.Env, entry[1]+"="+entry[3])
 		}
@@ -283,9 +277,7 @@ func settingOf(t *testing.T, variable string) (*provider.Definition, string) {
 // the order of the file, and the variables that it or one around it names.
 func yamlRecipe(t *testing.T, text string) recipe {
 	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, yaml.Unmarshal([]byte(text), &document))
 	return yamlSteps(t, &document, nil)
 }
 
@@ -303,9 +295,7 @@ func yamlSteps(t *testing.T, node *yaml.Node, environ map[string]string) recipe 
 	}
 	for i := 0; i < len(node.Content); i += 2 {
 		if key, value := node.Content[i].Value, node.Content[i+1]; key == "env" || key == "environment" || key == "variables" {
-			if err := value.Decode(&environ); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, value.Decode(&environ))
 		}
 	}
 	for i := 0; i < len(node.Content); i += 2 {
@@ -355,9 +345,7 @@ func kubernetesRecipe(t *testing.T, text string) recipe {
 			}
 		}
 	}
-	if err := yaml.Unmarshal([]byte(text), &job); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, yaml.Unmarshal([]byte(text), &job))
 	if limit := job.Spec.BackoffLimit; limit == nil || *limit != 0 {
 		t.Error("a job that fails would be started again")
 	}
@@ -402,9 +390,7 @@ func systemdRecipe(t *testing.T, text string) recipe {
 			s.script = value
 		}
 	}
-	if diff := cmp.Diff([]string{"STATE_DIRECTORY", "CACHE_DIRECTORY"}, s.dirs); diff != "" {
-		t.Errorf("where the service keeps refusals and tokens (-want +got):\n%s", diff)
-	}
+	check.Same(t, "where the service keeps refusals and tokens", []string{"STATE_DIRECTORY", "CACHE_DIRECTORY"}, s.dirs)
 	if _, err := exec.LookPath("systemd-analyze"); err == nil { // which looks for the program
 		unit := filepath.Join(t.TempDir(), "reconcile.service")
 		writeFile(t, unit, strings.Replace(text, "/usr/bin/tokenfetch", filepath.Join(builtProgram(t), "tokenfetch"), 1), 0o600)

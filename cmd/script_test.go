@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"net"
@@ -12,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -27,6 +31,10 @@ import (
 // The scripts run the program as a process of its own, with a keychain that is
 // a directory of the script. Everything else is real.
 func TestMain(m *testing.M) {
+	// Most of the tests wait, for processes of their own and for limits to pass.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	built.M = m
 	testscript.Main(&built, map[string]func(){
 		"tokenfetch": func() {
@@ -51,6 +59,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "../testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
 		Setup:               setUpScript,
 		Condition: func(name string) (bool, error) {
 			if name != "root" {
@@ -59,14 +68,19 @@ func TestScripts(t *testing.T) {
 			return os.Getuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode": exitcode,
-			"endpoint": startEndpoint,
-			"issuer":   startIssuer,
-			"requests": countRequests,
-			"keychain": storeItem,
-			"items":    listItems,
-			"profiles": writeProfiles,
-			"socket":   makeSocket,
+			"exitcode":    exitcode,
+			"fetches":     fetches,
+			"fails":       fails,
+			"endpoint":    startEndpoint,
+			"requests":    countRequests,
+			"certificate": issueCertificate,
+			"proxy":       startProxy,
+			"proxied":     countProxied,
+			"issuer":      startIssuer,
+			"keychain":    storeItem,
+			"items":       listItems,
+			"profiles":    writeProfiles,
+			"socket":      makeSocket,
 		},
 	})
 }
@@ -86,8 +100,8 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("HOME", home)
-	// Each run of a script stands for itself: nothing is remembered of refusals.
-	// What is remembered has tests of its own, with many processes.
+	// Each run of a script stands for itself: nothing is remembered of refusals,
+	// unless the script has a state directory.
 	env.Setenv("XDG_STATE_HOME", "/dev/null")
 	env.Setenv("PROFILES", filepath.Join(home, ".config", "tokenfetch", "profiles.toml"))
 	// The race detector lets a program sleep for a second when it ends.
@@ -117,13 +131,11 @@ func setUpScript(env *testscript.Env) error {
 // (with -token, the token on standard output is expected), that standard error is
 // a few lines of printable ASCII, that a JSON error tells the same code, that no
 // canary reaches a child's arguments or environment, that no file appears or vanishes (with -writes, they may, and places for secrets may
-// hold some), that no process stays, and that it ends in time.
+// hold some), that no process stays, and that it ends in time. What it prints stands
+// in the files printed and said, see steady.
 func exitcode(ts *testscript.TestScript, neg bool, args []string) {
-	token, writes := false, false
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		token, writes = token || args[0] == "-token", writes || args[0] == "-writes"
-		args = args[1:]
-	}
+	options, args := cutOptions(args)
+	token, writes := slices.Contains(options, "-token"), slices.Contains(options, "-writes")
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exitcode [-token] [-writes] N COMMAND [ARG...]")
 	}
@@ -144,6 +156,8 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%v", err)
 	}
 	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	ts.Check(os.WriteFile(ts.MkAbs("printed"), []byte(steady(ts, stdout)), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("said"), []byte(steady(ts, stderr)), 0o600))
 	if got != want {
 		ts.Fatalf("exit code %d, want %d\n%s", got, want, stderr)
 	}
@@ -169,6 +183,64 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// fetches [-writes] COMMAND... is exitcode for a run that works: it prints the token
+// and a line end, and nothing else.
+func fetches(ts *testscript.TestScript, neg bool, args []string) {
+	options, args := cutOptions(args)
+	exitcode(ts, neg, slices.Concat(options, []string{"-token", "0"}, args))
+	if got, want := ts.ReadFile("stdout"), ts.Getenv("TOKEN")+"\n"; got != want {
+		ts.Fatalf("standard output is %q, want %q", got, want)
+	}
+	if stderr := ts.ReadFile("stderr"); stderr != "" {
+		ts.Fatalf("standard error is not silent:\n%s", stderr)
+	}
+}
+
+// fails [-writes] N CODE COMMAND... is exitcode for a run that fails: standard output
+// is empty, and the error is the one that CODE names.
+func fails(ts *testscript.TestScript, neg bool, args []string) {
+	options, args := cutOptions(args)
+	if len(args) < 3 {
+		ts.Fatalf("usage: fails [-writes] N CODE COMMAND [ARG...]")
+	}
+	exitcode(ts, neg, slices.Concat(options, args[:1], args[2:]))
+	if stdout := ts.ReadFile("stdout"); stdout != "" {
+		ts.Fatalf("standard output is not empty: %q", stdout)
+	}
+	stderr := ts.ReadFile("stderr")
+	if !strings.Contains(stderr, "("+args[1]+")\n") && !strings.Contains(stderr, `"code":"`+args[1]+`"`) {
+		ts.Fatalf("the error is not %s:\n%s", args[1], stderr)
+	}
+}
+
+// cutOptions returns the options in front of the words of a script command.
+func cutOptions(args []string) (options, rest []string) {
+	n := slices.IndexFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") })
+	if n < 0 {
+		n = len(args)
+	}
+	return args[:n], args[n:]
+}
+
+// steady returns the output of a run with names for what differs from run to run,
+// so that a script can compare it whole.
+func steady(ts *testscript.TestScript, output string) string {
+	for _, name := range []string{"ENDPOINT", "ENDPOINT_HOST", "ISSUER", "ISSUER_HOST", "PROXY", "WORK", "TOKEN"} {
+		if value := ts.Getenv(name); value != "" {
+			output = strings.ReplaceAll(output, value, "$"+name)
+		}
+	}
+	for pattern, name := range map[string]string{
+		`\b\d+ seconds? ago`:                     "N seconds ago",
+		`\b20\d\d-\d\d-\d\d[T ][\d:]+(?:Z| UTC)`: "TIME",
+		`\bemulated-[A-Z0-9]{20,}`:               "$EMULATED",
+		`\b127\.0\.0\.1:[1-9][0-9]{3,4}\b`:       "127.0.0.1:PORT",
+	} {
+		output = regexp.MustCompile(pattern).ReplaceAllString(output, name)
+	}
+	return output
+}
+
 // patience is how long a run may take: 5 s, and longer where the race detector
 // makes everything slow.
 func patience() time.Duration {
@@ -179,15 +251,19 @@ func patience() time.Duration {
 }
 
 // checkFiles compares two looks at the script's directory: none may appear or
-// vanish unless writes is set, and one that has changed holds no canary, unless
-// it is where secrets are to be stored then.
+// vanish unless writes is set or it is in $XDG_STATE_HOME or $XDG_CACHE_HOME, and one
+// that has changed holds no canary, unless it is where secrets are to be stored then.
 func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, writes bool) {
+	remembered := func(path string) bool {
+		return strings.HasPrefix(path, cmp.Or(ts.Getenv("XDG_STATE_HOME"), "/dev/null")) || strings.HasPrefix(path, cmp.Or(ts.Getenv("XDG_CACHE_HOME"), "/dev/null"))
+	}
+	ours := []string{ts.MkAbs("requests"), ts.MkAbs("printed"), ts.MkAbs("said")}
 	for path, changed := range after {
 		old, known := before[path]
-		if !known && !writes {
+		if !known && !writes && !remembered(path) && !slices.Contains(ours, path) {
 			ts.Fatalf("the file %s appeared", path)
 		}
-		if known && changed.Equal(old) || ts.MkAbs("requests") == path {
+		if known && changed.Equal(old) || slices.Contains(ours, path) {
 			continue
 		}
 		if dir := filepath.Dir(path); writes && (dir == ts.Getenv("TEST_KEYCHAIN") || filepath.Base(dir) == "secrets") {
@@ -205,7 +281,7 @@ func checkFiles(ts *testscript.TestScript, before, after map[string]time.Time, w
 		}
 	}
 	for path := range before {
-		if _, there := after[path]; !there && !writes {
+		if _, there := after[path]; !there && !writes && !remembered(path) {
 			ts.Fatalf("the file %s vanished", path)
 		}
 	}
@@ -304,7 +380,7 @@ func (d directoryStore) Get(ctx context.Context, account string) (secret.Value, 
 		return secret.Value{}, secret.ErrTimeout
 	case "late":
 		select {
-		case <-time.After(time.Second):
+		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
 			return secret.Value{}, secret.ErrTimeout
 		}

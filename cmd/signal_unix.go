@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // endingSignals are the signals that end a program. By default Go answers most of them
@@ -155,14 +158,10 @@ func whyNot(err error) string {
 		return "its reader does not read"
 	case errors.Is(err, syscall.EPIPE):
 		return "its reader is gone"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "no space left"
-	case errors.Is(err, syscall.EFBIG):
-		return "the file would become too large"
 	case errors.Is(err, os.ErrClosed), errors.Is(err, syscall.EBADF):
 		return "it is closed"
 	}
-	return "the write failed"
+	return cmp.Or(source.NoRoom(err), "the write failed")
 }
 
 // fromTerminal reports whether a signal is one that the terminal sends to the whole

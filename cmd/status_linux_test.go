@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // keptHome is a home with a profile whose secret is in the keychain, and with
@@ -22,15 +24,11 @@ func keptHome(t *testing.T, base string) string {
 	t.Helper()
 	home := t.TempDir()
 	for _, dir := range []string{".config/tokenfetch", ".local/state/tokenfetch", ".cache/tokenfetch"} {
-		if err := os.MkdirAll(filepath.Join(home, dir), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.MkdirAll(filepath.Join(home, dir), 0o700))
 	}
 	profiles := fmt.Sprintf("[mpay.default]\nbase_url = %q\nusername = \"ops\"\n\n[zeepay.ci]\nbase_url = %q\nclient_id = \"42\"\nusername = \"ops\"\nclient_secret = { command = [\"false\"] }\npassword = %q\n",
 		base, base, canaries["PASSWORD"])
-	if err := os.WriteFile(filepath.Join(home, ".config/tokenfetch/profiles.toml"), []byte(profiles), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(filepath.Join(home, ".config/tokenfetch/profiles.toml"), []byte(profiles), 0o600))
 	return home
 }
 
@@ -92,9 +90,7 @@ func TestReportsLeaveNothing(t *testing.T) {
 					t.Errorf("%v: exit %d, want %d and %q\n%s%s", run.args, r.exit, exit, run.want, r.stdout, r.stderr)
 				}
 			}
-			if diff := cmp.Diff(before, look()); diff != "" {
-				t.Errorf("something was made or changed (-before +after):\n%s", diff)
-			}
+			check.Same(t, "something was made or changed (-before +after)", before, look())
 			for _, dir := range ours {
 				if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 					t.Errorf("left in %s: %v %v", dir, left, err)
@@ -136,9 +132,7 @@ func TestReportColour(t *testing.T) {
 	for environ, want := range map[string]string{"A=b": want, "NO_COLOR=1": plain, "TERM=dumb": plain} {
 		t.Run(environ, func(t *testing.T) {
 			config := filepath.Join(t.TempDir(), "profiles.toml")
-			if err := os.WriteFile(config, []byte("[mpay.default]\npassword = { command = [\"true\"] }\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.WriteFile(config, []byte("[mpay.default]\npassword = { command = [\"true\"] }\n"), 0o600))
 			tt := newTerminal(t, []string{environ, "TOKENFETCH_MPAY_USERNAME=ops"}, "status", "mpay", "--config", config)
 			tt.start(t)
 			if err := tt.cmd.Wait(); err != nil {
@@ -214,9 +208,7 @@ tokenfetch: error: enkash/a-name-as-long-as-a-table-can-take-beside-it cannot
 `, "status", ref)
 
 	broken := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(broken, []byte("[zeepay.default\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(broken, []byte("[zeepay.default\n"), 0o600))
 	config = broken
 	tt := newTerminal(t, []string{"NO_COLOR=1"}, "doctor", "--config", config)
 	tt.start(t)

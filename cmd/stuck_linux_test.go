@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestNobodyReadsTheOutput lets standard output, standard error or both go to a
@@ -90,9 +91,7 @@ func TestCallThatNeverReturns(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
 			said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			// It stays open: what hangs has used it, and may still do so.
 			start := time.Now()
 			code := Run(Env{
@@ -132,9 +131,7 @@ func TestSignalsThatGoWouldDump(t *testing.T) {
 			environ, bodies := mpayServer(t, 2*time.Second)
 			p := mpayProcess(t, environ, nil)
 			<-bodies
-			if err := p.cmd.Process.Signal(signal); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, p.cmd.Process.Signal(signal))
 			start := time.Now()
 			_ = p.cmd.Wait()
 			if got := p.cmd.ProcessState.ExitCode(); got != 128+int(signal) || time.Since(start) > time.Second {
@@ -161,9 +158,7 @@ func TestIgnoredSignals(t *testing.T) {
 				c.Env = append(c.Env, "PATH="+os.Getenv("PATH"))
 			})
 			<-bodies
-			if err := p.cmd.Process.Signal(signal); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, p.cmd.Process.Signal(signal))
 			if err := p.cmd.Wait(); err != nil || p.stdout.String() != canaries["TOKEN"]+"\n" || p.stderr.Len() > 0 {
 				t.Errorf("ended with %v: %q\n%s", err, p.stdout.String(), p.stderr.String())
 			}

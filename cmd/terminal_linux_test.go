@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // terminal is a program that runs on a pseudo-terminal of its own, with
@@ -53,13 +55,9 @@ func newTerminal(t *testing.T, environ []string, args ...string) *terminal {
 	if err == nil {
 		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	tt := &terminal{master: master, slave: slave, cmd: exec.Command(filepath.Join(builtProgram(t), "tokenfetch"), args...)}
 	tt.cmd.Env = append([]string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "TERM=xterm"}, environ...)
 	tt.cmd.Stdin, tt.cmd.Stdout, tt.cmd.Stderr = slave, slave, slave
@@ -76,9 +74,7 @@ func newTerminal(t *testing.T, environ []string, args ...string) *terminal {
 
 func (tt *terminal) start(t *testing.T) {
 	t.Helper()
-	if err := tt.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tt.cmd.Start())
 	go func() {
 		buffer := make([]byte, 4096)
 		for {
@@ -97,9 +93,7 @@ func (tt *terminal) start(t *testing.T) {
 func (tt *terminal) echo(t *testing.T) bool {
 	t.Helper()
 	state, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return state.Lflag&unix.ECHO != 0
 }
 
@@ -138,8 +132,11 @@ func mpayServer(t *testing.T, delay time.Duration) (environ []string, bodies cha
 			t.Error(err)
 		}
 		bodies <- string(body)
-		time.Sleep(delay)
-		fmt.Fprintf(w, `{"status":1,"token":%q}`, canaries["TOKEN"])
+		select {
+		case <-time.After(delay):
+			fmt.Fprintf(w, `{"status":1,"token":%q}`, canaries["TOKEN"])
+		case <-r.Context().Done(): // nobody waits for it
+		}
 	}))
 	t.Cleanup(server.Close)
 	return []string{"TOKENFETCH_MPAY_USERNAME=ops", "TOKENFETCH_MPAY_BASE_URL=" + server.URL}, bodies
@@ -198,6 +195,7 @@ func TestInterruptedWhileTyping(t *testing.T) {
 }
 
 func TestWaitingLineIsErased(t *testing.T) {
+	t.Parallel()
 	environ, _ := mpayServer(t, 1500*time.Millisecond)
 	tt := startOnTerminal(t, append(environ, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
 	if err := tt.cmd.Wait(); err != nil {
@@ -215,16 +213,12 @@ func TestHelperAsks(t *testing.T) {
 	dir := t.TempDir()
 	helper := filepath.Join(dir, "ask")
 	script := "#!/bin/sh\nprintf 'PIN: ' >/dev/tty; read pin </dev/tty; test \"$pin\" = 1234 && echo " + canaries["PASSWORD"] + "\n"
-	if err := os.WriteFile(helper, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(helper, []byte(script), 0o700))
 	environ, bodies := mpayServer(t, 0)
 	profiles := filepath.Join(dir, "profiles.toml")
 	_, base, _ := strings.Cut(environ[1], "=")
 	text := fmt.Sprintf("[mpay.default]\nbase_url = %q\nusername = { command = [%q] }\npassword = { command = [%q] }\n", base, helper, helper)
-	if err := os.WriteFile(profiles, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(profiles, []byte(text), 0o600))
 	tt := startOnTerminal(t, nil, "mpay", "--config", profiles)
 	tt.until(t, "the first question", func() bool { return strings.Count(tt.shown(), "PIN:") == 1 })
 	tt.typeText(t, "1234\n")
@@ -249,13 +243,9 @@ func TestTokenOnATerminal(t *testing.T) {
 			environ, _ := mpayServer(t, 0)
 			tt := newTerminal(t, append(environ, "COLORTERM=truecolor", "CLICOLOR_FORCE=1", "FORCE_COLOR=1", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay", "-o", c.format)
 			state, err := unix.IoctlGetTermios(int(tt.slave.Fd()), unix.TCGETS)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			state.Oflag &^= unix.OPOST // which turns a line end into two characters
-			if err := unix.IoctlSetTermios(int(tt.slave.Fd()), unix.TCSETS, state); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, unix.IoctlSetTermios(int(tt.slave.Fd()), unix.TCSETS, state))
 			tt.start(t)
 			if err := tt.cmd.Wait(); err != nil {
 				t.Fatalf("%v\n%s", err, tt.shown())
@@ -275,15 +265,11 @@ func TestLifetimeOnATerminal(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600))
 	config := filepath.Join(t.TempDir(), "profiles.toml")
 	profiles := fmt.Sprintf("[tokenfetch]\ncache_key = { file = %q }\n[zeepay.default]\nbase_url = %q\nclient_id = \"42\"\nusername = \"ops\"\nclient_secret = %q\npassword = %q\n",
 		key, server.URL, canaries["CLIENT_SECRET"], canaries["PASSWORD"])
-	if err := os.WriteFile(config, []byte(profiles), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(config, []byte(profiles), 0o600))
 	home := "HOME=" + t.TempDir() // one for all: the second run takes the cached token
 	for _, c := range []struct{ name, lifetime, want string }{
 		{"fresh", `,"expires_in":43200`, token + "\ntokenfetch: valid for 12 h\n"},
@@ -332,9 +318,7 @@ func TestLifetimeOnATerminal(t *testing.T) {
 	})
 	t.Run("to the file of a runner", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "env")
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(file, nil, 0o600))
 		tt := newTerminal(t, []string{home, "GITHUB_ENV=" + file}, "zeepay", "--config", config, "-o", "github-env")
 		tt.start(t)
 		if err := tt.cmd.Wait(); err != nil {
@@ -393,6 +377,7 @@ func TestCtrlDInsteadOfAHiddenAnswer(t *testing.T) {
 
 // TestWaitingOnATerminalThatCannotErase: nothing but printable text reaches it.
 func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
+	t.Parallel()
 	environ, _ := mpayServer(t, 1500*time.Millisecond)
 	tt := startOnTerminal(t, append(environ, "TERM=dumb", "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
 	if err := tt.cmd.Wait(); err != nil {
@@ -406,6 +391,7 @@ func TestWaitingOnATerminalThatCannotErase(t *testing.T) {
 
 // TestWaitingFitsTheTerminal: a line that the terminal broke could not be erased.
 func TestWaitingFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	environ, _ := mpayServer(t, 1500*time.Millisecond)
 	tt := newTerminal(t, append(environ, "TOKENFETCH_MPAY_PASSWORD="+canaries["PASSWORD"]), "mpay")
 	tt.resize(t, 40)
@@ -419,9 +405,7 @@ func TestWaitingFitsTheTerminal(t *testing.T) {
 // resize tells the terminal that it is so wide.
 func (tt *terminal) resize(t *testing.T, width uint16) {
 	t.Helper()
-	if err := unix.IoctlSetWinsize(int(tt.slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: width}); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, unix.IoctlSetWinsize(int(tt.slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: width}))
 }
 
 // shows waits until the screen shows exactly text.
@@ -495,9 +479,7 @@ func startNarrow(t *testing.T, width uint16, args ...string) *terminal {
 // of 80 columns elsewhere.
 func TestHelpFitsTheTerminal(t *testing.T) {
 	tt := startNarrow(t, 60, "version", "--help")
-	if err := tt.cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tt.cmd.Wait())
 	tt.shows(t, `Print the version.
 
 Usage:

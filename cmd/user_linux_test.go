@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // nobody is a user without rights.
@@ -33,14 +34,10 @@ func asNobody(c *exec.Cmd) {
 func nobodysDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tokenfetch-user")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if os.Getuid() == 0 {
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Chown(dir, nobody, nobody))
 	}
 	c := exec.Command("ls", dir, filepath.Join(builtProgram(t), "tokenfetch"))
 	asNobody(c)
@@ -53,12 +50,8 @@ func nobodysDir(t *testing.T) string {
 // writeFile writes a file with a mode.
 func writeFile(t testing.TB, path, text string, mode fs.FileMode) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(text), 0o600))
+	check.OK(t, os.Chmod(path, mode))
 }
 
 // copyProgram copies the built program. Another process does so, because a file
@@ -69,9 +62,7 @@ func copyProgram(t *testing.T, path string, mode fs.FileMode) {
 	if out, err := exec.Command("cp", filepath.Join(builtProgram(t), "tokenfetch"), path).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Chmod(path, mode))
 }
 
 // TestUnreadable has files that the user may not read.
@@ -80,16 +71,13 @@ func TestUnreadable(t *testing.T) {
 	dir := nobodysDir(t)
 	environ, bodies := mpayServer(t, 0)
 	environ = append(environ, "HOME="+dir)
-	if err := os.Mkdir(filepath.Join(dir, "closed"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Mkdir(filepath.Join(dir, "closed"), 0o700))
 	writeFile(t, filepath.Join(dir, "closed", "file"), canaries["PASSWORD"], 0o600)
-	if err := os.Chmod(filepath.Join(dir, "closed"), 0); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Chmod(filepath.Join(dir, "closed"), 0))
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "closed"), 0o700) })
 	file := filepath.Join(dir, "file") // of root, or with no rights
 	writeFile(t, file, canaries["PASSWORD"], 0)
+	environ = append(environ, "GITHUB_ENV="+file, "TOKENFETCH_MPAY_PASSWORD=x")
 	for _, c := range []struct {
 		name string
 		args []string
@@ -100,6 +88,7 @@ func TestUnreadable(t *testing.T) {
 		{"the profiles file", []string{"--config", file}, "cannot read the file " + file + ": permission denied (profiles_unreadable)"},
 		{"the directory of the profiles file", []string{"--config", dir + "/closed/file"}, "/closed/file: permission denied (profiles_unreadable)"},
 		{"certificates", []string{"--ca-file", file}, "permission denied (ca_file_invalid)"},
+		{"the file of a runner", []string{"-o", "github-env"}, "GITHUB_ENV names a file that cannot be written (runner_file_invalid)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := exec.Command(filepath.Join(builtProgram(t), "tokenfetch"), append([]string{"mpay"}, c.args...)...)
@@ -126,16 +115,10 @@ func TestSandboxWithoutRoot(t *testing.T) {
 	dir := nobodysDir(t)
 	path := filepath.Join(dir, "profiles.toml")
 	writeFile(t, path, "[mpay.ci]\nusername = \"u\"\npassword = \""+canaries["PASSWORD"]+"\"\n", 0o600)
-	if err := os.Chown(path, user, user); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Chown(path, user, user))
 	for _, owner := range []int{user, 0} { // of the directory
-		if err := os.Chown(dir, owner, owner); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Chown(dir, owner, owner))
+		check.OK(t, os.Chmod(dir, 0o755))
 		c := exec.CommandContext(t.Context(), filepath.Join(builtProgram(t), "tokenfetch"), "mpay/ci", "--config", path, "--dry-run")
 		c.Env = []string{"HOME=" + dir}
 		only := []syscall.SysProcIDMap{{ContainerID: user, HostID: user, Size: 1}}
@@ -169,9 +152,7 @@ func TestOtherProcesses(t *testing.T) {
 	other := exec.Command("sleep", "5")
 	other.Env = c.Env
 	asNobody(other)
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, other.Start())
 	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
 
 	look := func(pid int, what string) (string, error) {
@@ -269,9 +250,7 @@ func snapshot(t *testing.T, root string) map[string]string {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return all
 }
 
@@ -327,9 +306,7 @@ func TestContainer(t *testing.T) {
 				t.Errorf("%v printed %q\n%s", run.args, r.stdout, r.stderr)
 			}
 		}
-		if diff := cmp.Diff(before, snapshot(t, root)); diff != "" {
-			t.Errorf("files changed (-before +after):\n%s", diff)
-		}
+		check.Same(t, "files changed (-before +after)", before, snapshot(t, root))
 	}
 	t.Run("no home, no user, no temporary directory, nothing to write to", func(t *testing.T) {
 		t.Parallel()
@@ -339,9 +316,7 @@ func TestContainer(t *testing.T) {
 		t.Parallel()
 		root := container(t)
 		for _, dir := range []string{"tmp", "var/tmp", "dev/shm", "run/user/12345", "home/me/.config/tokenfetch", "home/me/.cache", "home/me/.local/state", "job"} {
-			if err := os.MkdirAll(filepath.Join(root, dir), 0o777); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.MkdirAll(filepath.Join(root, dir), 0o777))
 		}
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
@@ -349,9 +324,7 @@ func TestContainer(t *testing.T) {
 			}
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		try(t, root, "/job", []string{"HOME=/home/me", "TMPDIR=/tmp", "XDG_RUNTIME_DIR=/run/user/12345", "SSLKEYLOGFILE=/job/keys", "GOCOVERDIR=/job"})
 	})
 }
@@ -364,9 +337,7 @@ func TestSmallMemory(t *testing.T) {
 	dir := t.TempDir()
 	big := filepath.Join(dir, "big")
 	writeFile(t, big, "", 0o600)
-	if err := os.Truncate(big, 1<<30); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Truncate(big, 1<<30))
 	profiles := filepath.Join(dir, "profiles.toml")
 	writeFile(t, profiles, "[mpay.ci]\nusername = \"ops\"\npassword = { command = [\"cat\", \""+big+"\"] }\n", 0o600)
 	for _, c := range []struct {

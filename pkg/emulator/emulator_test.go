@@ -19,6 +19,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // define returns the built-in definition with that name, or the definition of the
@@ -29,9 +30,7 @@ func define(t *testing.T, text string) *provider.Definition {
 	if strings.Contains(text, "[") {
 		d, err = provider.Parse("acme.toml", []byte(text))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return d
 }
 
@@ -65,9 +64,7 @@ func serve(t *testing.T, options emulator.Options, definitions ...*provider.Defi
 	s := &server{lines: make(chan journalLine, 1000)}
 	options.Journal = s
 	e, err := emulator.New(definitions, options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	s.Server = httptest.NewServer(e)
 	t.Cleanup(s.Close)
 	return s
@@ -112,9 +109,7 @@ func (s *server) send(t *testing.T, request string) reply {
 func (s *server) open(t *testing.T, request string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	head, body, _ := strings.Cut(request, "\n\n")
 	head = regexp.MustCompile(`<.*>`).ReplaceAllStringFunc(head, func(text string) string {

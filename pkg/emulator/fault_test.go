@@ -18,6 +18,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestFaults checks the reply of each fault, and that the definition interprets it as
@@ -148,9 +149,7 @@ func TestParallelRequests(t *testing.T) {
 	for range 100 {
 		outcomes[s.journalled(t).Outcome]++
 	}
-	if diff := cmp.Diff(map[string]int{"token issued": 50, "login failed": 20, "account locked": 30}, outcomes); diff != "" {
-		t.Errorf("outcomes (-want +got):\n%s", diff)
-	}
+	check.Same(t, "outcomes", map[string]int{"token issued": 50, "login failed": 20, "account locked": 30}, outcomes)
 	different := map[string]bool{}
 	for range 50 {
 		different[<-tokens] = true
@@ -193,9 +192,7 @@ func TestLifetime(t *testing.T) {
 func handle(t *testing.T, d *provider.Definition, options emulator.Options) string {
 	t.Helper()
 	e, err := emulator.New([]*provider.Definition{d}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/acme", nil))
 	return w.Body.String()
@@ -204,9 +201,7 @@ func handle(t *testing.T, d *provider.Definition, options emulator.Options) stri
 func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, err := emulator.New([]*provider.Definition{define(t, "mpay")}, emulator.Options{Delay: time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		for limit, want := range map[time.Duration]time.Duration{2 * time.Hour: time.Hour, time.Minute: time.Minute} {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
@@ -227,9 +222,7 @@ func TestClientThatDisconnects(t *testing.T) {
 	} {
 		for _, request := range []string{mpay, strings.Replace(mpay, "json", "xml", 1), strings.Replace(mpay, "auth", "x", 1), strings.Replace(mpay, "POST", "PUT", 1)} {
 			e, err := emulator.New([]*provider.Definition{define(t, "mpay")}, options)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			ended := make(chan bool, 1)
 			s := &server{Server: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				e.ServeHTTP(w, r)
@@ -311,9 +304,7 @@ func TestJournal(t *testing.T) {
 func TestDemo(t *testing.T) {
 	d := define(t, "[environments]\na = \"https://{host}.acme.example\"\n[fields]\nhost = {}\napi_key = { secret = true }\nhint = { optional = true }\n"+
 		"area = { default = \"eu\" }\nuser = { default = \"{host}\" }\n[request]\nform = { a = \"{api_key}{hint}{area}{user}\" }")
-	if diff := cmp.Diff(map[string]string{"api_key": "demo-acme-api-key"}, emulator.Demo(d)); diff != "" {
-		t.Errorf("demo credentials (-want +got):\n%s", diff)
-	}
+	check.Same(t, "demo credentials", map[string]string{"api_key": "demo-acme-api-key"}, emulator.Demo(d))
 }
 
 func Example() {

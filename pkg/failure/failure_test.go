@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // frozen is every code under its class. Scripts match them: a new one is added
@@ -65,18 +64,14 @@ func TestCodesAreFrozen(t *testing.T) {
 			t.Errorf("%s is of class %v, in Codes() of class %v", m.Code, m.Code.Class(), m.Class)
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("codes and their classes (-want +got):\n%s", diff)
-	}
+	check.Same(t, "codes and their classes", want, got)
 }
 
 // TestEveryCodeIsListed reads the source: each constant of type Code stands in
 // Codes exactly once, and has a value of its own.
 func TestEveryCodeIsListed(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "codes.go", nil, parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	names := map[failure.Code]string{}
 	for _, declaration := range file.Decls {
 		general, ok := declaration.(*ast.GenDecl)
@@ -93,9 +88,7 @@ func TestEveryCodeIsListed(t *testing.T) {
 				t.Fatalf("%v is not a literal", constant.Names)
 			}
 			value, err := strconv.Unquote(literal.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if other, twice := names[failure.Code(value)]; twice {
 				t.Errorf("%s and %s are both %q", other, constant.Names[0].Name, value)
 			}
@@ -158,9 +151,7 @@ func TestError(t *testing.T) {
 	got := failure.New(failure.RateLimited, "status %d, %s", 429, "50%").WithHint("wait %d s", 5)
 	got.RetryAfter = &wait
 	want := &failure.Error{Code: failure.RateLimited, Message: "status 429, 50%", Hint: "wait 5 s", RetryAfter: &wait}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("New (-want +got):\n%s", diff)
-	}
+	check.Same(t, "New", want, got)
 	if got.Error() != "status 429, 50%" {
 		t.Errorf("Error() = %q", got.Error())
 	}
@@ -221,13 +212,9 @@ func TestAddToError(t *testing.T) {
 		Code: failure.ConnectFailed, Message: "cannot connect; 50% sent", Hint: "check the network, or wait",
 		Sent: failure.SentUnknown, Attempts: 2,
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the new error (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the new error", want, got)
 	shared.WithHint("another")
-	if diff := cmp.Diff(&before, shared); diff != "" {
-		t.Errorf("the shared error has changed (-before +after):\n%s", diff)
-	}
+	check.Same(t, "the shared error has changed (-before +after)", &before, shared)
 }
 
 func TestSent(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/zalando/go-keyring"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // needKeyring skips a test that would touch a keychain unless the run is set up
@@ -43,9 +44,7 @@ func TestRealKeychain(t *testing.T) {
 		t.Fatalf("an item that was not stored: %v, want ErrNotFound", err)
 	}
 	for _, value := range []string{"x", " $&'\"\\ \t", "pässwörd 😀", strings.Repeat("k", 8192)} {
-		if err := keyring.Set(Service, account, value); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, keyring.Set(Service, account, value))
 		t.Cleanup(func() { _ = keyring.Delete(Service, account) })
 		got, err := k.Get(within(t, 3*time.Second), account)
 		if err != nil || got.Reveal() != value {
@@ -58,9 +57,7 @@ func TestRealKeychain(t *testing.T) {
 func TestParallelReads(t *testing.T) {
 	needKeyring(t)
 	const account, value = "zeepay/parallel/password@127.0.0.1:1", "read by many"
-	if err := keyring.Set(Service, account, value); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, keyring.Set(Service, account, value))
 	t.Cleanup(func() { _ = keyring.Delete(Service, account) })
 	ctx := within(t, 3*time.Second)
 	var all sync.WaitGroup
@@ -136,15 +133,11 @@ func TestRealSetAndDelete(t *testing.T) {
 	needKeyring(t)
 	const account, neighbour = "zeepay/written/password@127.0.0.1:1", "zeepay/neighbour/password@127.0.0.1:1"
 	k := &Keychain{Getenv: os.Getenv}
-	if err := keyring.Set(Service, neighbour, "stays"); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, keyring.Set(Service, neighbour, "stays"))
 	t.Cleanup(func() { _ = keyring.Delete(Service, neighbour) })
 	t.Cleanup(func() { _ = keyring.Delete(Service, account) })
 	for _, value := range []string{"x", " $&'\"\\ \t", "pässwörd 😀", strings.Repeat("k", 8192)} {
-		if err := k.Set(within(t, 3*time.Second), account, secret.New(value)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, k.Set(within(t, 3*time.Second), account, secret.New(value)))
 		if got, err := keyring.Get(Service, account); err != nil || got != value {
 			t.Fatalf("stored %q, %v; want %q", got, err, value)
 		}
@@ -168,9 +161,7 @@ func TestDeleteRemovesAll(t *testing.T) {
 	needKeyring(t)
 	const account = "zeepay/twice/password@127.0.0.1:1"
 	k := &Keychain{Getenv: os.Getenv}
-	if err := k.Set(within(t, 3*time.Second), account, secret.New("first")); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, k.Set(within(t, 3*time.Second), account, secret.New("first")))
 	store := exec.Command("secret-tool", "store", "--label=x", "service", Service, "username", account, "other", "x")
 	store.Stdin = strings.NewReader("second")
 	if err := store.Run(); err != nil {
@@ -245,9 +236,7 @@ func inSession(t *testing.T, person, before string) string {
 		before+childAddress+`="$DBUS_SESSION_BUS_ADDRESS" exec "$0"`, os.Args[0])
 	session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir(), childPerson+"="+person)
 	out, err := session.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return string(out)
 }
 
@@ -287,9 +276,7 @@ func getInChild(t *testing.T, address string, more ...string) (message string, d
 	// Whoever would start a daemon leaves a trace.
 	for _, name := range []string{"dbus-launch", "dbus-daemon", "gnome-keyring-daemon"} {
 		script := "#!/bin/sh\n: >" + filepath.Join(dir, "started") + "\n"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700))
 	}
 	child := exec.CommandContext(within(t, 5*time.Second), os.Args[0])
 	child.Env = []string{"PATH=" + dir, childAddress + "=" + address, "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "GORACE=atexit_sleep_ms=0"}
@@ -322,9 +309,7 @@ func TestNoBus(t *testing.T) {
 func TestSilentBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer listener.Close()
 	if got, _ := getInChild(t, "unix:path="+socket); got != secret.ErrTimeout.Error() {
 		t.Errorf("got %q, want %q", got, secret.ErrTimeout)
@@ -335,9 +320,7 @@ func TestSilentBus(t *testing.T) {
 func TestBrokenBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer listener.Close()
 	go func() {
 		for {
@@ -357,9 +340,7 @@ func TestBrokenBus(t *testing.T) {
 func TestPing(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer listener.Close()
 	for address, want := range map[string]error{
 		"autolaunch:":                ErrNoBus,
@@ -388,9 +369,7 @@ func TestPingStartsNothing(t *testing.T) {
 			--dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets`, os.Args[0])
 		session.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_RUNTIME_DIR="+t.TempDir())
 		out, err := session.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		got, owner, _ := strings.Cut(string(out), "\n")
 		if running := strings.Contains(owner, "boolean true"); got != want || running == (setUp == "true") {
 			t.Errorf("%s: %q, running %v; want %q", setUp, got, running, want)

@@ -12,14 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/emulator"
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/login"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // store is a keychain in memory.
@@ -100,9 +99,7 @@ func (w *world) options() login.Options {
 	w.t.Helper()
 	client := tokenfetch.New(tokenfetch.Options{Environ: []string{"HOME=" + w.home}, Keychain: w.store})
 	f, err := client.Ref("zeepay")
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, err)
 	return login.Options{
 		Client: client, Keychain: client.Keychain(w.t.Context(), tokenfetch.NewLimit(time.Now(), 0)),
 		Ref: f, Name: "zeepay",
@@ -114,56 +111,40 @@ func (w *world) setup(baseURL, clientSecret, password string) *login.Setup {
 	w.t.Helper()
 	ctx := w.t.Context()
 	s, err := login.Begin(ctx, w.options())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, err)
 	places := login.Places{Store: login.Keychain, Replace: true, New: []string{"client_secret", "password"}}
-	if err := errors.Join(s.Place(places), s.ProveStore(ctx)); err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, errors.Join(s.Place(places), s.ProveStore(ctx)))
 	s.SetHost("", baseURL)
 	demo := emulator.Demo(s.Ref.Definition)
 	s.Set("client_id", demo["client_id"])
 	s.Set("username", demo["username"])
-	if err := s.Prepare(ctx); err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, s.Prepare(ctx))
 	for i, value := range []string{clientSecret, password} {
-		if err := s.LookUp(ctx, s.Secrets[i]); err != nil {
-			w.t.Fatal(err)
-		}
+		check.OK(w.t, s.LookUp(ctx, s.Secrets[i]))
 		s.Secrets[i].Give(secret.New(value))
 	}
-	if err := s.CheckSizes(); err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, s.CheckSizes())
 	w.store.writes = nil
 	return s
 }
 
 func (w *world) stored(want map[string]string) {
 	w.t.Helper()
-	if diff := cmp.Diff(want, w.store.items); diff != "" {
-		w.t.Errorf("the keychain (-want +got):\n%s", diff)
-	}
+	check.Same(w.t, "the keychain", want, w.store.items)
 }
 
 // files checks which files there are in the directory of the profiles file.
 func (w *world) files(want ...string) {
 	w.t.Helper()
 	found, err := filepath.Glob(filepath.Join(w.home, ".config", "tokenfetch", "*"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, err)
 	var names []string
 	for _, path := range found {
 		if name := filepath.Base(path); !strings.HasSuffix(name, ".lock") {
 			names = append(names, name)
 		}
 	}
-	if diff := cmp.Diff(want, names); diff != "" {
-		w.t.Errorf("the files (-want +got):\n%s", diff)
-	}
+	check.Same(w.t, "the files", want, names)
 }
 
 func fails(t *testing.T, err error, code failure.Code) *failure.Error {
@@ -179,28 +160,20 @@ func TestStore(t *testing.T) {
 	w := newWorld(t)
 	s := w.setup("http://localhost:1", "one", "two")
 	report, err := s.Store(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	want := &login.Report{Written: true, Keychain: []string{"client_secret", "password"}}
-	if diff := cmp.Diff(want, report); diff != "" {
-		t.Errorf("the report (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the report", want, report)
 	w.stored(map[string]string{clientSecret: "one", password: "two"})
 	w.files("profiles.toml")
 	text, err := os.ReadFile(s.File.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	wantText := `[zeepay.default]
 # client_secret and password: read from the keychain by default
 base_url  = "http://localhost:1"
 client_id = "demo-zeepay-client-id"
 username  = "demo-zeepay-username"
 `
-	if diff := cmp.Diff(wantText, string(text)); diff != "" {
-		t.Errorf("the profiles file (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the profiles file", wantText, string(text))
 }
 
 // TestSecondSecretFails shows that the first is as it was then, and that nothing
@@ -252,14 +225,10 @@ func TestSecondSecretFails(t *testing.T) {
 			w.store.onSet = test.onSet
 			report, err := s.Store(t.Context())
 			fails(t, err, test.code)
-			if diff := cmp.Diff(&login.Report{}, report); diff != "" {
-				t.Errorf("the report (-want +got):\n%s", diff)
-			}
+			check.Same(t, "the report", &login.Report{}, report)
 			w.stored(test.before)
 			w.files()
-			if diff := cmp.Diff(test.writes, w.store.writes); diff != "" {
-				t.Errorf("the writes (-want +got):\n%s", diff)
-			}
+			check.Same(t, "the writes", test.writes, w.store.writes)
 		})
 	}
 }
@@ -333,23 +302,17 @@ func TestCancelled(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	w := newWorld(t)
 	d := w.options().Ref.Definition
 	e, err := emulator.New([]*provider.Definition{d}, emulator.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	go func() { _ = e.Serve(t.Context(), listener) }()
 	baseURL := emulator.BaseURL(listener.Addr().String(), d.Name)
 	verify := func(clientSecret, password string) error {
 		s := w.setup(baseURL, clientSecret, password)
 		trial, err := s.Trial(t.Context(), false)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		return s.Verify(t.Context(), trial)
 	}
 	demo := emulator.Demo(d)
@@ -377,9 +340,7 @@ func TestAnotherHost(t *testing.T) {
 	s.SetHost("test", "")
 	s.Set("client_id", "41")
 	s.Set("client_id", "42")
-	if err := errors.Join(s.Prepare(t.Context()), s.LookUp(t.Context(), s.Secrets[1])); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, errors.Join(s.Prepare(t.Context()), s.LookUp(t.Context(), s.Secrets[1])))
 	if s.Secrets[1].Stored {
 		t.Error("an item of another host is taken for one of this")
 	}
@@ -387,13 +348,9 @@ func TestAnotherHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(s.File.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	want := "[zeepay.default]\n# client_secret and password: read from the keychain by default\nenvironment = \"test\"\nclient_id   = \"42\"\n"
-	if diff := cmp.Diff(want, string(text)); diff != "" {
-		t.Errorf("the profiles file (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the profiles file", want, string(text))
 	w.stored(map[string]string{
 		password: "of the first host",
 		"zeepay/default/client_secret@test.digitaltermination.com": "one",
@@ -406,12 +363,8 @@ func TestAnotherHost(t *testing.T) {
 func TestProveStore(t *testing.T) {
 	w := newWorld(t)
 	s, err := login.Begin(t.Context(), w.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Place(login.Places{Store: login.Keychain}); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, s.Place(login.Places{Store: login.Keychain}))
 	if err := s.ProveStore(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -446,16 +399,10 @@ func TestCacheKey(t *testing.T) {
 			w.store.locked, w.store.items = test.locked, test.items
 			ctx := t.Context()
 			s, err := login.Begin(ctx, w.options())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Place(login.Places{Store: login.Files}); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
+			check.OK(t, s.Place(login.Places{Store: login.Files}))
 			s.SetHost("test", "")
-			if err := s.Prepare(ctx); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, s.Prepare(ctx))
 			s.Secrets[0].Give(secret.New("one"))
 			report, err := s.Store(ctx)
 			if err != nil || report.KeyError != nil || (report.CacheKey != "") != test.made {
@@ -480,18 +427,14 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := login.Begin(t.Context(), w.options())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if s.CanCopy("client_id") {
 		t.Error("a field can be copied from nowhere")
 	}
 	if e := fails(t, s.From("other"), failure.ProfileNotFound); e.Hint != "its profiles of zeepay are: default; to make another run: tokenfetch login zeepay/NAME" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
-	if err := s.From("default"); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, s.From("default"))
 	for field, want := range map[string]bool{"client_id": true, "username": true, "client_secret": false, "password": false, "base_url": false} {
 		if got := s.CanCopy(field); got != want {
 			t.Errorf("%s can be copied: %v", field, got)
@@ -506,9 +449,7 @@ func TestRemove(t *testing.T) {
 	}
 	remove := func() (*login.Removed, error) {
 		r := &login.Removal{Options: w.options(), Purge: true}
-		if err := r.Read(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, r.Read(t.Context()))
 		return r.Remove(t.Context())
 	}
 
@@ -522,12 +463,8 @@ func TestRemove(t *testing.T) {
 
 	w.store.locked = false
 	removed, err = remove()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	slices.Sort(removed.Items)
-	if diff := cmp.Diff(&login.Removed{Items: []string{clientSecret, password}, Purged: true}, removed); diff != "" {
-		t.Errorf("removed (-want +got):\n%s", diff)
-	}
+	check.Same(t, "removed", &login.Removed{Items: []string{clientSecret, password}, Purged: true}, removed)
 	w.stored(map[string]string{})
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func FuzzHarmless(f *testing.F) {
@@ -67,16 +69,10 @@ func evaluator(f *testing.F, loop, program string, args ...string) func(*testing
 	needs(f, program)
 	cmd := command(f.Context(), f, program, append(args, "-c", loop)...)
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
+	check.OK(f, cmd.Start())
 	f.Cleanup(func() {
 		_ = in.Close()
 		_ = cmd.Wait()
@@ -126,9 +122,7 @@ func FuzzQuoteCurl(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		text = visible(text)
 		requests, err := curl(t, line(text, "curl", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		if want := strings.TrimRight("Bearer "+text, " "); len(requests) != 1 || len(requests[0]) != 1 || requests[0][0] != want {
 			t.Errorf("%q came back as %q", want, requests)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // A quoter is right if the real shell gives the bytes back; a shell of our own
@@ -83,9 +84,7 @@ func (sh *shell) run(t *testing.T, script, line string) (string, error) {
 	defer cancel()
 	cmd := command(ctx, t, sh.name, append(slices.Clone(sh.args), "./script")...)
 	for name, text := range map[string]string{"script": script, "line": line} {
-		if err := os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o600))
 	}
 	out, err := cmd.Output()
 	files, dirErr := os.ReadDir(cmd.Dir)
@@ -148,9 +147,7 @@ func TestDotenv(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		inner, quoted := strings.CutPrefix(value, "'")
 		if inner = strings.TrimSuffix(inner, "'"); inner != text || quoted != (value != text) {
 			t.Errorf("%q is written as %s", text, value)
@@ -161,9 +158,7 @@ func TestDotenv(t *testing.T) {
 	c := exec.Command(sh)
 	c.Stdin = strings.NewReader(script.String())
 	out, err := c.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	sameTokens(t, strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), want)
 }
 
@@ -194,17 +189,11 @@ func TestDotenvReaders(t *testing.T) {
 				}
 			}
 			c := command(ctx, t, name, args...)
-			if err := os.WriteFile(filepath.Join(c.Dir, "variables.env"), []byte(file.String()), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.WriteFile(filepath.Join(c.Dir, "variables.env"), []byte(file.String()), 0o600))
 			out, err := c.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			got := map[string]string{}
-			if err := json.Unmarshal(out, &got); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, json.Unmarshal(out, &got))
 			for variable, text := range want {
 				if got[variable] != text {
 					t.Errorf("%.80q came back as %.80q", text, got[variable])
@@ -318,9 +307,7 @@ func TestShellsKeepEveryVariableThatIsAllowed(t *testing.T) {
 			t.Parallel()
 			needs(t, sh.name)
 			out, err := sh.run(t, sh.names+"\n", "")
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if !strings.Contains(out, "PATH\n") {
 				t.Fatalf("not a list of variables: %q", out)
 			}
@@ -378,9 +365,7 @@ func TestCurlGivesTheTokenBack(t *testing.T) {
 			want[i] = "Bearer " + text
 		}
 		requests, err := curl(t, config.String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		if len(requests) != 1 {
 			t.Fatalf("%d requests, want 1", len(requests))
 		}
@@ -396,23 +381,5 @@ func TestCurlSendsNothingWithTheFailingLine(t *testing.T) {
 	}
 	if requests, err := curl(t, FailingLine("curl", "")); len(requests) != 0 || err == nil {
 		t.Errorf("with the line: %d requests, %v", len(requests), err)
-	}
-}
-
-// The tests above are worth as much as their tokens.
-func TestTokensCoverEveryPair(t *testing.T) {
-	all := tokens()
-	slices.Sort(all)
-	singles, pairs := 0, 0
-	for _, text := range slices.Compact(all) {
-		switch len(text) {
-		case 1:
-			singles++
-		case 2:
-			pairs++
-		}
-	}
-	if singles != 94 || pairs != 94*94 {
-		t.Errorf("%d characters and %d pairs, want 94 and 8836", singles, pairs)
 	}
 }

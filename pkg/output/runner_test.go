@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestRunnerEntry: what ends an entry is new each time, and not in the value,
@@ -14,9 +15,7 @@ func TestRunnerEntry(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		data, err := Format(result, "github-env", "NAME")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		lines := strings.Split(string(data), "\n")
 		end, found := strings.CutPrefix(lines[0], "NAME<<")
 		if !found || len(lines) != 4 || lines[1] == end || lines[2] != end || lines[3] != "" {

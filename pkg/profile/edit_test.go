@@ -9,28 +9,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // open loads a file that holds text.
 func open(t *testing.T, text string) (*profile.File, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(text), 0o600))
 	return profile.Load(t.Context(), path, profile.Options{})
 }
 
 // saved saves a file and returns what it holds then.
 func saved(t *testing.T, f *profile.File) string {
 	t.Helper()
-	if err := f.Save(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, f.Save())
 	data, err := os.ReadFile(f.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return string(data)
 }
 
@@ -58,13 +53,9 @@ func TestWith(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := open(t, test.before)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			next, err := file.With("mpay", "ci", set, "note")
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if diff := cmp.Diff(test.after, saved(t, next)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -75,15 +66,11 @@ func TestWith(t *testing.T) {
 // TestWithSources writes where a value is instead of the value.
 func TestWithSources(t *testing.T) {
 	file, err := open(t, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	next, err := file.With("mpay", "ci", []profile.Setting{
 		{Key: "username", Env: "A\"B"}, {Key: "password", Command: []string{"op", "read", `a\b "c"`}},
 	}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	const want = "[mpay.ci]\nusername = { env = \"A\\\"B\" }\npassword = { command = [\"op\", \"read\", \"a\\\\b \\\"c\\\"\"] }\n"
 	if diff := cmp.Diff(want, saved(t, next)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -102,13 +89,9 @@ func TestWithCacheKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := open(t, test.before)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			next, err := file.WithCacheKey("secrets/k")
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if diff := cmp.Diff(test.after, saved(t, next)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -118,9 +101,7 @@ func TestWithCacheKey(t *testing.T) {
 		})
 	}
 	file, err := open(t, "tokenfetch = {}\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if _, err := file.WithCacheKey("secrets/k"); err == nil {
 		t.Error("an inline table was changed")
 	}
@@ -140,13 +121,9 @@ func TestWithout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := open(t, test.before)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			next, err := file.Without("mpay", "ci")
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if diff := cmp.Diff(test.after, saved(t, next)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -166,9 +143,7 @@ func TestNotEditable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, err := open(t, text)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			const want = "the profile is not written as a table [mpay.ci] of its own, so that it cannot be changed here"
 			if _, err := file.With("mpay", "ci", []profile.Setting{{Key: "username", Text: "b"}}, ""); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("With: %v", err)
@@ -179,9 +154,7 @@ func TestNotEditable(t *testing.T) {
 		})
 	}
 	file, err := open(t, "mpay = { x = { username = \"a\" } }\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if _, err := file.With("mpay", "ci", []profile.Setting{{Key: "username", Text: "b"}}, ""); err == nil || !strings.Contains(err.Error(), "cannot be changed here") {
 		t.Errorf("appended to a closed table: %v", err)
 	}

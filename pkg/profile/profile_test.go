@@ -2,7 +2,6 @@ package profile_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // canary stands for a secret in every file here; no error may hold it.
@@ -27,30 +27,11 @@ const canary = "canaryZq8xW"
 // fields are what the provider of these tests, zeepay, has.
 var fields = []profile.Field{{Name: "client_id"}, {Name: "client_secret", Secret: true}, {Name: "username"}, {Name: "password", Secret: true}}
 
-// failed returns the failure that err is; it must not show the canary.
-func failed(t *testing.T, err error) *failure.Error {
-	t.Helper()
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
-		t.Fatalf("error %v (%T), want a *failure.Error", err, err)
-	}
-	if shows(e) {
-		t.Errorf("the error shows the value: %+v", e)
-	}
-	return e
-}
-
-func shows(e *failure.Error) bool {
-	return strings.Contains(strings.ToLower(e.Message+"\n"+e.Hint), strings.ToLower(canary))
-}
-
 // save writes a profiles file that its owner alone can read.
 func save(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -75,7 +56,7 @@ func refused(t *testing.T, text string) (*failure.Error, bool) {
 		t.Errorf("taken:\n%s", text)
 		return nil, false
 	}
-	e := failed(t, err)
+	e := check.Failure(t, err, canary)
 	e.Message = strings.ReplaceAll(e.Message, path, "FILE")
 	return e, true
 }
@@ -123,9 +104,7 @@ ca_file = "~/ca.pem"
 default = { password = "x" }
 `)
 	file, err := profile.Load(t.Context(), path, profile.Options{Home: home})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if !file.Exists || file.Path != path {
 		t.Errorf("the file is %q, exists %v", file.Path, file.Exists)
 	}
@@ -281,7 +260,7 @@ func TestSyntax(t *testing.T) {
 func TestSyntaxErrorStopsAll(t *testing.T) {
 	path := save(t, "[zeepay.default]\npassword = \""+canary+"\"\n\n[mpay.default]\npassword = \n")
 	f, err := profile.Load(t.Context(), path, profile.Options{})
-	failed(t, err)
+	check.Failure(t, err, canary)
 	if f == nil {
 		return
 	}
@@ -323,6 +302,8 @@ func TestMistakes(t *testing.T) {
 		{`base-url = "x"`, `unknown key "base-url" in [zeepay.default]; the nearest known key is "base_url"`},
 		{`enviroment = "x"`, `unknown key "enviroment" in [zeepay.default]; the nearest known key is "environment"`},
 		{`insecure_skip_verify = true`, `unknown key "insecure_skip_verify" in [zeepay.default]`},
+		{`tls_verify = false`, `unknown key "tls_verify" in [zeepay.default]`},
+		{`follow_redirects = true`, `unknown key "follow_redirects" in [zeepay.default]`},
 		{`token = "` + canary + `"`, `unknown key "token" in [zeepay.default]`},
 		{`company_id = "x"`, `unknown key "company_id" in [zeepay.default]`},
 		{`x.y = "` + canary + `"`, `unknown key "x" in [zeepay.default]`},
@@ -350,6 +331,10 @@ func TestMistakes(t *testing.T) {
 		{`password = { keychain = false }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 		{`password = { keychain = "" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 		{`password = { keychain = "../` + canary + `" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "-a" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "a\"b" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "a\nb" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
+		{`password = { keychain = "a\u0000b" }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 		{`password = { keychain = 1 }`, `password of [zeepay.default] must be true or the name of a profile under keychain`},
 
 		{`environment = 1`, `environment of [zeepay.default] must be a quoted text, not a whole number`},
@@ -522,7 +507,7 @@ func TestPath(t *testing.T) {
 		}
 	}
 	_, err := profile.Path(lookup(map[string]string{"HOME": "/home/u", "TOKENFETCH_CONFIG": ""}))
-	if e := failed(t, err); e.Code != failure.VariableEmpty || e.Message != "TOKENFETCH_CONFIG is set but empty" {
+	if e := check.Failure(t, err, canary); e.Code != failure.VariableEmpty || e.Message != "TOKENFETCH_CONFIG is set but empty" {
 		t.Errorf("%+v", e)
 	}
 	for home, want := range map[string]string{"/home/u": "/home/u", "home": "", "": ""} {
@@ -536,13 +521,9 @@ func TestPath(t *testing.T) {
 func TestTildeWithoutHome(t *testing.T) {
 	path := save(t, "[zeepay.default]\nca_file = \"~/x\"\nusername = { file = \"~other/x\" }\nclient_id = { file = \"$HOME/x\" }\n")
 	f, err := profile.Load(t.Context(), path, profile.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	p, err := f.Profile("zeepay", "default", fields)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	dir := filepath.Dir(path)
 	want := []string{filepath.Join(dir, "~", "x"), filepath.Join(dir, "~other", "x"), filepath.Join(dir, "$HOME", "x")}
 	if diff := cmp.Diff(want, []string{p.CAFile, p.Fields["username"].File, p.Fields["client_id"].File}); diff != "" {
@@ -584,12 +565,10 @@ func FuzzLoad(f *testing.F) {
 		if keyHolds(text, canary) {
 			return // quotes around made a key of it, and keys are shown
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(path, []byte(text), 0o600))
 		file, err := profile.Load(t.Context(), path, profile.Options{Home: home})
 		if err != nil {
-			if e := failed(t, err); e.Class() != failure.Config {
+			if e := check.Failure(t, err, canary); e.Class() != failure.Config {
 				t.Errorf("%q: %+v", text, e)
 			}
 			return
@@ -597,7 +576,7 @@ func FuzzLoad(f *testing.F) {
 		for _, provider := range []string{"zeepay", "mpay", "default", "password", "tokenfetch"} {
 			for _, name := range append(file.Names(provider), "default", "other") {
 				if _, err := file.Profile(provider, name, fields); err != nil {
-					if e := failed(t, err); e.Class() != failure.Config {
+					if e := check.Failure(t, err, canary); e.Class() != failure.Config {
 						t.Errorf("%q: %+v", text, e)
 					}
 				}
@@ -636,16 +615,10 @@ func keyHolds(document, word string) bool {
 // TestTables: what the file has beside the profiles of known providers.
 func TestTables(t *testing.T) {
 	file, err := load(t, "elsewhere = 1\n[tokenfetch]\n[zeepay]\nclient_id = \"42\"\n[zeepay.ci]\n[zeepey.ci]\nusername = \"u\"\n[zeepay.b]\n[[zeepay.list]]\n[[list]]\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	unknown := []profile.Table{{Name: "elsewhere", Line: 1, Key: true}, {Name: "zeepey", Line: 6}, {Name: "list", Line: 10}}
-	if diff := cmp.Diff(unknown, file.Unknown([]string{"mpay", "zeepay"})); diff != "" {
-		t.Errorf("tables of no provider (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"b", "ci"}, file.Names("zeepay")); diff != "" {
-		t.Errorf("profiles (-want +got):\n%s", diff)
-	}
+	check.Same(t, "tables of no provider", unknown, file.Unknown([]string{"mpay", "zeepay"}))
+	check.Same(t, "profiles", []string{"b", "ci"}, file.Names("zeepay"))
 }
 
 // TestPattern holds the check to the pattern that messages name.

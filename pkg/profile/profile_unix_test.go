@@ -18,14 +18,13 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func saveWith(t *testing.T, text string, mode fs.FileMode) string {
 	t.Helper()
 	path := save(t, text)
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Chmod(path, mode))
 	return path
 }
 
@@ -73,7 +72,7 @@ func TestSecretThatOthersCanRead(t *testing.T) {
 				Message: fmt.Sprintf("the profiles file %s holds %s and can be read by others (mode %04o)", path, owner, mode),
 				Hint:    "run: chmod 600 " + path,
 			}
-			if diff := cmp.Diff(want, failed(t, err)); diff != "" {
+			if diff := cmp.Diff(want, check.Failure(t, err, canary)); diff != "" {
 				t.Errorf("mode %04o (-want +got):\n%s", mode, diff)
 			}
 		}
@@ -85,7 +84,7 @@ func TestFileThatOthersCanWrite(t *testing.T) {
 		path := saveWith(t, without, mode)
 		_, err := profileOf(t, path, profile.Options{})
 		rule := fmt.Sprintf("the profiles file %s can be written by others (mode %04o)", path, mode)
-		if e := failed(t, err); e.Code != failure.ProfilesPermissions || e.Message != rule || !strings.Contains(e.Hint, "chmod 600") {
+		if e := check.Failure(t, err, canary); e.Code != failure.ProfilesPermissions || e.Message != rule || !strings.Contains(e.Hint, "chmod 600") {
 			t.Errorf("mode %04o: %+v", mode, e)
 		}
 		// In CI it is taken, and told.
@@ -99,7 +98,7 @@ func TestFileThatOthersCanWrite(t *testing.T) {
 		}
 		// But not with a written-down secret.
 		_, err = profileOf(t, saveWith(t, withSecret, mode), trusting)
-		if e := failed(t, err); e.Code != failure.ProfilesPermissions || !strings.Contains(e.Message, "holds password") {
+		if e := check.Failure(t, err, canary); e.Code != failure.ProfilesPermissions || !strings.Contains(e.Message, "holds password") {
 			t.Errorf("mode %04o, trusted, with a secret: %+v", mode, e)
 		}
 	}
@@ -114,7 +113,7 @@ func TestOwner(t *testing.T) {
 		t.Skip(err)
 	}
 	_, err := profileOf(t, path, profile.Options{})
-	if e := failed(t, err); e.Code != failure.ProfilesPermissions || e.Message != "the profiles file "+path+" belongs to another user (uid 12345)" {
+	if e := check.Failure(t, err, canary); e.Code != failure.ProfilesPermissions || e.Message != "the profiles file "+path+" belongs to another user (uid 12345)" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -124,19 +123,15 @@ func TestLinkedFile(t *testing.T) {
 	for mode, fine := range map[fs.FileMode]bool{0o600: true, 0o644: false, 0o666: false} {
 		target := saveWith(t, withSecret, mode)
 		link := filepath.Join(t.TempDir(), "profiles.toml")
-		if err := os.Symlink(target, link); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Symlink(target, link))
 		directory := filepath.Join(t.TempDir(), "dir")
-		if err := os.Symlink(filepath.Dir(target), directory); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Symlink(filepath.Dir(target), directory))
 		for _, path := range []string{link, filepath.Join(directory, "profiles.toml")} {
 			p, err := profileOf(t, path, profile.Options{})
 			if fine != (err == nil && p != nil) {
 				t.Errorf("mode %04o: %v, %v", mode, p, err)
 			}
-			if !fine && failed(t, err).Code != failure.ProfilesPermissions {
+			if !fine && check.Failure(t, err, canary).Code != failure.ProfilesPermissions {
 				t.Errorf("mode %04o: %v", mode, err)
 			}
 		}
@@ -147,17 +142,11 @@ func TestLinkedFile(t *testing.T) {
 func TestNoFile(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, syscall.Mkfifo(fifo, 0o600))
 	loop := filepath.Join(dir, "loop")
-	if err := os.Symlink(loop, loop); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Symlink(loop, loop))
 	huge := save(t, withSecret)
-	if err := os.Truncate(huge, 1<<30); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Truncate(huge, 1<<30))
 	for path, want := range map[string]string{
 		dir:         "cannot read the file PATH: not a regular file",
 		fifo:        "cannot read the file PATH: not a regular file",
@@ -168,7 +157,7 @@ func TestNoFile(t *testing.T) {
 	} {
 		start := time.Now()
 		_, err := profile.Load(t.Context(), path, profile.Options{})
-		e := failed(t, err)
+		e := check.Failure(t, err, canary)
 		if want := strings.ReplaceAll(want, "PATH", path); e.Code != failure.ProfilesUnreadable || e.Message != want {
 			t.Errorf("%s: %s %q, want profiles_unreadable %q", path, e.Code, e.Message, want)
 		}
@@ -181,7 +170,7 @@ func TestNoFile(t *testing.T) {
 	if p, err := profileOf(t, largest, profile.Options{}); err != nil || p == nil {
 		t.Errorf("the largest file: %v, %v", p, err)
 	}
-	if _, err := profileOf(t, save(t, withSecret+strings.Repeat("#", 1<<20-len(withSecret)+1)), profile.Options{}); failed(t, err).Code != failure.ProfilesUnreadable {
+	if _, err := profileOf(t, save(t, withSecret+strings.Repeat("#", 1<<20-len(withSecret)+1)), profile.Options{}); check.Failure(t, err, canary).Code != failure.ProfilesUnreadable {
 		t.Errorf("one byte more: %v", err)
 	}
 }
@@ -190,9 +179,7 @@ func TestNoFile(t *testing.T) {
 // file.
 func TestFileThatIsNotReadInTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, nil, 0o600))
 	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
 	defer cancel()
 	for range 100 { // the file may be read all the same

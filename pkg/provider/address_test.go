@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -136,14 +137,14 @@ func TestParseAddressRefuses(t *testing.T) {
 				t.Errorf("ParseAddress(%q) = %#v, want the error %q", text, a, rule)
 				continue
 			}
-			if e := failed(t, err); a != (provider.Address{}) || e.Message != rule {
+			if e := check.Failure(t, err); a != (provider.Address{}) || e.Message != rule {
 				t.Errorf("ParseAddress(%q) = %v, %q; want the error %q", text, a, e.Message, rule)
 			}
 			wantCode := failure.BadBaseURL
 			if rule == noHTTPS {
 				wantCode = failure.HTTPSRequired
 			}
-			if e := failed(t, err); e.Code != wantCode || e.Hint != addressHint {
+			if e := check.Failure(t, err); e.Code != wantCode || e.Hint != addressHint {
 				t.Errorf("ParseAddress(%q): code %s, hint %q; want %s, hint %q", text, e.Code, e.Hint, wantCode, addressHint)
 			}
 		}
@@ -163,7 +164,7 @@ func TestCheckBase(t *testing.T) {
 	for _, test := range tests {
 		d := builtin(t, test.provider)
 		a, err := d.CheckBase(test.text)
-		e := failed(t, err)
+		e := check.Failure(t, err)
 		want := "the base address already ends in " + d.Request.Path.String() + ", which is added to it"
 		if a != (provider.Address{}) || e.Code != failure.BadBaseURL || e.Message != want || e.Hint != test.hint {
 			t.Errorf("CheckBase(%q) = %v, %s %q, hint %q; want %q, hint %q", test.text, a, e.Code, e.Message, e.Hint, want, test.hint)
@@ -174,7 +175,7 @@ func TestCheckBase(t *testing.T) {
 			t.Errorf("CheckBase(%q) = %v, %v", text, a, err)
 		}
 	}
-	if _, err := builtin(t, "zeepay").CheckBase("http://host.example/oauth/token"); failed(t, err).Code != failure.HTTPSRequired {
+	if _, err := builtin(t, "zeepay").CheckBase("http://host.example/oauth/token"); check.Failure(t, err).Code != failure.HTTPSRequired {
 		t.Errorf("CheckBase of an http address: %v", err)
 	}
 }
@@ -189,7 +190,7 @@ func FuzzParseAddress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := provider.ParseAddress(text)
 		if err != nil {
-			if e := failed(t, err); !slices.Contains(addressRules, e.Message) || e.Hint != addressHint {
+			if e := check.Failure(t, err); !slices.Contains(addressRules, e.Message) || e.Hint != addressHint {
 				t.Errorf("ParseAddress(%q) says more than a rule: %q, hint %q", text, e.Message, e.Hint)
 			}
 			return

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 var update = flag.Bool("update", false, "rewrite builtin.go")
@@ -30,35 +31,23 @@ var builtins = `
 // writes the file.
 func TestGenerated(t *testing.T) {
 	files, err := filepath.Glob("catalog/*.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var want []*provider.Definition
 	for _, file := range files {
 		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		d, err := provider.Parse(file, data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		want = append(want, d)
 	}
 	source, err := format.Source([]byte(builtinHead + literal(reflect.ValueOf(want)) + "\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if *update {
-		if err := os.WriteFile("builtin.go", source, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile("builtin.go", source, 0o644))
 		return // the next run compiles it
 	}
 	got, err := os.ReadFile("builtin.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if diff := cmp.Diff(string(source), string(got)); diff != "" {
 		t.Fatalf("builtin.go is not what catalog defines: run go test ./pkg/provider -run TestGenerated -update (-want +got):\n%s", diff)
 	}

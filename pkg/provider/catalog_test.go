@@ -15,6 +15,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // builtin returns a definition of the catalogue, checked.
@@ -22,13 +23,9 @@ func builtin(t *testing.T, name string) *provider.Definition {
 	t.Helper()
 	file := name + ".toml"
 	data, err := os.ReadFile("catalog/" + file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	d, err := provider.Parse(file, data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return d
 }
 
@@ -150,7 +147,7 @@ func checkExamples(t *testing.T, d *provider.Definition) {
 		outcome := "token"
 		got, err := d.Token(token.NewReply(e.Status, []byte(body)))
 		if err != nil {
-			outcome = string(failed(t, err).Code)
+			outcome = string(check.Failure(t, err).Code)
 		} else if text := got.AccessToken.Reveal(); text != issued {
 			t.Errorf("example %s: the token is %q, want %q", e.Name, text, issued)
 		}
@@ -180,9 +177,7 @@ func TestBuiltins(t *testing.T) {
 	for _, d := range all {
 		names = append(names, d.Name)
 	}
-	if diff := cmp.Diff(provider.NewCatalog("", nil).Names(), names); diff != "" {
-		t.Errorf("Builtins() (-want +got):\n%s", diff)
-	}
+	check.Same(t, "Builtins()", provider.NewCatalog("", nil).Names(), names)
 	for _, name := range []string{"", "nobody", "../catalog/zeepay", "zeepay.toml", "ZEEPAY"} {
 		if d, err := provider.NewCatalog("", nil).Definition(name); err == nil {
 			t.Errorf("Builtin(%q) = %v, want an error", name, d)
@@ -212,9 +207,7 @@ func TestSecretVariables(t *testing.T) {
 		"TOKENFETCH_MPAY_PASSWORD",
 		"TOKENFETCH_ZEEPAY_CLIENT_SECRET", "TOKENFETCH_ZEEPAY_PASSWORD",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the secret variables (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the secret variables", want, got)
 }
 
 // TestDecisions pins what the definitions say beside requests and replies.
@@ -264,7 +257,5 @@ func TestDecisions(t *testing.T) {
 		}
 		got[name] = p
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the catalogue (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the catalogue", want, got)
 }

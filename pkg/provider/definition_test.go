@@ -6,10 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // acme is a definition that uses every key of [request] and breaks no rule.
@@ -154,7 +153,6 @@ func TestRules(t *testing.T) {
 	for _, c := range []struct{ old, replacement, want string }{
 		{`docs = "https`, `docs = "http`, "line 3, column 8: docs must be an https address"},
 		{`title = "Acme"`, `title = "A\u001bcme"`, "line 1, column 9: title holds a character that cannot be printed"},
-		{`title = "Acme"`, `title = "A\u202ecme"`, "line 1, column 9: title holds a character that cannot be printed"},
 		{`title = "Acme"`, `title = "` + strings.Repeat("a", 1001) + `"`, "line 1, column 9: title is longer than 1000 bytes"},
 		{`title = "Acme"`, `title = 5`, "line 1, column 9: title must be a text"},
 		{`title = "Acme"`, `Title = "Acme"`, `line 1, column 9: unknown key "Title"; the keys here are title, verified, docs, notes, oauth2, fields, environments, request, reply, outcome, use, token, example`},
@@ -164,7 +162,6 @@ func TestRules(t *testing.T) {
 		{`allow_listed = true`, `allow_listed = "x"`, "line 7, column 73: allow_listed must be true or false"},
 		{`allow_listed = true`, `listed = true`, `line 7, column 67: unknown key "listed"; the keys here are base_url, allow_listed`},
 		{`"http://127.0.0.1:8080"`, `"http://acme.example"`, "line 8, column 9: https required: an environment's address uses http, which is only for loopback addresses"},
-		{`"http://127.0.0.1:8080"`, `"https://acme.example/a?b"`, "line 8, column 9: an environment's address must have no query or fragment"},
 		{`"http://127.0.0.1:8080"`, `"https://u:p@acme.example"`, "line 8, column 9: an environment's address must not contain credentials"},
 		{`https://{tenant}.acme.example/api`, `https://a.{tenant}.example`, "line 7, column 21: {tenant} must be a label below the provider's domain: in front of at least two labels"},
 		{`https://{tenant}.acme.example/api`, `https://{tenant}`, "line 7, column 21: {tenant} must be a label below the provider's domain: in front of at least two labels"},
@@ -174,16 +171,12 @@ func TestRules(t *testing.T) {
 		{`https://{tenant}.acme.example/api`, `https://{scope}.acme.example`, "line 7, column 21: the field scope is optional, and cannot be left out here"},
 
 		{tenant, `Tenant = { help`, "line 15, column 10: the name of a field must match [a-z][a-z0-9_]{0,62}"},
-		{tenant, `ten-ant = { help`, "line 15, column 11: the name of a field must match [a-z][a-z0-9_]{0,62}"},
 		{tenant, `tenant_file = { help`, "line 15, column 15: the name of a field must not end in _file, which names the file of another field"},
 		{tenant, `timeout = { help`, "line 15, column 11: timeout is the name of a setting or flag of tokenfetch: choose another name for the field"},
-		{tenant, `ca = { help`, "line 15, column 6: ca is the name of a setting or flag of tokenfetch: choose another name for the field"},
 		{tenant, `access_token = { help`, "line 15, column 16: access_token is the name of a setting or flag of tokenfetch: choose another name for the field"},
 		{tenant, `client_id = { help`, `line 15, column 1: "client_id" is given twice`},
 		{`secret = true`, `secret = true, default = "hunter2"`, "line 12, column 17: the field client_secret is secret: it can have no example and no default"},
-		{`secret = true`, `secret = true, example = "x"`, "line 12, column 17: the field client_secret is secret: it can have no example and no default"},
 		{`default = "{client_id}"`, `default = "{nobody}"`, "line 13, column 11: the default of company names no other field"},
-		{`default = "{client_id}"`, `default = "{company}"`, "line 13, column 11: the default of company names no other field"},
 		{`default = "{client_id}"`, `default = "{client_secret}"`, "line 13, column 11: the default of company must name a field that must be given and is not secret"},
 		{`default = "{client_id}"`, `default = "a{client_id}"`, "line 13, column 11: the default of company must be a text without braces, or {FIELD} alone"},
 		{`company = { default`, `company = { optional = true, default`, "line 13, column 11: the field company has a default, so it is never left out: optional does not go with it"},
@@ -194,21 +187,17 @@ func TestRules(t *testing.T) {
 		{`path = "/v1/{company}/token/"`, `path = "{company}/token"`, "line 19, column 8: " + pathRule},
 		{`path = "/v1/{company}/token/"`, `path = "https://evil.example/{company}"`, "line 19, column 8: " + pathRule},
 		{`path = "/v1/{company}/token/"`, `path = "//evil.example/{company}"`, "line 19, column 8: " + pathRule},
-		{`path = "/v1/{company}/token/"`, `path = "/{company}?x"`, "line 19, column 8: " + pathRule},
 		{`path = "/v1/{company}/token/"`, `path = "/{company}/../x"`, "line 19, column 8: " + pathRule},
-		{`path = "/v1/{company}/token/"`, `path = "/x{company}"`, "line 19, column 8: " + pathRule},
 		{`path = "/v1/{company}/token/"`, `path = "/%2e/{company}"`, "line 19, column 8: " + pathRule},
 		{`path = "/v1/{company}/token/"`, `path = "/{company}\n"`, "line 19, column 8: " + pathRule},
 		{`path = "/v1/{company}/token/"`, `path = "/{client_secret}"`, "line 19, column 8: the field client_secret cannot stand in the path: it is secret or optional"},
 		{`path = "/v1/{company}/token/"`, `path = "/{scope}"`, "line 19, column 8: the field scope cannot stand in the path: it is secret or optional"},
 		{`at = "{tenant}"`, `at = "{client_secret}"`, "line 20, column 27: the secret field client_secret cannot be sent in the query, which servers and proxies log"},
 		{`at = "{tenant}"`, `at = "{tenant"`, "line 20, column 27: a brace stands alone: write {FIELD} for the value of a field, {{ and }} for braces"},
-		{`at = "{tenant}"`, `at = "}"`, "line 20, column 27: a brace stands alone: write {FIELD} for the value of a field, {{ and }} for braces"},
 		{`at = "{tenant}"`, `at = "{nobody}"`, `line 20, column 27: there is no field "nobody"`},
 		{`at = "{tenant}"`, `at = 5`, "line 20, column 27: at must be a text"},
 		{`basic = ["client_id", "client_secret"]`, `basic = ["client_id"]`, `line 21, column 1: basic must name two fields: ["USER", "PASSWORD"]`},
 		{`basic = ["client_id", "client_secret"]`, `basic = ["client_id", "scope"]`, "line 21, column 1: the field scope is optional, and cannot be left out here"},
-		{`basic = ["client_id", "client_secret"]`, `basic = ["client_id", "nobody"]`, `line 21, column 1: there is no field "nobody"`},
 		{`basic = ["client_id", "client_secret"]`, ``, "line 22, column 18: basic_encoding needs basic"},
 		{`basic_encoding = "form"`, `basic_encoding = "utf-8"`, "line 22, column 18: basic_encoding must be one of raw, form"},
 		{`X-Key = "key=`, `"X Key" = "key=`, "line 23, column 23: headers holds a name that no header can have"},
@@ -227,7 +216,6 @@ func TestRules(t *testing.T) {
 		{body, `form = { a = "b" }` + "\n" + body, "line 25, column 8: form and json cannot stand together"},
 		{body, "form = { a = 5 }\nx = {", `line 24, column 14: a must be a text; line 25, column 5: unknown key "x"; the keys here are method, path, query, basic, basic_encoding, headers, form, json`},
 		{`n = 1,`, `n = 2026-11-21,`, "line 24, column 75: n must be a text, a number, true, false, a list or a table; write a date as a text"},
-		{`n = 1,`, `n = inf,`, "line 24, column 75: n must be a text, a number, true, false, a list or a table; write a date as a text"},
 		{`n = 1,`, `n = "{client",`, "line 24, column 75: a brace stands alone: write {FIELD} for the value of a field, {{ and }} for braces"},
 		{"[request]", "[oauth2]\ntoken_url = \"https://a.example/t\"\n[request]", "line 17, column 2: request and oauth2 cannot stand together"},
 		{"[request]", "[requests]", "line 1, column 1: one of the tables [request] and [oauth2] is missing; line 17, column 2: unknown key \"requests\""},
@@ -240,13 +228,11 @@ func TestRules(t *testing.T) {
 		{`is = "ok"`, `is = "fine"`, "line 42, column 6: is must be one of , ok, refused, conflict, closed, busy, untrusted"},
 		{`is = "conflict"`, `is = "ok"`, "line 44, column 3: only a reply of status 200 to 299 can be ok"},
 		{`status = 409`, `status = 99`, "line 45, column 10: status must be a whole number from 200 to 599"},
-		{`status = 409`, `status = "409"`, "line 45, column 10: status must be a whole number from 200 to 599"},
 		{`status = 409`, `value = 409`, "line 44, column 3: value and absent need a member"},
 		{`absent = true`, `absent = true` + "\nvalue = 1", "line 48, column 3: value and absent cannot stand together"},
 		{`value = [1,`, `value = [{},`, "line 41, column 10: value must be a text, a number, true or false, or a list of these"},
 
 		{`lifetime = 120`, `lifetime = -1`, "line 55, column 12: lifetime must be a whole number from 1 to 315360000"},
-		{`lifetime = 120`, `lifetime = 99999999999999999999`, "line 55, column 12: lifetime must be a whole number from 1 to 315360000"},
 		{`lockout_after = 3`, `lockout_after = 1`, "line 56, column 17: lockout_after must be a whole number from 2 to 1000"},
 		{`lockout_after = 3`, ``, "line 53, column 2: lockout_after and account belong together"},
 		{`account = ["client_id"]`, ``, "line 53, column 2: lockout_after and account belong together"},
@@ -255,7 +241,6 @@ func TestRules(t *testing.T) {
 
 		{`header = "X-Auth"`, `member = "token"`, "line 59, column 2: member and header cannot stand together: the token travels in one of them"},
 		{`header = "X-Auth"`, `header = "X Auth"`, "line 60, column 10: header is not the name of a header that can be set"},
-		{`header = "X-Auth"`, `header = "Host"`, "line 60, column 10: header is not the name of a header that can be set"},
 		{`scheme = "Token"`, `scheme = "a b"`, "line 61, column 10: scheme must be one word, such as Bearer"},
 		{`X-Tenant = `, `x-auth = `, "line 62, column 11: the header x-auth carries the token"},
 
@@ -435,9 +420,7 @@ func FuzzParse(f *testing.F) {
 // TestOAuth2 compares what [oauth2] stands for with what it means.
 func TestOAuth2(t *testing.T) {
 	d, err := provider.Parse("acme.toml", []byte(oauth))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var parts []string
 	for _, p := range d.Request.Parts() {
 		parts = append(parts, p.In+" "+p.Name+"="+p.Value.String())
@@ -446,9 +429,7 @@ func TestOAuth2(t *testing.T) {
 		"form client_id={client_id}", "form client_secret={client_secret}", "form username={username}", "form password={password}",
 		"form grant_type=password", "form scope={scope}", "form audience=https://api.acme.example", "form resource=urn:acme",
 	}
-	if diff := cmp.Diff(want, parts); diff != "" {
-		t.Errorf("the request (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the request", want, parts)
 	fields := []provider.Field{
 		{Name: "client_id", Help: "key", Default: "public"},
 		{Name: "client_secret", Help: "client secret", Secret: true},
@@ -456,9 +437,7 @@ func TestOAuth2(t *testing.T) {
 		{Name: "password", Help: "password of the account", Secret: true},
 		{Name: "scope", Help: "scopes", Optional: true},
 	}
-	if diff := cmp.Diff(fields, d.Fields); diff != "" {
-		t.Errorf("the fields (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the fields", fields, d.Fields)
 	if e := d.Environments; len(e) != 1 || e[0].BaseURL != "https://auth.acme.example" || d.Request.Path.String() != "/oauth2/token" {
 		t.Errorf("%+v, path %s", e, d.Request.Path)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // directory returns a catalog with a directory of definitions, and the files that
@@ -19,9 +20,7 @@ func directory(t *testing.T, files map[string]string) (c *provider.Catalog, read
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	read = new([]string)
 	return provider.NewCatalog(dir, func(path string) ([]byte, error) {
@@ -37,12 +36,8 @@ func TestCatalogWithADirectory(t *testing.T) {
 		"acme.toml": "title = \"Acme\"\n" + shortest, "broken.toml": "x = 1\n", "mpay.toml": shortest,
 		"Upper.toml": shortest, "login.toml": shortest, ".hidden.toml": shortest, "notes.txt": "x",
 	})
-	if diff := cmp.Diff([]string{"abbeycross", "acme", "broken", "enkash", "fincode", "mpay", "zeepay"}, c.Names()); diff != "" {
-		t.Errorf("Names() (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{filepath.Join(c.Dir(), "Upper.toml"), filepath.Join(c.Dir(), "login.toml")}, c.Stray()); diff != "" {
-		t.Errorf("Stray() (-want +got):\n%s", diff)
-	}
+	check.Same(t, "Names()", []string{"abbeycross", "acme", "broken", "enkash", "fincode", "mpay", "zeepay"}, c.Names())
+	check.Same(t, "Stray()", []string{filepath.Join(c.Dir(), "Upper.toml"), filepath.Join(c.Dir(), "login.toml")}, c.Stray())
 	for name, want := range map[string]bool{
 		"acme": true, "broken": true, "mpay": true, "zeepay": true,
 		"login": false, "Upper": false, "nobody": false, "": false, ".hidden": false, "../acme": false, "acme.toml": false,
@@ -62,11 +57,9 @@ func TestCatalogWithADirectory(t *testing.T) {
 			t.Errorf("zeepay: %+v, %v", d, err)
 		}
 	}
-	if diff := cmp.Diff([]string{"acme.toml"}, *read); diff != "" {
-		t.Errorf("read (-want +got):\n%s", diff)
-	}
+	check.Same(t, "read", []string{"acme.toml"}, *read)
 	for _, name := range []string{"broken", "mpay"} {
-		if _, err := c.Definition(name); failed(t, err).Code != failure.DefinitionInvalid {
+		if _, err := c.Definition(name); check.Failure(t, err).Code != failure.DefinitionInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -119,9 +112,7 @@ func TestSecretVariablesOfADirectory(t *testing.T) {
 		}
 	}
 	slices.Sort(*read)
-	if diff := cmp.Diff([]string{"acme-test.toml", "acme.toml", "broken.toml"}, *read); diff != "" {
-		t.Errorf("read (-want +got):\n%s", diff)
-	}
+	check.Same(t, "read", []string{"acme-test.toml", "acme.toml", "broken.toml"}, *read)
 }
 
 // TestConflict: two providers cannot share a variable.
@@ -136,9 +127,7 @@ func TestConflict(t *testing.T) {
 		t.Errorf("%s of %s", variable, other)
 	}
 	one, err := c.Definition("acme-test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if variable, other := c.Conflict(one); variable != "" || other != "" {
 		t.Errorf("%s of %s itself", variable, other)
 	}

@@ -1,19 +1,19 @@
 package provider_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
-	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // The requests in this file are written by hand from the providers' documents,
@@ -40,35 +40,18 @@ func complete(d *provider.Definition, v provider.Values) provider.Values {
 	return v
 }
 
-// onTheWire sends the request to a server and returns what arrived there.
+// onTheWire returns what matters of the request as it arrives.
 func onTheWire(t *testing.T, d *provider.Definition, v provider.Values) string {
 	t.Helper()
-	var arrived string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		arrived = fmt.Sprintf("%s %s\nContent-Type: %s\n", r.Method, r.RequestURI, strings.Join(r.Header["Content-Type"], " | "))
-		if a, ok := r.Header["Authorization"]; ok {
-			arrived += "Authorization: " + strings.Join(a, " | ") + "\n"
-		}
-		arrived += "\n" + string(body)
-	}))
-	defer server.Close()
-	base, err := provider.ParseAddress(server.URL)
-	if err != nil {
-		t.Fatal(err)
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(rawRequest(t, d, v))))
+	check.OK(t, err)
+	body, err := io.ReadAll(r.Body)
+	check.OK(t, err)
+	arrived := fmt.Sprintf("%s %s\nContent-Type: %s\n", r.Method, r.RequestURI, strings.Join(r.Header["Content-Type"], " | "))
+	if a, ok := r.Header["Authorization"]; ok {
+		arrived += "Authorization: " + strings.Join(a, " | ") + "\n"
 	}
-	request, err := d.TokenRequest(base, v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := token.Client{UserAgent: "tokenfetch/test"}
-	if _, err := client.Send(t.Context(), request); err != nil {
-		t.Fatal(err)
-	}
-	return arrived
+	return arrived + "\n" + string(body)
 }
 
 const (
@@ -164,9 +147,7 @@ func TestGoldenRequests(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := builtin(t, test.provider)
 			got := onTheWire(t, d, complete(d, values(test.fields)))
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("the request (-want +got):\n%s", diff)
-			}
+			check.Same(t, "the request", test.want, got)
 		})
 	}
 }
@@ -190,11 +171,9 @@ func TestColonInBasicUser(t *testing.T) {
 	for _, name := range []string{"fincode", "enkash"} {
 		d := builtin(t, name)
 		base, err := provider.ParseAddress("https://host.example")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		_, err = d.TokenRequest(base, values(map[string]string{"client_id": "canary:id", "client_secret": "s", "username": "u", "password": "p"}))
-		e := failed(t, err)
+		e := check.Failure(t, err)
 		if want := "client_id must not contain a colon: it is the user part of a Basic pair"; e.Code != failure.FieldInvalid || e.Message != want {
 			t.Errorf("%s: error %s %q, want field_invalid %q", name, e.Code, e.Message, want)
 		}
@@ -209,9 +188,7 @@ func TestOptionalFieldIsLeftOut(t *testing.T) {
 	d := builtin(t, "enkash")
 	base := provider.Address{Scheme: "https", Host: "host.example"}
 	request, err := d.TokenRequest(base, values(map[string]string{"client_id": "c", "client_secret": "s", "username": "u", "password": "p"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if got, want := request.Body.Reveal(), "username=u&password=p&grant_type=password"; got != want {
 		t.Errorf("the body is %q, want %q", got, want)
 	}
@@ -263,9 +240,7 @@ func TestURLs(t *testing.T) {
 	}
 	d := builtin(t, "abbeycross")
 	base, err := d.CheckBase("https://abx.example:8443/gate/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	request, err := d.TokenRequest(base, values(nil))
 	if want := "https://abx.example:8443/gate/v1/oauth/token"; err != nil || request.URL != want {
 		t.Errorf("below a base address: %q, %v; want %q", request.URL, err, want)
@@ -284,7 +259,7 @@ func TestTenants(t *testing.T) {
 		} {
 			a, err := d.Address(e, func(string) string { return tenant })
 			want := "tenant is not one host name label: it must match [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-			if got := failed(t, err); a != (provider.Address{}) || got.Code != failure.FieldInvalid || got.Message != want {
+			if got := check.Failure(t, err); a != (provider.Address{}) || got.Code != failure.FieldInvalid || got.Message != want {
 				t.Errorf("tenant %q: %v, %s %q; want field_invalid %q", tenant, a, got.Code, got.Message, want)
 			}
 		}

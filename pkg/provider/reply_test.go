@@ -1,7 +1,6 @@
 package provider_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,17 +12,8 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
-
-// failed returns the failure that err is.
-func failed(t *testing.T, err error) *failure.Error {
-	t.Helper()
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
-		t.Fatalf("error %v (%T), want a *failure.Error", err, err)
-	}
-	return e
-}
 
 // verdict is what a reply was judged to be: a token or a failure.
 type verdict struct {
@@ -45,7 +35,7 @@ func judge(t *testing.T, d *provider.Definition, reply *token.Reply, sent ...sec
 	if got != nil {
 		t.Errorf("a token came with the error %v", err)
 	}
-	e := failed(t, err)
+	e := check.Failure(t, err)
 	if e.Sent != failure.SentYes || e.Attempts != 1 || e.HTTPStatus != reply.Status {
 		t.Errorf("the error says sent %q, attempts %d, status %d of a reply of status %d", e.Sent, e.Attempts, e.HTTPStatus, reply.Status)
 	}
@@ -98,11 +88,10 @@ func TestFincodeReplies(t *testing.T) {
 		{"a null one is absent", 200, `{"access_token":null,"data":{"access_token":"tok"}}`, verdict{Token: "tok"}},
 		{"lifetimes disagree", 200, `{"access_token":"tok","expires_in":1,"data":{"expires_in":2}}`, verdict{Code: failure.MembersDisagree}},
 		{"lifetimes agree", 200, `{"access_token":"tok","expires_in":3600,"data":{"expires_in":"3600"}}`, verdict{Token: "tok", Lifetime: hour}},
-		{"scopes disagree", 200, `{"access_token":"tok","scope":"a","data":{"scope":"b"}}`, verdict{Code: failure.MembersDisagree}},
 		{"types disagree", 200, `{"access_token":"tok","token_type":"bearer","data":{"token_type":"mac"}}`, verdict{Code: failure.MembersDisagree}},
+		{"scopes disagree", 200, `{"access_token":"tok","scope":"a","data":{"scope":"b"}}`, verdict{Code: failure.MembersDisagree}},
 		{"ERROR", 200, `{"status":"ERROR","message":"Invalid credentials","errorCode":401,"data":null}`, refusal("401", "Invalid credentials")},
 		{"ERROR with a token", 200, `{"status":"ERROR","access_token":"tok"}`, refusal("", "")},
-		{"ERROR without more", 200, `{"status":"ERROR"}`, refusal("", "")},
 		{"ERROR of a locked account", 200, `{"status":"ERROR","message":"Account is locked"}`, verdict{Code: failure.AccountLocked, Text: "Account is locked"}},
 		{"error in 200", 200, `{"error":"invalid_grant","error_description":"Bad credentials","access_token":"tok"}`, refusal("invalid_grant", "Bad credentials")},
 		{"error beside SUCCESS", 200, `{"status":"SUCCESS","error":{},"access_token":"tok"}`, refusal("", "")},
@@ -112,9 +101,6 @@ func TestFincodeReplies(t *testing.T) {
 		{"data is null", 200, `{"status":"SUCCESS","data":null}`, verdict{Code: failure.NoToken}},
 		{"data is a list", 200, `{"status":"SUCCESS","data":[{"access_token":"tok"}]}`, verdict{Code: failure.NoToken}},
 		{"another word", 200, `{"status":"PENDING","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"another case", 200, `{"status":"success","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"an empty word", 200, `{"status":"","access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"status is true", 200, `{"status":true,"access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"status is a number", 200, `{"status":200,"access_token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"status is null", 200, `{"status":null,"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"400 of Spring", 400, `{"error":"invalid_grant","error_description":"Bad credentials"}`, refusal("invalid_grant", "Bad credentials")},
@@ -130,7 +116,6 @@ func TestFincodeReplies(t *testing.T) {
 			"401 of Boot", 401, `{"timestamp":"2026-01-01","status":401,"error":"Unauthorized","message":"m","path":"/oauth/token"}`,
 			verdict{Code: failure.CredentialsRejected, ErrCode: "Unauthorized", Text: "m"},
 		},
-		{"key of another case", 200, `{"Access_Token":"tok"}`, verdict{Code: failure.NoToken}},
 		{"key of another provider", 200, `{"accessToken":"tok","token":"tok"}`, verdict{Code: failure.NoToken}},
 	})
 }
@@ -142,11 +127,9 @@ func TestAbbeycrossReplies(t *testing.T) {
 			"token", 200, `{"access_token":"tok","token_type":"Bearer","expires_in":600,"scope":"market-data"}`,
 			verdict{Token: "tok", Lifetime: 10 * time.Minute, Scope: "market-data"},
 		},
-		{"token without metadata", 200, `{"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"the documented empty object", 200, `{}`, verdict{Code: failure.NoToken}},
 		{"error in 200", 200, `{"error":"invalid_client","access_token":"tok"}`, refusal("invalid_client", "")},
 		{"errorId in 200", 200, `{` + words + `,"access_token":"tok"}`, verdict{Code: failure.ProviderRefused, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
-		{"error false in 200", 200, `{"error":false,"access_token":"tok"}`, refusal("", "")},
 		{"nulls in 200", 200, `{"error":null,"errorId":null,"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"409", 409, `{` + words + `}`, verdict{Code: failure.ProviderConflict, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
 		{"409 locked", 409, `{"code":"ACCOUNT_LOCKED","text":"no"}`, verdict{Code: failure.AccountLocked, ErrCode: "ACCOUNT_LOCKED", Text: "no"}},
@@ -154,12 +137,8 @@ func TestAbbeycrossReplies(t *testing.T) {
 		{"409 of a gateway", 409, `<html>abx-canary</html>`, verdict{Code: failure.NotJSON}},
 		{"503 closed", 503, `{` + words + `}`, verdict{Code: failure.ProviderClosed, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
 		{"503 HTML", 503, `<html>abx-canary</html>`, verdict{Code: failure.ProviderBroken}},
-		{"503 empty", 503, ``, verdict{Code: failure.ProviderBroken}},
-		{"503 list", 503, `[]`, verdict{Code: failure.ProviderBroken}},
 		{"500", 500, `{` + words + `}`, verdict{Code: failure.ProviderBroken, ErrCode: "E17", Text: "no", ErrID: "9f2c"}},
-		{"502 HTML", 502, `<html></html>`, verdict{Code: failure.ProviderBroken}},
 		{"401", 401, `{"code":"E1","text":"expired","errorId":"x"}`, verdict{Code: failure.CredentialsRejected, ErrCode: "E1", Text: "expired", ErrID: "x"}},
-		{"422", 422, `{"code":"E2"}`, refusal("E2", "")},
 	})
 }
 
@@ -169,7 +148,7 @@ func TestParameterValueIsNeverKept(t *testing.T) {
 	for _, status := range []int{200, 400, 401, 403, 409, 422, 423, 429, 500, 503} {
 		for _, value := range []string{`"canary"`, `{"x":"canary"}`, `["canary"]`} {
 			_, err := d.Token(token.NewReply(status, []byte(`{"errorId":"1","code":"2","text":"3","parameter_name":"client_secret","parameter_value":`+value+`}`)))
-			e := failed(t, err)
+			e := check.Failure(t, err)
 			if e.Provider == nil {
 				t.Fatalf("status %d: the provider's words are missing", status)
 			}
@@ -186,19 +165,14 @@ func TestZeepayReplies(t *testing.T) {
 		{"400 with an integer", 400, `{"error":400,"message":"Invalid request parameters"}`, refusal("400", "Invalid request parameters")},
 		{"400 with a string", 400, `{"error":"invalid_grant","error_description":"d","hint":"","message":"m"}`, refusal("invalid_grant", "m")},
 		{"400 without message", 400, `{"error":"invalid_grant","error_description":"d"}`, refusal("invalid_grant", "d")},
-		{"400 with an object", 400, `{"error":{"x":1},"message":["m"]}`, refusal("", "")},
 		{
 			"401 of Passport", 401, `{"error":"invalid_credentials","message":"The user credentials were incorrect."}`,
 			verdict{Code: failure.CredentialsRejected, ErrCode: "invalid_credentials", Text: "The user credentials were incorrect."},
 		},
 		{"integer error in 200", 200, `{"error":400,"message":"m"}`, refusal("400", "m")},
 		{"string error in 200", 200, `{"error":"e","access_token":"tok"}`, refusal("e", "")},
-		{"zero error in 200", 200, `{"error":0,"access_token":"tok"}`, refusal("0", "")},
-		{"object error in 200", 200, `{"error":{},"access_token":"tok"}`, refusal("", "")},
-		{"empty error in 200", 200, `{"error":"","access_token":"tok"}`, refusal("", "")},
 		{"null error in 200", 200, `{"error":null,"access_token":"tok"}`, verdict{Token: "tok"}},
 		{"camel case is not read", 200, `{"accessToken":"tok"}`, verdict{Code: failure.NoToken}},
-		{"camel case does not disagree", 200, `{"access_token":"tok","accessToken":"other"}`, verdict{Token: "tok"}},
 		{"406", 406, `{"error":406,"message":"format that isn't json"}`, verdict{Code: failure.NotATokenEndpoint, ErrCode: "406", Text: "format that isn't json"}},
 	})
 }
@@ -208,27 +182,19 @@ func TestMpayReplies(t *testing.T) {
 	run(t, "mpay", []replyTest{
 		{"1", 200, `{"status":1,"description":"Success","token":"tok"}`, good},
 		{"1.0", 200, `{"status":1.0,"token":"tok"}`, good},
-		{"1e0", 200, `{"status":1e0,"token":"tok"}`, good},
 		{`"1"`, 200, `{"status":"1","token":"tok"}`, good},
 		{"0", 200, `{"status":0,"description":"Bad request","token":""}`, refusal("0", "Bad request")},
 		{"0 with a token", 200, `{"status":0,"token":"tok"}`, refusal("0", "")},
 		{`"0"`, 200, `{"status":"0","token":"tok"}`, refusal("0", "")},
-		{"0.0", 200, `{"status":0.0,"token":"tok"}`, refusal("0", "")},
 		{"2", 200, `{"status":2,"description":"Pending","token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: "2", Text: "Pending"}},
 		{"1.5", 200, `{"status":1.5,"token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: "1.5"}},
 		{`"1.0"`, 200, `{"status":"1.0","token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: "1.0"}},
-		{`" 1"`, 200, `{"status":" 1","token":"tok"}`, verdict{Code: failure.UnexpectedValue, ErrCode: " 1"}},
 		{"true", 200, `{"status":true,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"list", 200, `{"status":[1],"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"missing", 200, `{"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"null", 200, `{"status":null,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
-		{"another case", 200, `{"Status":1,"token":"tok"}`, verdict{Code: failure.UnexpectedValue}},
 		{"no token", 200, `{"status":1,"description":"Success"}`, verdict{Code: failure.NoToken, ErrCode: "1", Text: "Success"}},
-		{"null token", 200, `{"status":1,"token":null}`, verdict{Code: failure.NoToken, ErrCode: "1"}},
 		// The documented refusal has an empty token.
 		{"empty token", 200, `{"status":1,"token":""}`, refusal("1", "")},
 		{"number as token", 200, `{"status":1,"token":17}`, verdict{Code: failure.TokenNotAString, ErrCode: "1"}},
-		{"other spelling", 200, `{"status":1,"access_token":"tok"}`, verdict{Code: failure.NoToken, ErrCode: "1"}},
 		// No member of the reply changes the documented lifetime.
 		{"expires_in", 200, `{"status":1,"token":"tok","expires_in":86400}`, good},
 		{"400", 400, `{"status":0,"description":"Bad request","token":""}`, refusal("0", "Bad request")},
@@ -246,23 +212,18 @@ func TestEnkashReplies(t *testing.T) {
 			verdict{Token: "tok", Lifetime: day, Scope: "read write trust"},
 		},
 		{"camel case", 200, `{"accessToken":"tok","tokenType":"bearer","expiresIn":86399,"refreshToken":"r"}`, verdict{Token: "tok", Lifetime: day}},
-		{"both cases", 200, `{"accessToken":"tok","access_token":"tok","expiresIn":86399,"expires_in":"86399"}`, verdict{Token: "tok", Lifetime: day}},
 		{"cases disagree", 200, `{"accessToken":"tok","access_token":"other"}`, verdict{Code: failure.MembersDisagree}},
 		{"lifetimes disagree", 200, `{"accessToken":"tok","expiresIn":1,"expires_in":2}`, verdict{Code: failure.MembersDisagree}},
 		{"the schema's zero", 200, `{"accessToken":"tok","tokenType":"Bearer","expiresIn":0}`, verdict{Token: "tok"}},
 		{"the schema's words", 200, `{"accessToken":"string","tokenType":"string","expiresIn":0}`, verdict{Code: failure.BadTokenType}},
 		{"empty", 200, `{"accessToken":""}`, verdict{Code: failure.NoToken}},
 		{"null", 200, `{"accessToken":null}`, verdict{Code: failure.NoToken}},
-		{"missing", 200, `{"expiresIn":5}`, verdict{Code: failure.NoToken}},
 		{"the payment gateway's shape", 200, `{"token":"tok","expiry":1672531199000,"resultCode":200,"resultMessage":"ok"}`, verdict{Code: failure.NoToken}},
 		{"response_code 0", 200, `{"response_code":0,"accessToken":"tok"}`, verdict{Token: "tok"}},
-		{`response_code "0"`, 200, `{"response_code":"0","accessToken":"tok"}`, verdict{Token: "tok"}},
 		{"response_code 1", 200, `{"response_code":1,"response_message":"Invalid Company ID","accessToken":"tok"}`, refusal("1", "Invalid Company ID")},
-		{"response_code 412", 200, `{"response_code":"412","response_message":"m"}`, refusal("412", "m")},
 		{"response_code true", 200, `{"response_code":true,"accessToken":"tok"}`, refusal("", "")},
 		{"response_code null", 200, `{"response_code":null,"accessToken":"tok"}`, verdict{Token: "tok"}},
 		{"message", 412, `{"response_code":1,"message":"m"}`, verdict{Code: failure.NotATokenEndpoint, ErrCode: "1", Text: "m"}},
-		{"errorMessage", 400, `{"errorMessage":"m"}`, refusal("", "m")},
 		{"errorResponse", 400, `{"errorResponse":{"errorMessage":"m"}}`, refusal("", "m")},
 		{"the standard's text comes first", 400, `{"errorMessage":"n","error_description":"m","message":"o"}`, refusal("", "m")},
 		{"errorMessage in 200 without token", 200, `{"errorMessage":"m"}`, verdict{Code: failure.NoToken, Text: "m"}},
@@ -271,7 +232,6 @@ func TestEnkashReplies(t *testing.T) {
 			"locked", 400, `{"error":"invalid_grant","error_description":"User account is locked"}`,
 			verdict{Code: failure.AccountLocked, ErrCode: "invalid_grant", Text: "User account is locked"},
 		},
-		{"locked, in capitals", 401, `{"error":"LOCKED"}`, verdict{Code: failure.AccountLocked, ErrCode: "LOCKED"}},
 		{"locked in 200", 200, `{"response_code":1,"response_message":"Account locked."}`, verdict{Code: failure.AccountLocked, ErrCode: "1", Text: "Account locked."}},
 		{"unlocked and blocked are other words", 400, `{"error":"x","error_description":"blocked; not yet unlocked, deadlocked"}`, refusal("x", "blocked; not yet unlocked, deadlocked")},
 		{"403 of a firewall", 403, `<!DOCTYPE html><title>Just a moment...</title>`, verdict{Code: failure.NotJSON}},
@@ -315,41 +275,21 @@ func TestStatuses(t *testing.T) {
 	run(t, "zeepay", tests)
 }
 
-// TestClasses: a status decides the exit code as the contract lists it.
-func TestClasses(t *testing.T) {
-	d := builtin(t, "zeepay")
-	for status, want := range map[int]failure.Class{
-		400: failure.Refused, 401: failure.Refused, 403: failure.Refused, 409: failure.Refused, 422: failure.Refused, 423: failure.Refused,
-		408: failure.Later, 425: failure.Later, 429: failure.Later, 500: failure.Later, 503: failure.Later,
-		407: failure.Net, 404: failure.Reply, 204: failure.Reply, 302: failure.Reply, 600: failure.Reply, 999: failure.Reply, 101: failure.Reply,
-	} {
-		_, err := d.Token(token.NewReply(status, []byte(`{"error":"e"}`)))
-		if got := failed(t, err).Class(); got != want {
-			t.Errorf("status %d has the class %v, want %v", status, got, want)
-		}
-	}
-}
-
-// TestBodies: what is wrong with the body of a 200 is told.
+// TestBodies: what is wrong with the body of a 200 is told. Which bodies are
+// understood is token.ParseObject's.
 func TestBodies(t *testing.T) {
 	run(t, "zeepay", []replyTest{
 		{"empty", 200, "", verdict{Code: failure.EmptyReply}},
-		{"blank", 200, " \r\n", verdict{Code: failure.EmptyReply}},
 		{"HTML", 200, "<html>", verdict{Code: failure.NotJSON}},
-		{"form", 200, "access_token=tok", verdict{Code: failure.NotJSON}},
-		{"list", 200, `[{"access_token":"tok"}]`, verdict{Code: failure.NotJSON}},
 		{"duplicate", 200, `{"access_token":"tok","access_token":"tok"}`, verdict{Code: failure.DuplicateKey}},
 		{"trailing", 200, `{"access_token":"tok"}{}`, verdict{Code: failure.TrailingData}},
-		{"byte order mark", 200, "\xef\xbb\xbf" + `{"access_token":"tok"}`, verdict{Token: "tok"}},
 	})
-	reply := token.NewReply(200, []byte(`{"access_token":"tok"}`))
-	reply.Encoding = "gzip"
-	if got := judge(t, builtin(t, "zeepay"), reply); got.Code != failure.UnsupportedEncoding {
-		t.Errorf("a compressed reply is judged %+v", got)
-	}
-	reply.Status = 400
-	if got := judge(t, builtin(t, "zeepay"), reply); got.Code != failure.NotJSON {
-		t.Errorf("a compressed reply of status 400 is judged %+v", got)
+	for status, want := range map[int]failure.Code{200: failure.UnsupportedEncoding, 400: failure.NotJSON} {
+		reply := token.NewReply(status, []byte(`{"access_token":"tok"}`))
+		reply.Encoding = "gzip"
+		if got := judge(t, builtin(t, "zeepay"), reply); got.Code != want {
+			t.Errorf("a compressed reply of status %d is judged %+v", status, got)
+		}
 	}
 }
 
@@ -358,27 +298,11 @@ func TestTokenTypes(t *testing.T) {
 	var tests []replyTest
 	for text, want := range map[string]verdict{
 		`"bearer"`: good, `"Bearer"`: good, `"BEARER"`: good, `null`: good,
-		`"mac"`: bad, `"DPoP"`: bad, `""`: bad, `"bearer "`: bad, `"bearer\u001b"`: bad, `"bearers"`: bad, `1`: bad, `true`: bad, `["bearer"]`: bad, `{}`: bad,
+		`"mac"`: bad, `""`: bad, `"bearer "`: bad, `1`: bad,
 	} {
 		tests = append(tests, replyTest{text, 200, `{"access_token":"tok","token_type":` + text + `}`, want})
 	}
 	run(t, "zeepay", tests)
-}
-
-func TestLifetimes(t *testing.T) {
-	var tests []replyTest
-	for text, seconds := range map[string]int{
-		"3600": 3600, `"3600"`: 3600, "3600.0": 3600, "3.6e3": 3600, "1": 1, "315360000": 315360000,
-		"null": 0, `""`: 0, `"1h"`: 0, "true": 0, "{}": 0, "[]": 0, "0": 0, "-1": 0, "1.5": 0, `"3600.0"`: 0, `" 3600"`: 0, `"+3600"`: 0,
-		"315360001": 0, "9223372036854775807": 0, "9223372036854775808": 0, "1e400": 0, "1e18": 0, "-0": 0,
-	} {
-		tests = append(tests, replyTest{
-			text, 200, `{"access_token":"tok","expires_in":` + text + `}`,
-			verdict{Token: "tok", Lifetime: time.Duration(seconds) * time.Second},
-		})
-	}
-	run(t, "zeepay", tests)
-	run(t, "zeepay", []replyTest{{"NaN", 200, `{"access_token":"tok","expires_in":NaN}`, verdict{Code: failure.NotJSON}}})
 }
 
 // TestDocumentedLifetime: it counts where the reply states none, not where the
@@ -388,7 +312,7 @@ func TestDocumentedLifetime(t *testing.T) {
 	for body, want := range map[string]time.Duration{
 		`{"access_token":"tok"}`:                   2 * time.Minute,
 		`{"access_token":"tok","expires_in":null}`: 2 * time.Minute,
-		`{"access_token":"tok","expires_in":3600}`: time.Hour,
+		`{"access_token":"tok","expires_in":3600}`: time.Hour, // which values count is token.Lifetime's
 		`{"access_token":"tok","expires_in":"1h"}`: 0,
 		`{"access_token":"tok","expires_in":0}`:    0,
 	} {
@@ -398,20 +322,13 @@ func TestDocumentedLifetime(t *testing.T) {
 	}
 }
 
+// TestTokenContent: which tokens are good is token.Check's.
 func TestTokenContent(t *testing.T) {
-	long := strings.Repeat("t", 8192)
 	run(t, "zeepay", []replyTest{
 		{"empty", 200, `{"access_token":""}`, verdict{Code: failure.NoToken}},
 		{"blank", 200, `{"access_token":" "}`, verdict{Code: failure.BadToken}},
-		{"line end", 200, `{"access_token":"tok\n"}`, verdict{Code: failure.BadToken}},
-		{"control", 200, `{"access_token":"t\u001bk"}`, verdict{Code: failure.BadToken}},
-		{"not ASCII", 200, `{"access_token":"tök"}`, verdict{Code: failure.BadToken}},
-		{"word", 200, `{"access_token":"Null"}`, verdict{Code: failure.BadToken}},
 		{"number", 200, `{"access_token":17}`, verdict{Code: failure.TokenNotAString}},
 		{"object", 200, `{"access_token":{}}`, verdict{Code: failure.TokenNotAString}},
-		{"bool", 200, `{"access_token":true}`, verdict{Code: failure.TokenNotAString}},
-		{"longest", 200, `{"access_token":"` + long + `"}`, verdict{Token: long}},
-		{"too long", 200, `{"access_token":"` + long + `t"}`, verdict{Code: failure.BadToken}},
 	})
 	echo := token.NewReply(200, []byte(`{"access_token":"x-long-secret-x"}`))
 	if got := judge(t, builtin(t, "zeepay"), echo, secret.New("long-secret")); got.Code != failure.BadToken {
@@ -443,9 +360,7 @@ func TestRefreshTokenIsNotKept(t *testing.T) {
 		reply := token.NewReply(200, []byte(body))
 		reply.Received = time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 		got, err := builtin(t, name).Token(reply)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		want := &token.Token{AccessToken: secret.New("tok"), Lifetime: time.Second, Obtained: reply.Received}
 		same := cmp.Comparer(func(a, b secret.Value) bool { return a.Reveal() == b.Reveal() })
 		if diff := cmp.Diff(want, got, same); diff != "" {
@@ -492,13 +407,13 @@ func TestOutlineOfReply(t *testing.T) {
 		reply.ContentType = "application/problem+json"
 		_, err := builtin(t, "fincode").Token(reply)
 		want := &failure.ReplyOutline{ContentType: "application/problem+json", Members: test.want}
-		if diff := cmp.Diff(want, failed(t, err).Reply); diff != "" {
+		if diff := cmp.Diff(want, check.Failure(t, err).Reply); diff != "" {
 			t.Errorf("status %d, body %s (-want +got):\n%s", test.status, test.body, diff)
 		}
 	}
 	for _, status := range []int{400, 401, 407, 429, 503} {
 		_, err := builtin(t, "fincode").Token(token.NewReply(status, []byte(`{"a":1}`)))
-		if e := failed(t, err); e.Reply != nil {
+		if e := check.Failure(t, err); e.Reply != nil {
 			t.Errorf("status %d: an outline of a reply that is understood: %+v", status, e.Reply)
 		}
 	}
@@ -545,7 +460,7 @@ func TestSingleUseIsSaid(t *testing.T) {
 		reply := token.NewReply(test.status, []byte(test.body))
 		reply.RetryAfter = test.after
 		_, err := builtin(t, test.provider).Token(reply)
-		e := failed(t, err)
+		e := check.Failure(t, err)
 		if got := strings.HasSuffix(e.Message, note); got != test.want {
 			t.Errorf("%s, status %d, body %q, Retry-After %v: message %q; note wanted: %v", test.provider, test.status, test.body, test.after, e.Message, test.want)
 		}
@@ -563,7 +478,7 @@ func TestRetryAfter(t *testing.T) {
 		reply := token.NewReply(status, nil)
 		reply.RetryAfter = &wait
 		_, err := d.Token(reply)
-		if e := failed(t, err); e.Message != want || e.RetryAfter == nil || *e.RetryAfter != wait {
+		if e := check.Failure(t, err); e.Message != want || e.RetryAfter == nil || *e.RetryAfter != wait {
 			t.Errorf("status %d: %q, %v; want %q", status, e.Message, e.RetryAfter, want)
 		}
 	}
@@ -586,7 +501,7 @@ func TestAdvice(t *testing.T) {
 		{307, ``, "Zeepay answered with a redirect (status 307), which is not followed", "check the base address"},
 	} {
 		_, err := d.Token(token.NewReply(test.status, []byte(test.body)))
-		if e := failed(t, err); e.Message != test.message || e.Hint != test.hint {
+		if e := check.Failure(t, err); e.Message != test.message || e.Hint != test.hint {
 			t.Errorf("status %d: %q, hint %q; want %q, hint %q", test.status, e.Message, e.Hint, test.message, test.hint)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,67 +18,56 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // parsed returns a definition without problems.
 func parsed(t *testing.T, text string) *provider.Definition {
 	t.Helper()
 	d, err := provider.Parse("acme.toml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return d
 }
 
-// rawRequest sends the request of d and returns the bytes that arrived, without
-// the Host and User-Agent lines.
+// rawRequest returns the bytes of the request of d, as they arrive.
 func rawRequest(t *testing.T, d *provider.Definition, v provider.Values) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer listener.Close()
 	arrived := make(chan string, 1)
 	go func() {
+		var raw strings.Builder
+		defer func() { arrived <- raw.String() }()
 		conn, err := listener.Accept()
 		if err != nil {
-			close(arrived)
 			return
 		}
 		defer conn.Close()
-		var lines strings.Builder
-		r := bufio.NewReader(conn)
-		length := 0
-		for {
-			line, err := r.ReadString('\n')
-			if n, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-				length, _ = strconv.Atoi(strings.TrimSpace(n))
-			}
-			if !strings.HasPrefix(line, "Host:") && !strings.HasPrefix(line, "User-Agent:") {
-				lines.WriteString(line)
-			}
-			if err != nil || line == "\r\n" {
-				break
-			}
+		if r, err := http.ReadRequest(bufio.NewReader(io.TeeReader(conn, &raw))); err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
 		}
-		body := make([]byte, length)
-		_, _ = io.ReadFull(r, body)
-		arrived <- lines.String() + string(body)
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 	}()
 	base, err := provider.ParseAddress("http://" + listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := d.TokenRequest(base, complete(d, v))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	request, err := d.TokenRequest(base, v)
+	check.OK(t, err)
 	if _, err := (&token.Client{UserAgent: "tokenfetch/test"}).Send(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(<-arrived, "\r\n", "\n")
+	return <-arrived
+}
+
+// sortedHeaders returns a request without the order of its headers, which means
+// nothing, and without Host and User-Agent.
+func sortedHeaders(request string) string {
+	head, body, _ := strings.Cut(strings.ReplaceAll(request, "\r\n", "\n"), "\n\n")
+	lines := strings.Split(head, "\n")
+	rest := slices.DeleteFunc(lines[1:], func(line string) bool {
+		return strings.HasPrefix(line, "Host:") || strings.HasPrefix(line, "User-Agent:")
+	})
+	return lines[0] + "\n" + strings.Join(slices.Sorted(slices.Values(rest)), "\n") + "\n\n" + body
 }
 
 // TestWrittenRequests compares requests with ones that are written by hand, byte by
@@ -108,14 +98,14 @@ func TestWrittenRequests(t *testing.T) {
 			"[oauth2]\ntoken_url = \"https://a.example/token?v=1%202&w\"\nscope = \"a b\"\naudience = { optional = true }\n",
 			map[string]string{"client_id": "a:b c", "client_secret": "100%&+é"},
 			// base64 of a%3Ab+c:100%25%26%2B%C3%A9
-			"POST /token?v=1%202&w= HTTP/1.1\nContent-Length: 43\n" + end + "Authorization: Basic YSUzQWIrYzoxMDAlMjUlMjYlMkIlQzMlQTk=\n" +
+			"POST /token?v=1%202&w= HTTP/1.1\nContent-Length: LENGTH\n" + end + "Authorization: Basic YSUzQWIrYzoxMDAlMjUlMjYlMkIlQzMlQTk=\n" +
 				"Content-Type: application/x-www-form-urlencoded\nConnection: close\n\ngrant_type=client_credentials&scope=a+b",
 		},
 		{
 			"client_secret_post and the password grant",
 			oauth,
 			map[string]string{"client_secret": nasty, "username": "u", "password": "p", "scope": "x"},
-			"POST /oauth2/token HTTP/1.1\nContent-Length: 251\n" + end + "Content-Type: application/x-www-form-urlencoded\nConnection: close\n\n" +
+			"POST /oauth2/token HTTP/1.1\nContent-Length: LENGTH\n" + end + "Content-Type: application/x-www-form-urlencoded\nConnection: close\n\n" +
 				"client_id=public&client_secret=a%26b%3Dc%2Bd%25e%23f%3Fg%2Fh%3Ai+j%22k%27l%5Cm%C3%BC%F0%9F%98%80&username=u&password=p" +
 				"&grant_type=password&scope=x&audience=https%3A%2F%2Fapi.acme.example&resource=urn%3Aacme",
 		},
@@ -123,7 +113,7 @@ func TestWrittenRequests(t *testing.T) {
 			"every key of a request",
 			acme,
 			map[string]string{"client_id": "i/d", "client_secret": "s", "tenant": "t ü"},
-			"POST /v1/i%2Fd/token/?api=1&at=t%20%C3%BC HTTP/1.1\nContent-Length: 106\n" + end + "Authorization: Basic aSUyRmQ6cw==\nContent-Type: application/json\n" +
+			"POST /v1/i%2Fd/token/?api=1&at=t%20%C3%BC HTTP/1.1\nContent-Length: LENGTH\n" + end + "Authorization: Basic aSUyRmQ6cw==\nContent-Type: application/json\n" +
 				"X-Key: key=s\nConnection: close\n\n" +
 				`{"grant_type":"password","remember":true,"n":1,"auth":{"list":["{a}",2.5,"i/d-t ü"]}}`,
 		},
@@ -134,40 +124,17 @@ func TestWrittenRequests(t *testing.T) {
 		},
 		{
 			"nothing but optional fields", "[fields]\na = { optional = true }\n[request]\nform = { a = \"x{a}\", b = \"1\" }\nheaders = { A = \"{a}\" }\nquery = { q = \"{a}\" }\n", nil,
-			"POST / HTTP/1.1\nContent-Length: 3\n" + end + "Content-Type: application/x-www-form-urlencoded\nConnection: close\n\nb=1",
+			"POST / HTTP/1.1\nContent-Length: LENGTH\n" + end + "Content-Type: application/x-www-form-urlencoded\nConnection: close\n\nb=1",
 		},
 	} {
-		got := rawRequest(t, parsed(t, c.definition), values(c.values))
-		want := c.want
-		if i := strings.Index(want, "Content-Length: "); i >= 0 && !strings.HasPrefix(want[i:], "Content-Length: 0\n") {
-			// The length is that of the body, and not counted by hand.
-			_, body, _ := strings.Cut(want, "\n\n")
-			j := i + strings.Index(want[i:], "\n")
-			want = want[:i] + "Content-Length: " + strconv.Itoa(len(body)) + want[j:]
-		}
-		if sortedHeaders(got) != sortedHeaders(want) {
-			t.Errorf("%s (-want +got):\n%s", c.name, cmp.Diff(want, got))
+		d := parsed(t, c.definition)
+		got := sortedHeaders(rawRequest(t, d, complete(d, values(c.values))))
+		_, body, _ := strings.Cut(c.want, "\n\n")
+		want := sortedHeaders(strings.Replace(c.want, "LENGTH", strconv.Itoa(len(body)), 1))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
-}
-
-// sortedHeaders returns a request without the order of its headers, which means
-// nothing.
-func sortedHeaders(request string) string {
-	head, body, _ := strings.Cut(request, "\n\n")
-	lines := strings.Split(head, "\n")
-	first, rest := lines[0], lines[1:]
-	return first + "\n" + strings.Join(sorted(rest), "\n") + "\n\n" + body
-}
-
-func sorted(lines []string) []string {
-	out := append([]string(nil), lines...)
-	for i := range out {
-		for j := i; j > 0 && out[j] < out[j-1]; j-- {
-			out[j], out[j-1] = out[j-1], out[j]
-		}
-	}
-	return out
 }
 
 // TestValuesThatCannotBeSent: nothing of a value can leave its place.
@@ -186,7 +153,7 @@ func TestValuesThatCannotBeSent(t *testing.T) {
 		v := values(good)
 		v[c.field] = secret.New(c.value)
 		_, err := d.TokenRequest(base, complete(d, v))
-		if e := failed(t, err); e.Code != failure.FieldInvalid || e.Message != c.want {
+		if e := check.Failure(t, err); e.Code != failure.FieldInvalid || e.Message != c.want {
 			t.Errorf("%s = %q: %s %q", c.field, c.value, e.Code, e.Message)
 		}
 	}
@@ -200,13 +167,9 @@ func FuzzTemplate(f *testing.F) {
 	}
 	d, err := provider.Parse("acme.toml", []byte("[fields]\na = {}\n[request]\npath = \"/x/{a}/\"\nquery = { q = \"<{a}>\" }\nbasic = [\"a\", \"a\"]\n"+
 		"basic_encoding = \"form\"\nform = { f = \"{{{a}}}\" }\n"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
 	inJSON, err := provider.Parse("acme.toml", []byte("[fields]\na = {}\n[request]\njson = { o = { l = [\"{a}\", 1] } }\n"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
 	base, _ := provider.ParseAddress("https://a.example")
 	f.Fuzz(func(t *testing.T, value string) {
 		v := provider.Values{"a": secret.New(value)}
@@ -217,9 +180,7 @@ func FuzzTemplate(f *testing.F) {
 			}
 			return
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		u, err := url.Parse(request.URL)
 		if err != nil || u.Host != "a.example" || u.Path != "/x/"+value+"/" || strings.Count(u.EscapedPath(), "/") != 3 || u.Query().Get("q") != "<"+value+">" {
 			t.Errorf("%q: %q, %v", value, request.URL, err)
@@ -237,9 +198,7 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("%q: Basic %q %q", value, user, password)
 		}
 		request, err = inJSON.TokenRequest(base, v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		object, err := token.ParseObject([]byte(request.Body.Reveal()))
 		if strings.ToValidUTF8(value, "") != value || strings.ContainsRune(value, 0) {
 			return // JSON has no way to write it
@@ -319,7 +278,7 @@ is = "untrusted"
 	} {
 		got := "token"
 		if _, err := d.Token(token.NewReply(c.status, []byte(c.body))); err != nil {
-			got = string(failed(t, err).Code)
+			got = string(check.Failure(t, err).Code)
 		}
 		if got != c.want {
 			t.Errorf("%d %s: %s, want %s", c.status, c.body, got, c.want)
@@ -327,16 +286,12 @@ is = "untrusted"
 	}
 	sent := secret.New("a-sent-secret")
 	issued, err := d.Token(token.NewReply(200, []byte(`{"access_token":"tok","echo":"is a-sent-secret","data":{"url":"https://a","n":1.50,"b":false,"none":null,"access_token":"x"}}`)), sent)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	kept := map[string]string{}
 	for path, value := range issued.Extra {
 		kept[path] = string(value)
 	}
-	if diff := cmp.Diff(map[string]string{"data.url": `"https://a"`, "data.n": "1.50", "data.b": "false"}, kept); diff != "" {
-		t.Errorf("kept (-want +got):\n%s", diff)
-	}
+	check.Same(t, "kept", map[string]string{"data.url": `"https://a"`, "data.n": "1.50", "data.b": "false"}, kept)
 }
 
 // TestExpiry: expires_in wins over expires_at, which wins over what is documented.

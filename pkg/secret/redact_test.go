@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // nasty needs escaping in every encoding. How it looks in each was written by
@@ -74,9 +73,7 @@ func TestRedactEveryEncoding(t *testing.T) {
 // TestSecurityListsEveryEncoding: the list in SECURITY.md is what is tested here.
 func TestSecurityListsEveryEncoding(t *testing.T) {
 	text, err := os.ReadFile("../../SECURITY.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	prose := strings.Join(strings.Fields(string(text)), " ")
 	_, list, _ := strings.Cut(prose, "are known in these encodings, in upper and lower case: ")
 	list, _, _ = strings.Cut(list, ". In any other form")
@@ -92,9 +89,7 @@ func TestSecurityListsEveryEncoding(t *testing.T) {
 			tested[encoding] = true
 		}
 	}
-	if diff := cmp.Diff(tested, listed); diff != "" {
-		t.Errorf("(-tested +listed):\n%s", diff)
-	}
+	check.Same(t, "(-tested +listed)", tested, listed)
 }
 
 // TestRedactBasic: the secret of a Basic pair stands behind an id of any length.

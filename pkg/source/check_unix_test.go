@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestCheckValue: what shows without reading is the error of reading.
@@ -83,9 +84,7 @@ func told(err error) string {
 func loop(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "loop")
-	if err := os.Symlink(path, path); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Symlink(path, path))
 	return path
 }
 
@@ -104,9 +103,7 @@ func TestCheckValueLeavesPipes(t *testing.T) {
 	}
 	// One who does read it still gets everything.
 	end, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer end.Close()
 	if _, err := end.WriteString("pw\n"); err != nil {
 		t.Fatal(err)

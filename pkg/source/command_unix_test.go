@@ -21,6 +21,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // The test's program is its own helper: with this variable set it does what
@@ -100,9 +101,7 @@ func hang(path string, last bool) int {
 func helper(t *testing.T, what string, args ...string) (argv, environ []string) {
 	t.Helper()
 	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	// The race detector would hold each helper up for a second at its end.
 	return append([]string{program}, args...), []string{role + "=" + what, "GORACE=atexit_sleep_ms=0"}
 }
@@ -126,7 +125,7 @@ func TestHelper(t *testing.T) {
 			continue // no argument of a command
 		}
 		_, err := command(t, t.Context(), "print", printed)
-		e := failed(t, err)
+		e := check.Failure(t, err, canary)
 		want := "the value from the helper " + name + " " + rule
 		if len(printed) > source.MaxValue+2 {
 			want = "the helper " + name + " printed more than the limit of 8192 bytes"
@@ -154,7 +153,7 @@ func TestHelperFails(t *testing.T) {
 	} {
 		want.Code = failure.HelperFailed
 		_, err := command(t, t.Context(), what)
-		if diff := cmp.Diff(&want, failed(t, err)); diff != "" {
+		if diff := cmp.Diff(&want, check.Failure(t, err, canary)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
@@ -171,7 +170,7 @@ func TestHelperEnvironment(t *testing.T) {
 	// No environment is not our environment.
 	t.Setenv(role, "environment")
 	got, err := source.Command(t.Context(), []string{"/bin/sh", "-c", "echo x; env | grep -c TOKENFETCH; true"}, nil, nil)
-	if err == nil || !strings.Contains(failed(t, err).Message, "line break") {
+	if err == nil || !strings.Contains(check.Failure(t, err, canary).Message, "line break") {
 		t.Errorf("%q, %v; want the lines x and 0", got.Reveal(), err)
 	}
 	got, err = source.Command(t.Context(), []string{"/bin/sh", "-c", `echo "x$TOKENFETCH_ZEEPAY_PASSWORD"`}, nil, nil)
@@ -183,9 +182,7 @@ func TestHelperEnvironment(t *testing.T) {
 // TestHelperInput: without a terminal it reads end of file, and never ours.
 func TestHelperInput(t *testing.T) {
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer w.Close()
 	defer r.Close()
 	ours := os.Stdin
@@ -203,7 +200,7 @@ func TestHelperInput(t *testing.T) {
 func TestHelperIsBounded(t *testing.T) {
 	start := time.Now()
 	_, err := command(t, t.Context(), "flood")
-	e := failed(t, err)
+	e := check.Failure(t, err, canary)
 	if want := "the helper " + filepath.Base(os.Args[0]) + " printed more than the limit of 8192 bytes"; e.Code != failure.HelperFailed || e.Message != want {
 		t.Errorf("%+v", e)
 	}
@@ -217,9 +214,7 @@ func TestHelperIsBounded(t *testing.T) {
 func TestHelperHangs(t *testing.T) {
 	path := fifo(t)
 	alive, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer alive.Close()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
@@ -234,7 +229,7 @@ func TestHelperHangs(t *testing.T) {
 	}()
 	start := time.Now()
 	_, err = command(t, deadline, "hang", path)
-	e := failed(t, err)
+	e := check.Failure(t, err, canary)
 	if want := "the helper " + filepath.Base(os.Args[0]) + " timed out"; e.Code != failure.HelperTimeout || e.Message != want {
 		t.Errorf("%+v, want %q", e, want)
 	}
@@ -242,9 +237,7 @@ func TestHelperHangs(t *testing.T) {
 		t.Fatalf("the helper and its child did not start: %v", err)
 	}
 	// The last of them that had the FIFO open is gone.
-	if err := alive.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, alive.SetReadDeadline(time.Now().Add(2*time.Second)))
 	if n, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("a process is left behind: read %d, %v", n, err)
 	}
@@ -302,7 +295,7 @@ func TestHelperLeavesAChild(t *testing.T) {
 	argv, environ := helper(t, "leave")
 	start := time.Now()
 	_, err := source.Command(t.Context(), argv, append(environ, "PATH="+os.Getenv("PATH")), nil)
-	e := failed(t, err)
+	e := check.Failure(t, err, canary)
 	if want := "the helper " + filepath.Base(os.Args[0]) + " left a process behind that keeps its output open"; e.Code != failure.HelperFailed || e.Message != want {
 		t.Errorf("%+v, want %q", e, want)
 	}
@@ -316,18 +309,14 @@ func plant(t *testing.T, name string) (dir, mark string) {
 	t.Helper()
 	dir = t.TempDir()
 	mark = filepath.Join(dir, "mark")
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\ntouch '"+mark+"'\necho planted\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\ntouch '"+mark+"'\necho planted\n"), 0o700))
 	return dir, mark
 }
 
 func TestHelperNotFound(t *testing.T) {
 	const name = "tokenfetch-test-helper"
 	dir, mark := plant(t, name)
-	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Mkdir(filepath.Join(dir, "sub"), 0o700))
 	plain := write(t, "#!/bin/sh\n", 0o600)
 	t.Chdir(dir)
 	const relative = "is found only through a relative entry of PATH"
@@ -354,7 +343,7 @@ func TestHelperNotFound(t *testing.T) {
 		t.Setenv("PATH", test.path)
 		t.Setenv("GODEBUG", test.godebug)
 		v, err := source.Command(t.Context(), []string{test.program}, []string{"PATH=/bin"}, nil)
-		e := failed(t, err)
+		e := check.Failure(t, err, canary)
 		if e.Code != failure.HelperNotFound || !strings.HasPrefix(e.Message, test.want) || !strings.HasSuffix(test.want, " ") && e.Message != test.want {
 			t.Errorf("%q with PATH %q, GODEBUG %q: %v, %s %q; want helper_not_found %q", test.program, test.path, test.godebug, v, e.Code, e.Message, test.want)
 		}
@@ -384,7 +373,7 @@ func TestHelperInPath(t *testing.T) {
 func TestHelperIsNoProgram(t *testing.T) {
 	path := write(t, canary, 0o700)
 	_, err := source.Command(t.Context(), []string{path}, nil, nil)
-	if e := failed(t, err); e.Code != failure.HelperFailed || !strings.HasPrefix(e.Message, "cannot run the helper value: ") {
+	if e := check.Failure(t, err, canary); e.Code != failure.HelperFailed || !strings.HasPrefix(e.Message, "cannot run the helper value: ") {
 		t.Errorf("%+v", e)
 	}
 }

@@ -244,10 +244,8 @@ func reason(err error) string {
 		return "it is a link that leads nowhere"
 	case errors.Is(err, syscall.ENOTDIR):
 		return "its directory is a file"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "no space left"
-	case errors.Is(err, syscall.EFBIG):
-		return "the file would become too large"
+	case NoRoom(err) != "":
+		return NoRoom(err)
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only"
 	case errors.Is(err, syscall.ELOOP):
@@ -267,6 +265,18 @@ func reason(err error) string {
 		return fmt.Sprintf("system error %d", int(errno))
 	}
 	return "it cannot be opened"
+}
+
+// NoRoom returns a fixed text for an error that says that data does not fit, or else
+// the empty string.
+func NoRoom(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "no space left"
+	case errors.Is(err, syscall.EFBIG):
+		return "the file would become too large"
+	}
+	return ""
 }
 
 // inherited reports whether path is the path of a file descriptor. The caller passed

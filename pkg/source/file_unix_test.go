@@ -22,36 +22,29 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // write makes a file with exactly that mode.
 func write(t *testing.T, data string, mode fs.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "value")
-	if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(data), 0o600))
+	check.OK(t, os.Chmod(path, mode))
 	return path
 }
 
 func symlink(t *testing.T, target string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(target, path); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Symlink(target, path))
 	return path
 }
 
 func fifo(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, syscall.Mkfifo(path, 0o600))
 	return path
 }
 
@@ -75,7 +68,7 @@ func TestValueOfFile(t *testing.T) {
 	for input, rule := range broken {
 		path := write(t, input, 0o600)
 		_, _, err := readValue(t.Context(), path, false)
-		e := failed(t, err)
+		e := check.Failure(t, err, canary)
 		code, want := failure.FieldInvalid, "the value from the file "+path+" "+rule
 		if len(input) > source.MaxValue+2 {
 			code, want = failure.FileUnreadable, "the file "+path+" is too large: the limit is 8194 bytes"
@@ -89,14 +82,12 @@ func TestValueOfFile(t *testing.T) {
 func TestReadRegular(t *testing.T) {
 	path := write(t, "0123456789", 0o640)
 	got, err := source.ReadRegular(t.Context(), path, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if diff := cmp.Diff(source.File{Data: []byte("0123456789"), Mode: 0o640}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	_, err = source.ReadRegular(t.Context(), path, 9)
-	if e := failed(t, err); e.Code != failure.FileUnreadable || e.Message != "the file "+path+" is too large: the limit is 9 bytes" {
+	if e := check.Failure(t, err, canary); e.Code != failure.FileUnreadable || e.Message != "the file "+path+" is too large: the limit is 9 bytes" {
 		t.Errorf("%+v", e)
 	}
 	if got, err := source.ReadRegular(t.Context(), write(t, "", 0o600), 10); err != nil || len(got.Data) != 0 || !got.Private {
@@ -112,10 +103,10 @@ func TestSparseFile(t *testing.T) {
 	}
 	start := time.Now()
 	_, err := source.ReadRegular(t.Context(), path, 1<<20)
-	if e := failed(t, err); e.Message != "the file "+path+" is too large: the limit is 1048576 bytes" {
+	if e := check.Failure(t, err, canary); e.Message != "the file "+path+" is too large: the limit is 1048576 bytes" {
 		t.Errorf("%+v", e)
 	}
-	if _, _, err := readValue(t.Context(), path, false); failed(t, err).Code != failure.FileUnreadable {
+	if _, _, err := readValue(t.Context(), path, false); check.Failure(t, err, canary).Code != failure.FileUnreadable {
 		t.Error(err)
 	}
 	if took := time.Since(start); took > time.Second {
@@ -127,16 +118,12 @@ func TestSparseFile(t *testing.T) {
 func TestNotAFile(t *testing.T) {
 	dir := t.TempDir()
 	loop := filepath.Join(dir, "loop")
-	if err := os.Symlink(loop, loop); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Symlink(loop, loop))
 	// The name of a socket is short; that of a test's directory may not be.
 	t.Chdir(dir)
 	const socket = "socket"
 	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer listener.Close()
 	file := write(t, canary, 0o600)
 	for _, test := range []struct {
@@ -162,7 +149,7 @@ func TestNotAFile(t *testing.T) {
 			"ReadRegular": func() error { _, err := source.ReadRegular(soon(t), test.path, 100); return err },
 			"ReadValue":   func() error { _, _, err := readValue(soon(t), test.path, true); return err },
 		} {
-			if e := failed(t, read()); e.Code != test.code || e.Message != want {
+			if e := check.Failure(t, read(), canary); e.Code != test.code || e.Message != want {
 				t.Errorf("%s of %.60q: %s %q, want %s %q", name, test.path, e.Code, e.Message, test.code, want)
 			}
 		}
@@ -175,7 +162,7 @@ func TestNoPermission(t *testing.T) {
 	}
 	path := write(t, canary, 0)
 	_, _, err := readValue(t.Context(), path, false)
-	if e := failed(t, err); e.Code != failure.FileUnreadable || e.Message != "cannot read the file "+path+": permission denied" {
+	if e := check.Failure(t, err, canary); e.Code != failure.FileUnreadable || e.Message != "cannot read the file "+path+": permission denied" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -184,7 +171,7 @@ func TestFIFO(t *testing.T) {
 	t.Run("profiles are never one", func(t *testing.T) {
 		path := fifo(t)
 		_, err := source.ReadRegular(t.Context(), path, 100) // without a deadline: it does not wait
-		if e := failed(t, err); e.Message != "cannot read the file "+path+": not a regular file" {
+		if e := check.Failure(t, err, canary); e.Message != "cannot read the file "+path+": not a regular file" {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -192,7 +179,7 @@ func TestFIFO(t *testing.T) {
 		path := fifo(t)
 		start := time.Now()
 		_, _, err := readValue(soon(t), path, false)
-		if e := failed(t, err); e.Code != failure.InputTimeout || e.Message != "no data within the time limit from the file "+path {
+		if e := check.Failure(t, err, canary); e.Code != failure.InputTimeout || e.Message != "no data within the time limit from the file "+path {
 			t.Errorf("%+v", e)
 		}
 		if took := time.Since(start); took > 2*time.Second {
@@ -208,7 +195,7 @@ func TestFIFO(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, err := readValue(soon(t), path, false)
-		if e := failed(t, err); e.Code != failure.InputTimeout {
+		if e := check.Failure(t, err, canary); e.Code != failure.InputTimeout {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -233,19 +220,15 @@ func TestFIFO(t *testing.T) {
 	})
 	t.Run("that others can write", func(t *testing.T) {
 		path := fifo(t)
-		if err := os.Chmod(path, 0o622); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Chmod(path, 0o622))
 		w := writer(t, path)
 		if _, err := w.WriteString(canary); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, w.Close())
 		go release(t, path)
 		_, _, err := readValue(soon(t), path, false)
-		if e := failed(t, err); e.Code != failure.FilePermissions && e.Code != failure.InputTimeout {
+		if e := check.Failure(t, err, canary); e.Code != failure.FilePermissions && e.Code != failure.InputTimeout {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -255,9 +238,7 @@ func TestFIFO(t *testing.T) {
 func writer(t *testing.T, path string) *os.File {
 	t.Helper()
 	w, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return w
 }
 
@@ -285,7 +266,7 @@ func TestModes(t *testing.T) {
 		path := write(t, canary, mode)
 		rule := fmt.Sprintf("can be written by others (mode %04o)", mode)
 		_, _, err := readValue(t.Context(), path, false)
-		e := failed(t, err)
+		e := check.Failure(t, err, canary)
 		if e.Code != failure.FilePermissions || e.Message != "the file "+path+" "+rule || !strings.Contains(e.Hint, "chmod 600") {
 			t.Errorf("mode %04o: %+v", mode, e)
 		}
@@ -298,7 +279,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("mode %04o: %v (-want +got):\n%s", mode, err, diff)
 		}
 		// A link has the mode of what it leads to.
-		if _, _, err := readValue(t.Context(), symlink(t, path), false); failed(t, err).Code != failure.FilePermissions {
+		if _, _, err := readValue(t.Context(), symlink(t, path), false); check.Failure(t, err, canary).Code != failure.FilePermissions {
 			t.Errorf("mode %04o, through a link: %v", mode, err)
 		}
 	}
@@ -313,7 +294,7 @@ func TestOwner(t *testing.T) {
 		t.Skip(err)
 	}
 	_, _, err := readValue(t.Context(), path, false)
-	if e := failed(t, err); e.Code != failure.FilePermissions || e.Message != "the file "+path+" belongs to another user (uid 12345)" {
+	if e := check.Failure(t, err, canary); e.Code != failure.FilePermissions || e.Message != "the file "+path+" belongs to another user (uid 12345)" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -321,16 +302,10 @@ func TestOwner(t *testing.T) {
 // TestLinks: secrets mounted by Kubernetes are links to links.
 func TestLinks(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "..2026"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "..2026", "password"), []byte("pw\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.Mkdir(filepath.Join(dir, "..2026"), 0o755))
+	check.OK(t, os.WriteFile(filepath.Join(dir, "..2026", "password"), []byte("pw\n"), 0o644))
 	for link, target := range map[string]string{"..data": "..2026", "password": filepath.Join("..data", "password")} {
-		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
 	v, note, err := readValue(t.Context(), filepath.Join(dir, "password"), false)
 	if err != nil || note != "" || v.Reveal() != "pw" {
@@ -345,9 +320,7 @@ func TestWayToAFile(t *testing.T) {
 	in := func(name string) string { return filepath.Join(base, name) }
 	do := func(errs ...error) {
 		t.Helper()
-		if err := errors.Join(errs...); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, errors.Join(errs...))
 	}
 	for _, name := range []string{"loose/inner", "group", "sticky/inner", "safe"} {
 		do(os.MkdirAll(in(name), 0o700))
@@ -392,7 +365,7 @@ func TestWayToAFile(t *testing.T) {
 		}
 		_, _, err := readValue(t.Context(), path, false)
 		_, checked := source.CheckValue(t.Context(), path, "the file "+path, false)
-		if told(err) != told(checked) || (want == "") != (err == nil) || want != "" && failed(t, err).Message != "the file "+path+" "+want {
+		if told(err) != told(checked) || (want == "") != (err == nil) || want != "" && check.Failure(t, err, canary).Message != "the file "+path+" "+want {
 			t.Errorf("%s: %v, want %q; without reading it %v", r.path, err, want, checked)
 		}
 		v, note, err := readValue(t.Context(), path, true)
@@ -403,7 +376,7 @@ func TestWayToAFile(t *testing.T) {
 		if err != nil || f.Unsafe != want {
 			t.Errorf("%s: %+v, %v", r.path, f, err)
 		}
-		if err := source.Write(path, []byte("pw\n")); (err == nil) != (want == "") || err != nil && "can be replaced: "+failed(t, err).Message != want {
+		if err := source.Write(path, []byte("pw\n")); (err == nil) != (want == "") || err != nil && "can be replaced: "+check.Failure(t, err, canary).Message != want {
 			t.Errorf("writing %s: %v, want %q", r.path, err, want)
 		}
 		// A path that may be a secret is not shown.
@@ -439,7 +412,7 @@ func TestSwappedFile(t *testing.T) {
 		switch {
 		case err == nil && v.Reveal() == "good":
 			good++
-		case err != nil && failed(t, err).Code == failure.FilePermissions:
+		case err != nil && check.Failure(t, err, canary).Code == failure.FilePermissions:
 			refused++
 		default:
 			t.Errorf("%q, %v", v.Reveal(), err)
@@ -455,12 +428,8 @@ func TestSwappedFile(t *testing.T) {
 func handOver(t *testing.T, f *os.File) (fd int, paths []string) {
 	t.Helper()
 	fd, err := syscall.Dup(int(f.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, f.Close())
 	return fd, []string{fmt.Sprintf("/dev/fd/%d", fd), fmt.Sprintf("/proc/self/fd/%d", fd)}
 }
 
@@ -468,9 +437,7 @@ func handOver(t *testing.T, f *os.File) (fd int, paths []string) {
 func TestDescriptor(t *testing.T) {
 	for i := range 2 {
 		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		if _, err := w.WriteString("from a command\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -492,14 +459,12 @@ func TestDescriptor(t *testing.T) {
 // TestDescriptorWithoutEnd: the writer of a handed-over pipe may hang.
 func TestDescriptorWithoutEnd(t *testing.T) {
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer w.Close()
 	fd, paths := handOver(t, r)
 	defer syscall.Close(fd)
 	_, _, err = readValue(soon(t), paths[0], false)
-	if e := failed(t, err); e.Code != failure.InputTimeout {
+	if e := check.Failure(t, err, canary); e.Code != failure.InputTimeout {
 		t.Errorf("%+v", e)
 	}
 }
@@ -509,9 +474,7 @@ func TestDescriptorWithoutEnd(t *testing.T) {
 func TestDescriptorIsTheCallersBusiness(t *testing.T) {
 	for i := range 2 {
 		f, err := os.Open(write(t, "pw", 0o666))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		fd, paths := handOver(t, f)
 		defer syscall.Close(fd)
 		v, note, err := readValue(t.Context(), paths[i], false)
@@ -525,13 +488,11 @@ func TestDescriptorIsTheCallersBusiness(t *testing.T) {
 // own, is an error.
 func TestWrongDescriptor(t *testing.T) {
 	own, err := os.Open(write(t, canary, 0o600))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	defer own.Close()
 	for _, path := range []string{fmt.Sprintf("/dev/fd/%d", own.Fd()), "/dev/fd/65000"} {
 		_, _, err := readValue(t.Context(), path, false)
-		if e := failed(t, err); e.Code != failure.FileUnreadable || e.Message != "cannot read the file "+path+": the descriptor is not open for reading" {
+		if e := check.Failure(t, err, canary); e.Code != failure.FileUnreadable || e.Message != "cannot read the file "+path+": the descriptor is not open for reading" {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -542,7 +503,7 @@ func TestWrongDescriptor(t *testing.T) {
 			continue // not one of ours
 		}
 		path := fmt.Sprintf("/dev/fd/%d", n)
-		if _, _, err := readValue(t.Context(), path, false); failed(t, err).Code != failure.FileUnreadable {
+		if _, _, err := readValue(t.Context(), path, false); check.Failure(t, err, canary).Code != failure.FileUnreadable {
 			t.Errorf("%s: %v", path, err)
 		}
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {

@@ -10,23 +10,11 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // canary stands in every value that must not be seen in an error.
 const canary = "canary-Zq8xW"
-
-// failed returns the failure that err is; it must not show the canary.
-func failed(t *testing.T, err error) *failure.Error {
-	t.Helper()
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
-		t.Fatalf("error %v (%T), want a *failure.Error", err, err)
-	}
-	if strings.Contains(e.Message+e.Hint, canary) {
-		t.Errorf("the error shows the value: %+v", e)
-	}
-	return e
-}
 
 // soon is a deadline that a wait of the test runs into.
 func soon(t *testing.T) context.Context {
@@ -99,7 +87,7 @@ func TestReader(t *testing.T) {
 	}
 	for input, rule := range broken {
 		_, err := source.Reader(t.Context(), strings.NewReader(input), "standard input")
-		e := failed(t, err)
+		e := check.Failure(t, err, canary)
 		if want := "the value from standard input " + rule; e.Code != failure.FieldInvalid || e.Message != want {
 			t.Errorf("%.20q: %s %q, want field_invalid %q", input, e.Code, e.Message, want)
 		}
@@ -120,7 +108,7 @@ func (r *endless) Read(p []byte) (int, error) {
 func TestReaderIsBounded(t *testing.T) {
 	r := &endless{}
 	_, err := source.Reader(t.Context(), r, "standard input")
-	if e := failed(t, err); e.Message != "the value from standard input is longer than the limit of 8192 bytes" {
+	if e := check.Failure(t, err, canary); e.Message != "the value from standard input is longer than the limit of 8192 bytes" {
 		t.Errorf("%+v", e)
 	}
 	// The limit, a line end and one byte to see that there is more.
@@ -135,7 +123,7 @@ func TestReaderEndsAtDeadline(t *testing.T) {
 	go w.Write([]byte(canary)) // and never a line end or the end
 	start := time.Now()
 	_, err := source.Reader(soon(t), r, "standard input")
-	if e := failed(t, err); e.Code != failure.InputTimeout || e.Message != "no data within the time limit from standard input" {
+	if e := check.Failure(t, err, canary); e.Code != failure.InputTimeout || e.Message != "no data within the time limit from standard input" {
 		t.Errorf("%+v", e)
 	}
 	if took := time.Since(start); took > 2*time.Second {
@@ -159,7 +147,7 @@ func (r failing) Read([]byte) (int, error) { return 0, r.err }
 
 func TestReaderHidesErrors(t *testing.T) {
 	_, err := source.Reader(t.Context(), failing{errors.New(canary)}, "standard input")
-	if e := failed(t, err); e.Code != failure.FileUnreadable || e.Message != "cannot read standard input: it cannot be opened" {
+	if e := check.Failure(t, err, canary); e.Code != failure.FileUnreadable || e.Message != "cannot read standard input: it cannot be opened" {
 		t.Errorf("%+v", e)
 	}
 }

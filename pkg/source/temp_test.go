@@ -5,13 +5,12 @@ import (
 	"testing"
 
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func TestTempOf(t *testing.T) {
 	temp, err := source.WriteTemp(filepath.Join(t.TempDir(), "profiles.toml"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	for name, want := range map[string]string{
 		filepath.Base(temp):      "profiles.toml",
 		"a.0123456789abcdef.tmp": "a",

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/tokenfetch"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestClientCertificate: a program that imports the engine has the client
@@ -29,14 +30,10 @@ func TestClientCertificate(t *testing.T) {
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	save("client.pem", "CERTIFICATE", certificate, err)
@@ -57,13 +54,9 @@ func TestClientCertificate(t *testing.T) {
 
 	config := filepath.Join(dir, "profiles.toml")
 	text := "[mpay.default]\nbase_url = \"" + server.URL + "\"\nusername = \"u\"\npassword = \"pw\"\nca_file = \"ca.pem\"\nclient_cert = \"client.pem\"\nclient_key = \"client.key\"\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(config, []byte(text), 0o600))
 	got, err := tokenfetch.New(tokenfetch.Options{Config: config}).Token(t.Context(), "mpay")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if token := got.AccessToken.Reveal(); token != "abc" {
 		t.Errorf("the token is %q", token)
 	}

@@ -1,10 +1,10 @@
 package tokenfetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
@@ -288,11 +288,5 @@ func CacheProblem(err error) string {
 	if e, ok := errors.AsType[*failure.Error](err); ok {
 		return e.Message
 	}
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "no space left"
-	case errors.Is(err, syscall.EFBIG):
-		return "the file would become too large"
-	}
-	return "the write failed"
+	return cmp.Or(source.NoRoom(err), "the write failed")
 }

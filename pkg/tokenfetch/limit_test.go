@@ -13,6 +13,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // slowStore holds the same item for every account, and takes its time.
@@ -27,18 +28,14 @@ func (s slowStore) Get(context.Context, string) (secret.Value, error) {
 // run if the time that the keychain takes counted against those that come later.
 func TestSlowKeychainForManyTokens(t *testing.T) {
 	d, err := provider.NewCatalog("", nil).Definition("mpay")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var text strings.Builder
 	const profiles = 20
 	for n := range profiles {
 		fmt.Fprintf(&text, "[mpay.p%d]\nenvironment = \"production\"\nusername = \"ops\"\ncache = false\n", n)
 	}
 	path := filepath.Join(t.TempDir(), "profiles.toml")
-	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(text.String()), 0o600))
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		limit := NewLimit(start, 0)
@@ -97,27 +94,19 @@ func TestLimitStandsStillInAPause(t *testing.T) {
 func TestClientThatIsOlderThanItsTimeout(t *testing.T) {
 	home := t.TempDir()
 	dir := filepath.Join(home, ".config", "tokenfetch")
-	if err := os.MkdirAll(filepath.Join(dir, "providers"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.MkdirAll(filepath.Join(dir, "providers"), 0o700))
 	for name, text := range map[string]string{
 		"providers/acme.toml": "[oauth2]\ntoken_url = \"https://acme.example/token\"\n",
 		"profiles.toml":       "[acme.default]\nclient_id = \"1\"\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	client := New(Options{Environ: []string{"HOME=" + home}, Timeout: 20 * time.Millisecond})
 	time.Sleep(50 * time.Millisecond)
 	f, err := client.Ref("acme")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	file, err := client.Profiles(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if _, err := client.Find(t.Context(), credential.Query{Definition: f.Definition, Profile: f.Profile, File: file}); err != nil {
 		t.Error(err)
 	}

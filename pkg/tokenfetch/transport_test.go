@@ -20,6 +20,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // provided is a client of an emulator, which counts the logins.
@@ -27,9 +28,7 @@ func provided(t *testing.T, delay time.Duration) (*Client, *atomic.Int32) {
 	t.Helper()
 	definitions, _ := provider.NewCatalog("", nil).All()
 	e, err := emulator.New(definitions, emulator.Options{Delay: delay})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	logins := new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		logins.Add(1)
@@ -64,9 +63,7 @@ func api(t *testing.T, answer http.HandlerFunc) (server *httptest.Server, seen *
 func get(t *testing.T, transport http.RoundTripper, url string) int {
 	t.Helper()
 	response, err := (&http.Client{Transport: transport}).Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	response.Body.Close()
 	return response.StatusCode
 }
@@ -173,9 +170,7 @@ func TestTransportRefuses(t *testing.T) {
 	} {
 		body := &closing{Reader: strings.NewReader("{}")}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		_, err = client.Transport(test.ref, test.origin).RoundTrip(request) //nolint:bodyclose // there is none
 		if e, ok := errors.AsType[*Error](err); !ok || e.Code != test.code {
 			t.Errorf("%s for %s: %v, want %s", test.ref, test.origin, err, test.code)
@@ -254,9 +249,7 @@ func TestErrorOfAContextThatEnds(t *testing.T) {
 		}
 	}
 	request, err := http.NewRequestWithContext(before, http.MethodGet, server.URL, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	_, err = client.Transport("zeepay", server.URL).RoundTrip(request) //nolint:bodyclose // there is none
 	if e, ok := errors.AsType[*Error](err); !ok || e.Code != failure.Interrupted || !errors.Is(err, reason) {
 		t.Errorf("of a call: %v", err)
@@ -293,9 +286,7 @@ func TestClientDoesNotGrow(t *testing.T) {
 	client, _ := provided(t, 0)
 	config := filepath.Join(t.TempDir(), "profiles.toml")
 	text := "[mpay.shop]\nbase_url = \"http://127.0.0.1:9\"\nusername = \"ops\"\npassword = { env = \"SHOP_PASSWORD\" }\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(config, []byte(text), 0o600))
 	client = New(Options{Environ: append([]string{"SHOP_PASSWORD=correct"}, client.options.Environ...), Config: config})
 	environ := client.ChildEnviron()
 	for range 3 {
@@ -314,16 +305,10 @@ func TestClientGetsOld(t *testing.T) {
 	client, _ := provided(t, 0)
 	client.limit = NewLimit(time.Now().Add(-time.Hour), 0)
 	f, err := client.Ref("zeepay")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	plan, err := client.Plan(t.Context(), Query{Ref: f})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plan.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
+	check.OK(t, plan.Load(t.Context()))
 	if _, err := plan.Token(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -331,9 +316,7 @@ func TestClientGetsOld(t *testing.T) {
 		t.Error(err)
 	}
 	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(key, []byte(strings.Repeat("k", 32)), 0o600))
 	file := &profile.File{CacheKey: &profile.Source{File: key}}
 	if _, err := client.Forget(t.Context(), f, file, false); err != nil {
 		t.Error(err)

@@ -8,18 +8,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // files lists what is below dir, with mode and size.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	check(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	check.OK(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -42,7 +41,7 @@ func reader(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 		Account:      []string{"enkash", "ops@example.com"},
 		LockoutAfter: lockoutAfter,
 	})
-	check(t, g.Err())
+	check.OK(t, g.Err())
 	return g
 }
 
@@ -55,16 +54,12 @@ func TestReadGuard(t *testing.T) {
 	if s := g.State(t.Context(), start, time.Time{}); s.Hold != nil || g.OthersHeld(t.Context(), start) || *s.Left != 3 {
 		t.Errorf("before anything: %+v, %v", s, g.OthersHeld(t.Context(), start))
 	}
-	if diff := cmp.Diff(before, files(t, home)); diff != "" {
-		t.Errorf("something was made (-before +after):\n%s", diff)
-	}
+	check.Same(t, "something was made (-before +after)", before, files(t, home))
 
 	refuse(t, dir, "wrong", 3, start)
 	now := start.Add(time.Minute)
 	want := &Hold{Left: 9 * time.Minute, Since: time.Minute, Failures: 1, Code: failure.ProviderRefused}
-	if diff := cmp.Diff(want, reader(t, dir, "wrong", 3).State(t.Context(), now, time.Time{}).Hold); diff != "" {
-		t.Errorf("the hold (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the hold", want, reader(t, dir, "wrong", 3).State(t.Context(), now, time.Time{}).Hold)
 	other := reader(t, dir, "other", 3)
 	if s := other.State(t.Context(), now, time.Time{}); s.Hold != nil || !other.OthersHeld(t.Context(), now) || *s.Left != 2 {
 		t.Errorf("another password: %+v, others %v", s, other.OthersHeld(t.Context(), now))
@@ -74,22 +69,18 @@ func TestReadGuard(t *testing.T) {
 	}
 	refuse(t, dir, "wrong", 3, start)
 	want = &Hold{Left: 24*time.Hour - time.Minute, Since: time.Minute, Failures: 2, LockoutAfter: 3}
-	if diff := cmp.Diff(want, reader(t, dir, "other", 3).State(t.Context(), now, time.Time{}).Hold); diff != "" {
-		t.Errorf("the hold of the account (-want +got):\n%s", diff)
-	}
-	check(t, os.Remove(filepath.Join(dir, keyFile)))
+	check.Same(t, "the hold of the account", want, reader(t, dir, "other", 3).State(t.Context(), now, time.Time{}).Hold)
+	check.OK(t, os.Remove(filepath.Join(dir, keyFile)))
 	before = files(t, home)
 	if g := reader(t, dir, "wrong", 3); g.State(t.Context(), now, time.Time{}).Hold != nil || g.OthersHeld(t.Context(), now) {
 		t.Error("records without their key")
 	}
-	if diff := cmp.Diff(before, files(t, home)); diff != "" {
-		t.Errorf("something was made or changed (-before +after):\n%s", diff)
-	}
+	check.Same(t, "something was made or changed (-before +after)", before, files(t, home))
 }
 
 func TestReadGuardUnusable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
-	check(t, os.WriteFile(dir, nil, 0o600))
+	check.OK(t, os.WriteFile(dir, nil, 0o600))
 	for _, path := range []string{"", dir, filepath.Join(dir, "below")} {
 		g := ReadGuard(t.Context(), path, Credential{})
 		if !errors.Is(g.Err(), ErrUnusable) || g.State(t.Context(), start, time.Time{}).Hold != nil || g.OthersHeld(t.Context(), start) {
@@ -105,7 +96,7 @@ func TestAnyToken(t *testing.T) {
 	if tokens.Any(t.Context(), owner.Ref) {
 		t.Error("one without a directory")
 	}
-	check(t, tokens.Put(t.Context(), owner, &token.Token{AccessToken: secret.New("t"), Lifetime: time.Hour, Obtained: start}))
+	check.OK(t, tokens.Put(t.Context(), owner, &token.Token{AccessToken: secret.New("t"), Lifetime: time.Hour, Obtained: start}))
 	if !tokens.Any(t.Context(), owner.Ref) || tokens.Any(t.Context(), []string{"zeepay", "ci"}) {
 		t.Errorf("own %v, another's %v", tokens.Any(t.Context(), owner.Ref), tokens.Any(t.Context(), []string{"zeepay", "ci"}))
 	}
@@ -114,9 +105,9 @@ func TestAnyToken(t *testing.T) {
 func TestCheckDir(t *testing.T) {
 	home := t.TempDir()
 	file := filepath.Join(home, "file")
-	check(t, os.WriteFile(file, nil, 0o600))
+	check.OK(t, os.WriteFile(file, nil, 0o600))
 	good, open := filepath.Join(home, "good"), filepath.Join(home, "open")
-	check(t, errors.Join(os.Mkdir(good, 0o700), os.Mkdir(open, 0o700), os.Chmod(open, 0o777)))
+	check.OK(t, errors.Join(os.Mkdir(good, 0o700), os.Mkdir(open, 0o700), os.Chmod(open, 0o777)))
 	before := files(t, home)
 	for _, test := range []struct {
 		path   string
@@ -134,7 +125,5 @@ func TestCheckDir(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v, %v", test.path, exists, err, test.exists, test.err)
 		}
 	}
-	if diff := cmp.Diff(before, files(t, home)); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	check.Same(t, "left behind (-before +after)", before, files(t, home))
 }

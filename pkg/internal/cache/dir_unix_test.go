@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/source"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // obstacles are what may stand in the place of a file of ours.
@@ -36,8 +37,8 @@ func TestSomethingInTheWay(t *testing.T) {
 			g := guardIn(t, dir, "a", 3)
 			obstructed := func(file string) {
 				t.Helper()
-				check(t, os.RemoveAll(filepath.Join(dir, file)))
-				check(t, obstruct(filepath.Join(dir, file)))
+				check.OK(t, os.RemoveAll(filepath.Join(dir, file)))
+				check.OK(t, obstruct(filepath.Join(dir, file)))
 			}
 
 			obstructed(g.values)
@@ -49,7 +50,7 @@ func TestSomethingInTheWay(t *testing.T) {
 
 			obstructed(g.lock)
 			unlock, err := g.Acquire(t.Context(), func() bool { return false })
-			check(t, err)
+			check.OK(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if _, err := guardIn(t, dir, "a", 3).Acquire(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
@@ -72,14 +73,14 @@ func TestSomethingInTheWay(t *testing.T) {
 			}
 
 			cached := filepath.Join(t.TempDir(), "c")
-			check(t, tokensIn(cached).Put(t.Context(), owner, issued(time.Hour)))
+			check.OK(t, tokensIn(cached).Put(t.Context(), owner, issued(time.Hour)))
 			path := onlyFile(t, cached)
-			check(t, os.Remove(path))
-			check(t, obstruct(path))
+			check.OK(t, os.Remove(path))
+			check.OK(t, obstruct(path))
 			if _, err := tokensIn(cached).Get(t.Context(), owner, start); err == nil {
 				t.Error("a token")
 			}
-			check(t, tokensIn(cached).Put(t.Context(), owner, issued(time.Hour)))
+			check.OK(t, tokensIn(cached).Put(t.Context(), owner, issued(time.Hour)))
 			if _, err := tokensIn(cached).Get(t.Context(), owner, start); err != nil {
 				t.Error(err)
 			}
@@ -92,9 +93,9 @@ func TestSomethingInTheWay(t *testing.T) {
 func TestModeOfAFile(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o644, 0o400, 0o666, 0o620, 0} {
 		d := dir{filepath.Join(t.TempDir(), "d")}
-		check(t, os.Mkdir(d.path, 0o700))
-		check(t, d.write(t.Context(), "file", []byte("data"), source.Replace))
-		check(t, os.Chmod(filepath.Join(d.path, "file"), mode))
+		check.OK(t, os.Mkdir(d.path, 0o700))
+		check.OK(t, d.write(t.Context(), "file", []byte("data"), source.Replace))
+		check.OK(t, os.Chmod(filepath.Join(d.path, "file"), mode))
 		data, err := d.read(t.Context(), "file")
 		if err != nil || string(data) != "data" {
 			t.Errorf("mode %o: %q, %v", mode, data, err)
@@ -112,18 +113,18 @@ func TestLockThatCannotBeMade(t *testing.T) {
 	g := guardIn(t, dir, "a", 0)
 	g.lock = "missing/" + g.lock
 	unlock, err := g.Acquire(t.Context(), func() bool { return false })
-	check(t, err)
+	check.OK(t, err)
 	defer unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := g.Acquire(ctx, func() bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("two runs have the lock: %v", err)
 	}
-	check(t, os.Remove(filepath.Join(dir, keyFile)))
-	check(t, os.Mkdir(filepath.Join(dir, keyFile), 0o700))
+	check.OK(t, os.Remove(filepath.Join(dir, keyFile)))
+	check.OK(t, os.Mkdir(filepath.Join(dir, keyFile), 0o700))
 	for range 2 {
 		unlock, err := g.Acquire(t.Context(), func() bool { return false })
-		check(t, err)
+		check.OK(t, err)
 		defer unlock()
 	}
 }
@@ -132,17 +133,17 @@ func TestLockThatCannotBeMade(t *testing.T) {
 // write, and at once when tokens are cleared.
 func TestTemporaryFilesOfKilledRuns(t *testing.T) {
 	d := dir{filepath.Join(t.TempDir(), "d")}
-	check(t, os.Mkdir(d.path, 0o700))
+	check.OK(t, os.Mkdir(d.path, 0o700))
 	for _, name := range []string{"old", "new"} {
 		path := filepath.Join(d.path, name+".0123456789abcdef.tmp")
-		check(t, os.WriteFile(path, nil, 0o600))
+		check.OK(t, os.WriteFile(path, nil, 0o600))
 		if name == "old" {
-			check(t, os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Hour)))
+			check.OK(t, os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Hour)))
 		}
 	}
-	check(t, d.write(t.Context(), "file", nil, source.Replace))
+	check.OK(t, d.write(t.Context(), "file", nil, source.Replace))
 	left, err := filepath.Glob(filepath.Join(d.path, "*.tmp"))
-	check(t, err)
+	check.OK(t, err)
 	if len(left) != 1 || filepath.Base(left[0]) != "new.0123456789abcdef.tmp" {
 		t.Errorf("left: %v", left)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 func guardIn(t *testing.T, dir, password string, lockoutAfter int) *Guard {
@@ -19,7 +20,7 @@ func guardIn(t *testing.T, dir, password string, lockoutAfter int) *Guard {
 		Account:      []string{"enkash", "ops@example.com"},
 		LockoutAfter: lockoutAfter,
 	})
-	check(t, g.Err())
+	check.OK(t, g.Err())
 	return g
 }
 
@@ -29,7 +30,7 @@ func refuse(t *testing.T, dir, password string, lockoutAfter int, now time.Time)
 	g := guardIn(t, dir, password, lockoutAfter)
 	g.Begin(t.Context(), now)
 	g.Record(t.Context(), Refused, failure.ProviderRefused, now)
-	check(t, g.Err())
+	check.OK(t, g.Err())
 }
 
 func work(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
@@ -37,14 +38,14 @@ func work(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
 	g := guardIn(t, dir, password, lockoutAfter)
 	g.Begin(t.Context(), now)
 	g.Record(t.Context(), Worked, "", now)
-	check(t, g.Err())
+	check.OK(t, g.Err())
 }
 
 func hang(t *testing.T, dir, password string, lockoutAfter int, now time.Time) {
 	t.Helper()
 	g := guardIn(t, dir, password, lockoutAfter)
 	g.Begin(t.Context(), now)
-	check(t, g.Err())
+	check.OK(t, g.Err())
 }
 
 func state(t *testing.T, dir, password string, lockoutAfter int, now time.Time) State {
@@ -60,13 +61,6 @@ func wantHold(t *testing.T, s State, code failure.Code, left time.Duration) {
 	case left == 0 && s.Hold == nil:
 	case s.Hold == nil || s.Hold.Code != code || s.Hold.Left != left || (s.Hold.LockoutAfter > 0) != (code == ""):
 		t.Errorf("hold %+v, want %q for %v", s.Hold, code, left)
-	}
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -203,7 +197,7 @@ func TestAnswerWithoutJudgement(t *testing.T) {
 		g.Begin(t.Context(), start)
 		g.Begin(t.Context(), start) // a second attempt of the same run
 		g.Record(t.Context(), Answered, "", start)
-		check(t, g.Err())
+		check.OK(t, g.Err())
 	}
 	answer("a")
 	if s := state(t, dir, "a", 3, start); s.Hold != nil || guardIn(t, dir, "a", 3).Proven(t.Context(), start) || *s.Left != 3 {
@@ -255,13 +249,13 @@ func TestDamagedRecords(t *testing.T) {
 	refuse(t, dir, "wrong", 3, start)
 	g := guardIn(t, dir, "wrong", 3)
 	for _, text := range []string{"", "{", `{"refusals":-1}`, `{"refusals":"x"}`, `{"unanswered":-1}`} {
-		check(t, os.WriteFile(filepath.Join(dir, g.values), []byte(text), 0o600))
-		check(t, os.WriteFile(filepath.Join(dir, g.count), []byte(text), 0o600))
+		check.OK(t, os.WriteFile(filepath.Join(dir, g.values), []byte(text), 0o600))
+		check.OK(t, os.WriteFile(filepath.Join(dir, g.count), []byte(text), 0o600))
 		wantHold(t, state(t, dir, "wrong", 3, start), "", 0)
 	}
 	refuse(t, dir, "wrong", 3, start)
 	wantHold(t, state(t, dir, "wrong", 3, start), failure.ProviderRefused, 10*time.Minute)
-	check(t, os.WriteFile(filepath.Join(dir, keyFile), []byte("short"), 0o600))
+	check.OK(t, os.WriteFile(filepath.Join(dir, keyFile), []byte("short"), 0o600))
 	refuse(t, dir, "wrong", 3, start)
 }
 
@@ -307,7 +301,7 @@ func TestLockIsExclusive(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	never := func() bool { return false }
 	unlock, err := guardIn(t, dir, "a", 0).Acquire(t.Context(), never)
-	check(t, err)
+	check.OK(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := guardIn(t, dir, "a", 0).Acquire(ctx, never); !errors.Is(err, context.DeadlineExceeded) {
@@ -317,16 +311,16 @@ func TestLockIsExclusive(t *testing.T) {
 		t.Errorf("enough: %v", err)
 	}
 	other, err := guardIn(t, dir, "b", 0).Acquire(t.Context(), never)
-	check(t, err)
+	check.OK(t, err)
 	other()
 	unlock()
 	again, err := guardIn(t, dir, "a", 0).Acquire(t.Context(), never)
-	check(t, err)
+	check.OK(t, err)
 	again()
 
 	// Where a refusal locks the account, its passwords share one lock.
 	unlock, err = guardIn(t, dir, "a", 3).Acquire(t.Context(), never)
-	check(t, err)
+	check.OK(t, err)
 	defer unlock()
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -346,7 +340,7 @@ func TestNoDirectory(t *testing.T) {
 			t.Errorf("%q: it knows %+v, %v", path, s, g.Err())
 		}
 		unlock, err := g.Acquire(t.Context(), func() bool { return false })
-		check(t, err)
+		check.OK(t, err)
 		unlock()
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/internal/token"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 const canary = "tK5gY0dB7uWq2"
@@ -47,21 +48,15 @@ func TestTokenIsKept(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Fatal("looking for a token made the directory")
 	}
-	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	got, err := tokensIn(dir).Get(t.Context(), owner, start.Add(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if got.AccessToken.Reveal() != canary || got.Lifetime != time.Hour || !got.Obtained.Equal(start) || got.Scope != "read write" {
 		t.Errorf("got %+v", got)
 	}
 	path := onlyFile(t, dir)
 	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	for _, hidden := range []string{canary, "ops@example.com", "zeepay", "default", "read write"} {
 		if bytes.Contains(data, []byte(hidden)) || strings.Contains(path, hidden) && !strings.Contains(dir, hidden) {
 			t.Errorf("%q stands in the file or its name", hidden)
@@ -96,12 +91,8 @@ func TestHowLong(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.Chmod(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := tokensIn(dir).Put(t.Context(), owner, issued(c.lifetime)); err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, os.Chmod(dir, 0o700))
+			check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(c.lifetime)))
 			_, err := tokensIn(dir).Get(t.Context(), owner, start.Add(c.after))
 			if (err == nil) != c.usable {
 				t.Errorf("got %v, want usable %v", err, c.usable)
@@ -117,9 +108,7 @@ func TestWallClock(t *testing.T) {
 	now := time.Now() // with a monotonic reading
 	kept := issued(time.Hour)
 	kept.Obtained = now
-	if err := tokensIn(dir).Put(t.Context(), owner, kept); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, kept))
 	got, err := tokensIn(dir).Get(t.Context(), owner, now)
 	if err != nil || got.Obtained != now.Round(0).UTC() {
 		t.Errorf("obtained %v, %v; want %v", got, err, now.Round(0).UTC())
@@ -133,14 +122,10 @@ func TestWallClock(t *testing.T) {
 // file is never taken for a token, and never changed.
 func TestSwappedForALink(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	path := onlyFile(t, dir)
 	victim := filepath.Join(t.TempDir(), "victim")
-	if err := os.WriteFile(victim, []byte("victim"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(victim, []byte("victim"), 0o600))
 	stop := make(chan struct{})
 	swapped := make(chan int)
 	go func() {
@@ -160,9 +145,7 @@ func TestSwappedForALink(t *testing.T) {
 		if got, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil && got.AccessToken.Reveal() != canary {
 			t.Fatal("another file was taken for a token")
 		}
-		if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	}
 	close(stop)
 	if n := <-swapped; n < 10 {
@@ -179,9 +162,7 @@ func TestNotKept(t *testing.T) {
 	single := issued(time.Hour)
 	single.SingleUse = true
 	for _, one := range []*token.Token{single, issued(0)} {
-		if err := tokensIn(dir).Put(t.Context(), owner, one); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, tokensIn(dir).Put(t.Context(), owner, one))
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("something was kept")
@@ -191,13 +172,9 @@ func TestNotKept(t *testing.T) {
 // Another owner, or another key, never opens an entry.
 func TestOtherOwner(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	mine, err := os.ReadFile(onlyFile(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	for i := range owner.Identity {
 		other := Owner{Ref: owner.Ref, Identity: slices.Clone(owner.Identity)}
 		other.Identity[i] += "x"
@@ -216,9 +193,7 @@ func checkNotOpened(t *testing.T, tokens *Tokens, other Owner, planted []byte) {
 		t.Errorf("%v got the token", other)
 	}
 	path := filepath.Join(tokens.path, tokens.name(other))
-	if err := os.WriteFile(path, planted, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, planted, 0o600))
 	defer os.Remove(path)
 	if _, err := tokens.Get(t.Context(), other, start); err == nil {
 		t.Errorf("%v got the token of a planted file", other)
@@ -228,35 +203,25 @@ func checkNotOpened(t *testing.T, tokens *Tokens, other Owner, planted []byte) {
 // Each byte of an entry is changed in turn: it never opens, and it is healed.
 func TestDamaged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	path := onlyFile(t, dir)
 	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	for i := range whole {
 		damaged := bytes.Clone(whole)
 		damaged[i] ^= 1
-		if err := os.WriteFile(path, damaged, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(path, damaged, 0o600))
 		if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 			t.Fatalf("opened with byte %d changed", i)
 		}
 	}
 	for _, size := range []int{0, 1, len(header), len(whole) - 1} {
-		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(path, whole[:size], 0o600))
 		if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 			t.Fatalf("opened with %d bytes", size)
 		}
 	}
-	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	if _, err := tokensIn(dir).Get(t.Context(), owner, start); err != nil {
 		t.Errorf("not healed: %v", err)
 	}
@@ -265,14 +230,10 @@ func TestDamaged(t *testing.T) {
 // What a newer program has written is left for it.
 func TestNewerVersion(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 	path := onlyFile(t, dir)
 	const newer = "tokenfetch-token/2\nwhatever"
-	if err := os.WriteFile(path, []byte(newer), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, os.WriteFile(path, []byte(newer), 0o600))
 	if _, err := tokensIn(dir).Get(t.Context(), owner, start); err == nil {
 		t.Error("it was read")
 	}
@@ -290,9 +251,7 @@ func TestNotOurs(t *testing.T) {
 	setUp := func(t *testing.T) (dir, path string) {
 		t.Helper()
 		dir = filepath.Join(t.TempDir(), "c")
-		if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)))
 		return dir, onlyFile(t, dir)
 	}
 	refused := func(t *testing.T, dir string) {
@@ -304,16 +263,12 @@ func TestNotOurs(t *testing.T) {
 	t.Run("file is a link", func(t *testing.T) {
 		dir, path := setUp(t)
 		target := filepath.Join(t.TempDir(), "target")
-		if err := errors.Join(os.Rename(path, target), os.Symlink(target, path)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, errors.Join(os.Rename(path, target), os.Symlink(target, path)))
 		refused(t, dir)
 	})
 	t.Run("directory mode", func(t *testing.T) {
 		dir, _ := setUp(t)
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Chmod(dir, 0o777))
 		refused(t, dir)
 		if err := tokensIn(dir).Put(t.Context(), owner, issued(time.Hour)); err == nil {
 			t.Error("it was written")
@@ -325,9 +280,7 @@ func TestNotOurs(t *testing.T) {
 		}
 		dir, _ := setUp(t)
 		link := filepath.Join(t.TempDir(), "link")
-		if err := errors.Join(os.Chown(dir, 1234, 1234), os.Symlink(dir, link)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, errors.Join(os.Chown(dir, 1234, 1234), os.Symlink(dir, link)))
 		refused(t, dir)
 		refused(t, link)
 		if err := tokensIn(link).Put(t.Context(), owner, issued(time.Hour)); err == nil {
@@ -340,9 +293,7 @@ func TestNotOurs(t *testing.T) {
 			t.Skip("only root can give a directory away")
 		}
 		home := t.TempDir()
-		if err := os.Chown(home, 1234, 1234); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.Chown(home, 1234, 1234))
 		if err := tokensIn(filepath.Join(home, ".cache", "tokenfetch")).Put(t.Context(), owner, issued(time.Hour)); err == nil {
 			t.Error("it was written")
 		}
@@ -357,25 +308,17 @@ func TestClear(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	other := Owner{Ref: []string{"zeepay", "ci"}, Identity: owner.Identity}
 	for _, o := range []Owner{owner, other} {
-		if err := tokensIn(dir).Put(t.Context(), o, issued(time.Hour)); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, tokensIn(dir).Put(t.Context(), o, issued(time.Hour)))
 	}
 	name := tokensIn(dir).name(owner)
 	foreign := []string{"notes.txt", "x.token", name + ".bak", strings.ToUpper(name)}
 	for _, f := range foreign {
-		if err := os.WriteFile(filepath.Join(dir, f), []byte("mine"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(filepath.Join(dir, f), []byte("mine"), 0o600))
 	}
 	target := filepath.Join(t.TempDir(), "target")
 	link := strings.Repeat("0", 32) + "-" + strings.Repeat("0", 32) + suffix
-	if err := errors.Join(os.WriteFile(target, []byte("x"), 0o600), os.Symlink(target, filepath.Join(dir, link))); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".0011223344556677.tmp"), []byte("half"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, errors.Join(os.WriteFile(target, []byte("x"), 0o600), os.Symlink(target, filepath.Join(dir, link))))
+	check.OK(t, os.WriteFile(filepath.Join(dir, name+".0011223344556677.tmp"), []byte("half"), 0o600))
 	if n, err := tokensIn(dir).Clear(t.Context(), owner.Ref); n != 1 || err != nil {
 		t.Errorf("cleared %d, %v; want 1", n, err)
 	}
@@ -388,9 +331,7 @@ func TestClear(t *testing.T) {
 	want := append(foreign, link)
 	slices.Sort(want)
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var left []string
 	for _, e := range entries {
 		left = append(left, e.Name())
@@ -406,9 +347,7 @@ func TestEncode(t *testing.T) {
 	want.Scope = "a scope\n\nthat breaks its line\n"
 	want.Extra = map[string]json.RawMessage{"data.instance_url": json.RawMessage(`"https://host\n"`), "n": json.RawMessage(`1.50`)}
 	data, err := encode(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	plain := string(data)
 	if got, ok := decode(plain); !ok || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %t; want %+v", got, ok, want)

@@ -19,10 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // selfSigned returns a certificate of the key, in PEM.
@@ -37,9 +36,7 @@ func selfSigned(t *testing.T, key crypto.Signer) string {
 // block returns what was made in PEM.
 func block(t *testing.T, kind string, der []byte, err error) string {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
@@ -52,9 +49,7 @@ func pkcs8(t *testing.T, key any) string {
 func newECDSA(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return key
 }
 
@@ -67,9 +62,7 @@ func TestReadCertificate(t *testing.T) {
 	ecKey := newECDSA(t)
 	rsaKey := newRSA(t)
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	sec1, err := x509.MarshalECPrivateKey(ecKey)
 	ecText := block(t, "EC PRIVATE KEY", sec1, err)
 	ecChain, stranger := selfSigned(t, ecKey), selfSigned(t, newECDSA(t))
@@ -92,9 +85,7 @@ func TestReadCertificate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := withCertificate.build(t)
 			got, err := readPair(t, w, test.chain, 0o644, test.key)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if len(got.Certificate) != test.length || got.Leaf == nil || got.PrivateKey == nil {
 				t.Errorf("%d certificates, leaf %v", len(got.Certificate), got.Leaf != nil)
 			}
@@ -108,9 +99,7 @@ func readPair(t *testing.T, w *world, chain string, mode fs.FileMode, key string
 	w.write("client.pem", chain, mode)
 	w.write("client.key", key, 0o600)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return plan.ReadCertificate(t.Context(), w.access())
 }
 
@@ -144,7 +133,7 @@ func TestCertificateCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := withCertificate.build(t)
 			got, err := readPair(t, w, test.chain, 0o600, test.key)
-			e := failed(t, err)
+			e := check.Failure(t, err, canary)
 			if e.Code != failure.ClientCertInvalid || !strings.HasSuffix(w.short(e.Message), test.want) || e.Hint == "" || got != nil {
 				t.Errorf("%s %q, hint %q; want %q", e.Code, w.short(e.Message), e.Hint, test.want)
 			}
@@ -158,9 +147,7 @@ func TestCertificateCannotBeUsed(t *testing.T) {
 func newRSA(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	return key
 }
 
@@ -170,29 +157,19 @@ func newRSA(t *testing.T) *rsa.PrivateKey {
 func TestCertificateIsPartOfTheCredentials(t *testing.T) {
 	plain := setup{provider: "mpay", file: "[mpay.default]\nusername = \"u\"\npassword = \"pw\"\n"}.build(t)
 	without, err := plain.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	w := withCertificate.build(t)
 	with, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	near, err := with.ReadNear(t.Context(), w.access())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	before, err := without.ReadNear(t.Context(), plain.access())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var identity []string
 	for _, part := range with.Identity(near)[len(without.Identity(before)):] {
 		identity = append(identity, w.short(part))
 	}
-	if diff := cmp.Diff([]string{"client_cert", "DIR/client.pem", "client_key", "DIR/client.key"}, identity); diff != "" {
-		t.Errorf("what the certificate adds to the identity (-want +got):\n%s", diff)
-	}
+	check.Same(t, "what the certificate adds to the identity", []string{"client_cert", "DIR/client.pem", "client_key", "DIR/client.key"}, identity)
 
 	fingerprints := map[string]bool{}
 	for range 2 {
@@ -206,9 +183,7 @@ func TestCertificateIsPartOfTheCredentials(t *testing.T) {
 		all, account := plan.Fingerprint(toValues(values))
 		fingerprints[fmt.Sprint(all)] = true
 		_, other := without.Fingerprint(before)
-		if diff := cmp.Diff(other, account); diff != "" {
-			t.Errorf("the account without and with the certificate (-without +with):\n%s", diff)
-		}
+		check.Same(t, "the account without and with the certificate (-without +with)", other, account)
 	}
 	if len(fingerprints) != 2 {
 		t.Error("two certificates have one fingerprint")
@@ -238,15 +213,13 @@ func TestKeyOfAnother(t *testing.T) {
 	w.write("client.pem", selfSigned(t, key), 0o666)
 	w.write("client.key", pkcs8(t, key), 0o644)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	if _, err := plan.ReadCertificate(t.Context(), w.access()); err != nil {
 		t.Error(err)
 	}
 	w.write("client.key", pkcs8(t, key), 0o620)
 	_, err = plan.ReadCertificate(t.Context(), w.access())
-	if e := failed(t, err); e.Code != failure.FilePermissions {
+	if e := check.Failure(t, err, canary); e.Code != failure.FilePermissions {
 		t.Errorf("%+v", e)
 	}
 	// It is not taken in CI either, as the caller did not name it.
@@ -273,15 +246,13 @@ func TestCertificateFileLimit(t *testing.T) {
 	w.write("client.pem", selfSigned(t, key), 0o600)
 	w.write("client.key", pkcs8(t, key), 0o600)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	a := w.access()
 	a.File = func(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithDeadline(ctx, time.Now().Add(-time.Second))
 	}
 	_, err = plan.ReadCertificate(t.Context(), a)
-	if e := failed(t, err); e.Code != failure.InputTimeout {
+	if e := check.Failure(t, err, canary); e.Code != failure.InputTimeout {
 		t.Errorf("%+v", e)
 	}
 }
@@ -328,7 +299,7 @@ func TestCertificateBinding(t *testing.T) {
 				return
 			}
 			want := test.want + " belongs to https://own.example:443 and is not used for https://other.example:443"
-			if e := failed(t, err); e.Code != failure.HostMismatch || e.Message != want {
+			if e := check.Failure(t, err, canary); e.Code != failure.HostMismatch || e.Message != want {
 				t.Errorf("%s %q, want %q", e.Code, e.Message, want)
 			}
 		})

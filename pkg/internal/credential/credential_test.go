@@ -21,23 +21,11 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // canary stands in every value that no error may hold.
 const canary = "canary-Zq8xW"
-
-// failed returns the failure that err is; it must not show the canary.
-func failed(t *testing.T, err error) *failure.Error {
-	t.Helper()
-	e, ok := errors.AsType[*failure.Error](err)
-	if !ok {
-		t.Fatalf("error %v (%T), want a *failure.Error", err, err)
-	}
-	if strings.Contains(e.Message+e.Hint, canary) {
-		t.Errorf("the error shows a value: %+v", e)
-	}
-	return e
-}
 
 // setup is what a run finds around it.
 type setup struct {
@@ -82,9 +70,7 @@ func (s setup) build(t *testing.T) *world {
 func (w *world) write(name, text string, mode fs.FileMode) string {
 	w.t.Helper()
 	path := filepath.Join(w.dir, name)
-	if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chmod(path, mode)); err != nil {
-		w.t.Fatal(err)
-	}
+	check.OK(w.t, errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chmod(path, mode)))
 	return path
 }
 
@@ -137,7 +123,7 @@ func (w *world) fails() *failure.Error {
 	if err == nil {
 		w.t.Fatalf("no error; %v, fields %v", plan.Base, got)
 	}
-	return failed(w.t, err)
+	return check.Failure(w.t, err, canary)
 }
 
 // store is a keychain: items by account, or one error for all.
@@ -251,9 +237,7 @@ func TestPrecedence(t *testing.T) {
 						}}
 					}
 					plan, got, err := w.read()
-					if err != nil {
-						t.Fatal(err)
-					}
+					check.OK(t, err)
 					if got[field] != first.value {
 						t.Errorf("%s = %q, want %q", field, got[field], first.value)
 					}
@@ -280,17 +264,13 @@ client_secret = { command = ["/nonexistent/helper"] }
 username = { file = "/dev/zero" }
 `}.build(t)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	var kinds []credential.Kind
 	for _, place := range plan.Places {
 		kinds = append(kinds, place.Kind)
 	}
 	want := []credential.Kind{credential.File, credential.Helper, credential.File, credential.Keychain}
-	if diff := cmp.Diff(want, kinds); diff != "" {
-		t.Errorf("kinds (-want +got):\n%s", diff)
-	}
+	check.Same(t, "kinds", want, kinds)
 }
 
 // TestPlan: the fields stand in the definition's order, and only those that
@@ -305,9 +285,7 @@ func TestPlan(t *testing.T) {
 	} {
 		w := setup{provider: "fincode", environment: test.environment, flags: map[string]string{"client-id": "c", "username": "u", "tenant": "acme"}}.build(t)
 		plan, err := w.find()
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		var got []string
 		for _, place := range plan.Places {
 			got = append(got, place.Field.Name)
@@ -332,9 +310,7 @@ func TestDefault(t *testing.T) {
 	for name, value := range plan.Known() {
 		known[name] = value.Reveal()
 	}
-	if diff := cmp.Diff(map[string]string{"client_id": "CEK1", "username": "u", "company_id": "CEK1"}, known); diff != "" {
-		t.Errorf("what is known without reading (-want +got):\n%s", diff)
-	}
+	check.Same(t, "what is known without reading", map[string]string{"client_id": "CEK1", "username": "u", "company_id": "CEK1"}, known)
 	s.environ = append(s.environ, "TOKENFETCH_ENKASH_COMPANY_ID=CEK2")
 	want["company_id"] = "CEK2"
 	_, got, err = s.build(t).read()
@@ -375,9 +351,7 @@ func TestHost(t *testing.T) {
 			tt.provider = "zeepay"
 			tt.flags = map[string]string{"client-id": "42", "username": "u"}
 			plan, err := tt.build(t).find()
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if plan.Base.Origin() != tt.origin || plan.Environment != tt.environment {
 				t.Errorf("%s, environment %q; want %s, %q", plan.Base.Origin(), plan.Environment, tt.origin, tt.environment)
 			}
@@ -708,7 +682,7 @@ func TestBinding(t *testing.T) {
 					built := w.build(t)
 					built.write("secret", canary, 0o600)
 					plan, err := built.find()
-					e := failed(t, err)
+					e := check.Failure(t, err, canary)
 					asked := plan.Base.Origin()
 					message := "password of [zeepay.default] belongs to " + own + " and is not sent to " + asked
 					login, hint, _ := strings.Cut(e.Hint, "; ")
@@ -725,6 +699,20 @@ func TestBinding(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestTenant: a tenant is one label of a host name, and no more.
+func TestTenant(t *testing.T) {
+	for _, tenant := range []string{"a", "finlend", "0-0", strings.Repeat("a", 63)} {
+		w := setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u", "tenant": tenant}}.build(t)
+		plan, err := w.find()
+		check.OK(t, err)
+		check.Same(t, "origin", "https://"+tenant+".fincode.software:443", plan.Base.Origin())
+	}
+	for _, tenant := range []string{"a.b", "..", "-x", "x-", "%2e", "Finlend", "finlend:443", "user@finlend", "evil.example/", "evil#", strings.Repeat("a", 64)} {
+		e := setup{provider: "fincode", environment: "tenant-v6", flags: map[string]string{"client-id": "c", "username": "u", "tenant": tenant}}.build(t).fails()
+		check.Same(t, tenant, failure.FieldInvalid, e.Code)
 	}
 }
 
@@ -762,7 +750,7 @@ func TestBindingByTenant(t *testing.T) {
 				}
 				return
 			}
-			if e := failed(t, err); e.Code != failure.HostMismatch || e.Message != test.want {
+			if e := check.Failure(t, err, canary); e.Code != failure.HostMismatch || e.Message != test.want {
 				t.Errorf("%s %q, want %q", e.Code, e.Message, test.want)
 			}
 		})
@@ -790,7 +778,7 @@ func TestBindingExempts(t *testing.T) {
 	// The only environment is the host of a profile that names none.
 	_, err := setup{provider: "mpay", file: "[mpay.default]\nusername = \"u\"\npassword = \"" + canary + "\"\n", baseURL: "https://evil.example"}.build(t).find()
 	want := "password of [mpay.default] belongs to https://api.mpayafrica.co.tz:443 and is not sent to https://evil.example:443"
-	if e := failed(t, err); e.Code != failure.HostMismatch || e.Message != want {
+	if e := check.Failure(t, err, canary); e.Code != failure.HostMismatch || e.Message != want {
 		t.Errorf("%+v, want %q", e, want)
 	}
 }
@@ -817,9 +805,7 @@ func TestAccounts(t *testing.T) {
 			if err != nil || got["password"] != "pw" || got["client_secret"] != "cs" {
 				t.Fatalf("%v, %v", got, err)
 			}
-			if diff := cmp.Diff([]string{client, test.want}, test.keychain.asked); diff != "" {
-				t.Errorf("asked for (-want +got):\n%s", diff)
-			}
+			check.Same(t, "asked for", []string{client, test.want}, test.keychain.asked)
 			if place := plan.Places[3]; place.Account != test.want {
 				t.Errorf("the place is %+v", place)
 			}
@@ -977,15 +963,13 @@ func TestFilesOnTrust(t *testing.T) {
 					w.environ = append(w.environ, strings.ReplaceAll(entry, "DIR", w.dir))
 				}
 				plan, err := w.find()
-				if err != nil {
-					t.Fatal(err)
-				}
+				check.OK(t, err)
 				var notes []string
 				a := w.access()
 				a.Trusted, a.Note = trusted, func(note string) { notes = append(notes, note) }
 				values, err := readAll(t.Context(), plan, a)
 				if test.called == "" || !trusted {
-					if e := failed(t, err); e.Code != failure.FilePermissions || len(notes) > 0 {
+					if e := check.Failure(t, err, canary); e.Code != failure.FilePermissions || len(notes) > 0 {
 						t.Errorf("%+v, notes %q", e, notes)
 					}
 					return
@@ -1004,9 +988,7 @@ func TestFileLimit(t *testing.T) {
 	w := setup{provider: "zeepay", environ: zeepay("PASSWORD"), flags: map[string]string{}}.build(t)
 	w.flags["password-file"] = w.write("pw", "pw", 0o600)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	a := w.access()
 	limits := 0
 	a.File = func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -1022,14 +1004,12 @@ func TestFileLimit(t *testing.T) {
 func TestHelperError(t *testing.T) {
 	w := setup{provider: "zeepay", file: "[zeepay.default]\npassword = { command = [\"op\"] }\n", environ: zeepay("PASSWORD")}.build(t)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	a := w.access()
 	want := failure.New(failure.HelperTimeout, "the helper op timed out")
 	a.Helper = func(context.Context, []string) (secret.Value, error) { return secret.Value{}, want }
 	values, err := readAll(t.Context(), plan, a)
-	if e := failed(t, err); values != nil || e.Code != want.Code || e.Message != "the helper op timed out; password of [zeepay.default] runs it" {
+	if e := check.Failure(t, err, canary); values != nil || e.Code != want.Code || e.Message != "the helper op timed out; password of [zeepay.default] runs it" {
 		t.Errorf("%v, %+v", values, e)
 	}
 }
@@ -1046,9 +1026,7 @@ func TestWithoutSecrets(t *testing.T) {
 		},
 	}.build(t)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	before := slices.Clone(w.environ)
 	want := []string{
 		"PATH=/bin", "PLAIN=1", "MY_PASSWORD_2=stays", "EMPTY=", "=C:=C:\\x", "odd", "TOKENFETCH_ZEEPAY_PASSWORD_FILE=/x", "TOKENFETCH_ZEEPAY_CLIENT_ID=1", "TOKENFETCH_CONFIG=/c", "LAST=1",
@@ -1056,17 +1034,11 @@ func TestWithoutSecrets(t *testing.T) {
 	if diff := cmp.Diff(want, credential.WithoutSecrets(provider.NewCatalog("", nil), w.environ, plan.SecretVariables())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(before, w.environ); diff != "" {
-		t.Errorf("the original was changed (-before +after):\n%s", diff)
-	}
+	check.Same(t, "the original was changed (-before +after)", before, w.environ)
 	// Without a profile too.
 	plan, err = setup{provider: "mpay", flags: map[string]string{"username": "u"}}.build(t).find()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"A=1"}, credential.WithoutSecrets(provider.NewCatalog("", nil), []string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan.SecretVariables())); diff != "" {
-		t.Errorf("without a profile (-want +got):\n%s", diff)
-	}
+	check.OK(t, err)
+	check.Same(t, "without a profile", []string{"A=1"}, credential.WithoutSecrets(provider.NewCatalog("", nil), []string{"TOKENFETCH_ZEEPAY_PASSWORD=a", "A=1"}, plan.SecretVariables()))
 }
 
 // TestEveryProvider: all fields by variables, read back as they were given.
@@ -1119,13 +1091,9 @@ username = "profile"
 		plan, err := credential.Find(t.Context(), credential.Query{
 			Definition: w.d, Profile: name, File: w.file, Environ: environ, Alone: true,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		values, err := plan.ReadAccount(t.Context(), w.access())
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		got := plan.Base.Host + " " + values["client_id"].Reveal() + " " + values["username"].Reveal() + " " + plan.Places[3].Account
 		if want := "test.digitaltermination.com own profile zeepay/" + name + "/password@test.digitaltermination.com"; got != want {
 			t.Errorf("got %s\nwant %s", got, want)
@@ -1140,9 +1108,7 @@ func TestGiven(t *testing.T) {
 		Definition: w.d, Profile: "default", File: w.file, Environ: w.environ,
 		Given: provider.Values{"password": secret.New("given")},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	values, err := readAll(t.Context(), plan, w.access())
 	if err != nil || values["password"].Reveal() != "given" || values["username"].Reveal() != "u" {
 		t.Errorf("%q, %q, %v", values["password"].Reveal(), values["username"].Reveal(), err)
@@ -1159,18 +1125,12 @@ username = "u"
 client_secret = "cs"
 `}.build(t)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	open, err := plan.ReadAccount(t.Context(), w.access()) // there is no keychain for the password
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	w.keychain = &store{items: map[string]string{"zeepay/default/password@test.digitaltermination.com": "pw"}}
 	all, err := readAll(t.Context(), plan, w.access())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	_, account := plan.Fingerprint(open)
 	_, want := plan.Fingerprint(all)
 	if diff := cmp.Diff(want, account); diff != "" || !slices.Contains(account, "who") {
@@ -1187,13 +1147,9 @@ func TestCountedAccount(t *testing.T) {
 	} {
 		w := setup{provider: "enkash", file: "[enkash.default]\n" + file + "\nclient_secret = { command = [\"no\"] }\n"}.build(t)
 		plan, err := w.find()
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		values, err := plan.ReadAccount(t.Context(), w.access())
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		_, account := plan.Fingerprint(values)
 		if diff := cmp.Diff([]string{"enkash", "https://[2001:db8::1]:443", "username", "ops@example.com"}, account); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", file, diff)
@@ -1256,9 +1212,7 @@ func TestCorrection(t *testing.T) {
 			test.provider = "zeepay"
 			w := test.build(t)
 			plan, err := w.find()
-			if err != nil {
-				t.Fatal(err)
-			}
+			check.OK(t, err)
 			if got := w.short(plan.Correction()); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
 			}

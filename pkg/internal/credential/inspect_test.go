@@ -9,6 +9,7 @@ import (
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/internal/credential"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // survey finds all places, and looks at them without reading a secret that is
@@ -32,7 +33,7 @@ func (w *world) lines(plan *credential.Plan) []string {
 	for _, place := range plan.Places {
 		line := place.Field.Name + " " + place.Source()
 		if place.Problem != nil {
-			line += " " + string(failed(w.t, place.Problem).Code)
+			line += " " + string(check.Failure(w.t, place.Problem, canary).Code)
 		}
 		if place.Shared {
 			line += " shared"
@@ -40,7 +41,7 @@ func (w *world) lines(plan *credential.Plan) []string {
 		lines = append(lines, line)
 	}
 	for _, problem := range plan.Problems() {
-		lines = append(lines, w.short(failed(w.t, problem).Message))
+		lines = append(lines, w.short(check.Failure(w.t, problem, canary).Message))
 	}
 	return lines
 }
@@ -133,12 +134,8 @@ client_secret = "cs"
 			w.write("shared", canary, 0o644)
 			w.write("name", "u", 0o600)
 			plan, values := w.survey()
-			if diff := cmp.Diff(test.want, w.lines(plan)); diff != "" {
-				t.Errorf("places and problems (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(test.values, values); diff != "" {
-				t.Errorf("values (-want +got):\n%s", diff)
-			}
+			check.Same(t, "places and problems", test.want, w.lines(plan))
+			check.Same(t, "values", test.values, values)
 			if k := plan.Knows(toValues(values)); k.All != (len(values) == len(plan.Places)) {
 				t.Errorf("%+v of %d values", k, len(values))
 			}
@@ -186,25 +183,15 @@ client_secret = "cs"
 password = "pw"
 `}.build(t)
 	plan, err := w.find()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	near, err := plan.ReadNear(t.Context(), w.access())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	_, before := plan.Fingerprint(near)
-	if err := plan.Read(t.Context(), w.access(), near); err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, plan.Read(t.Context(), w.access(), near))
 	all, after := plan.Fingerprint(near)
-	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("the account before and after the defaults (-before +after):\n%s", diff)
-	}
+	check.Same(t, "the account before and after the defaults (-before +after)", before, after)
 	want := []string{"enkash", "https://ekpayout-uat.enkash.in:443", "", "client_id", "CEK1", "client_secret", "cs", "username", "u", "password", "pw", "company_id", "CEK1"}
-	if diff := cmp.Diff(want, all); diff != "" {
-		t.Errorf("the values (-want +got):\n%s", diff)
-	}
+	check.Same(t, "the values", want, all)
 }
 
 // TestEmptyInActions: an empty variable is explained where secrets that do not

@@ -2,7 +2,6 @@ package token
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"strings"
@@ -13,20 +12,29 @@ import (
 )
 
 // forClients is a client certificate of the authority.
-func (a *authority) forClients(t *testing.T) *tls.Certificate {
-	t.Helper()
-	config := a.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
-	return &config.Certificates[0]
+func (a *authority) forClients() *tls.Certificate {
+	certificate := a.ForClients(nil)
+	return &certificate
 }
 
 // demanding is the set-up of a server of the authority that takes its client
 // certificates only.
-func (a *authority) demanding(t *testing.T, version uint16) *tls.Config {
-	t.Helper()
-	config := a.issue(t, nil)
-	config.ClientAuth, config.ClientCAs, config.MaxVersion = tls.RequireAndVerifyClientCert, x509.NewCertPool(), version
-	config.ClientCAs.AppendCertsFromPEM(a.pem)
+func (a *authority) demanding(version uint16) *tls.Config {
+	config := a.issue(nil)
+	config.ClientAuth, config.ClientCAs, config.MaxVersion = tls.RequireAndVerifyClientCert, a.Pool(), version
 	return config
+}
+
+// serveHandshake shakes hands, and reads on: a connection that is closed with bytes
+// unread is reset, and an alert lost.
+func serveHandshake(t *testing.T, config *tls.Config) *server {
+	t.Helper()
+	return serve(t, func(p *peer) {
+		raw := p.Conn
+		p.Conn = tls.Server(raw, config)
+		_ = p.Conn.(*tls.Conn).Handshake()
+		_, _ = io.Copy(io.Discard, raw)
+	})
 }
 
 // versions are the versions of TLS that a server may choose.
@@ -36,13 +44,13 @@ var versions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.Ver
 // the request once.
 func TestPostPresentsCertificate(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serveTLS(t, authority.demanding(t, version), answer(good("")))
-			client := authority.client(t)
-			client.Certificate = authority.forClients(t)
+			s := serveTLS(t, authority.demanding(version), answer(good("")))
+			client := authority.client()
+			client.Certificate = authority.forClients()
 			if _, err := post(t, t.Context(), client, "https://"+s.address); err != nil {
 				t.Fatal(told(err))
 			}
@@ -54,14 +62,14 @@ func TestPostPresentsCertificate(t *testing.T) {
 // TestPostPresentsUnasked: who does not ask for it does not see it.
 func TestPostPresentsUnasked(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	var shown int
-	s := serveTLS(t, authority.issue(t, nil), func(p *peer) {
+	s := serveTLS(t, authority.issue(nil), func(p *peer) {
 		shown += len(p.Conn.(*tls.Conn).ConnectionState().PeerCertificates)
 		answer(good(""))(p)
 	})
-	client := authority.client(t)
-	client.Certificate = authority.forClients(t)
+	client := authority.client()
+	client.Certificate = authority.forClients()
 	if _, err := post(t, t.Context(), client, "https://"+s.address); err != nil {
 		t.Fatal(told(err))
 	}
@@ -74,7 +82,7 @@ func TestPostPresentsUnasked(t *testing.T) {
 // its way, to nobody who reads it.
 func TestPostCertificateRefused(t *testing.T) {
 	t.Parallel()
-	authority, stranger := newAuthority(t), newAuthority(t)
+	authority, stranger := newAuthority(), newAuthority()
 	const hint = "; hint: check client_cert and client_key: the host must know this certificate, or the authority that issued it"
 	want := map[string]string{
 		"TLS 1.2": `tls_client_certificate (net, sent "no", attempts 1): HOST refused the client certificate` + hint,
@@ -83,16 +91,9 @@ func TestPostCertificateRefused(t *testing.T) {
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config := authority.demanding(t, version)
-			s := serve(t, func(p *peer) {
-				raw := p.Conn
-				p.Conn = tls.Server(raw, config)
-				_ = p.Conn.(*tls.Conn).Handshake()
-				// A connection that is closed with bytes unread is reset, and the alert lost.
-				_, _ = io.Copy(io.Discard, raw)
-			})
-			client := authority.client(t)
-			client.Certificate = stranger.forClients(t)
+			s := serveHandshake(t, authority.demanding(version))
+			client := authority.client()
+			client.Certificate = stranger.forClients()
 			_, err := post(t, t.Context(), client, "https://"+s.address)
 			if e, ok := errors.AsType[*failure.Error](err); ok && e.Sent == failure.SentYes {
 				e.Sent = failure.SentUnknown // which of the two is a matter of luck
@@ -107,15 +108,15 @@ func TestPostCertificateRefused(t *testing.T) {
 // certificate all the same.
 func TestCertificateLost(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
-	config := authority.issue(t, nil)
+	authority := newAuthority()
+	config := authority.issue(nil)
 	config.ClientAuth = tls.RequestClientCert
 	s := serveTLS(t, config, func(p *peer) {
 		p.request()
 		p.Conn = p.Conn.(*tls.Conn).NetConn()
 		reset(p)
 	})
-	_, err := post(t, t.Context(), authority.client(t), "https://"+s.address)
+	_, err := post(t, t.Context(), authority.client(), "https://"+s.address)
 	checkTold(t, err, `connection_lost (net, sent "yes", attempts 1): the connection to `+s.address+` was lost (phase reply); the request may have been processed; `+
 		`hint: look at the account before trying again; the host has asked for a client certificate: check client_cert and client_key`)
 }
@@ -124,12 +125,12 @@ func TestCertificateLost(t *testing.T) {
 // certificate, and does not get it; the provider behind it does.
 func TestProxyGetsNoCertificate(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			provider := serveTLS(t, authority.demanding(t, version), answer(good("")))
-			asking := authority.issue(t, nil)
+			provider := serveTLS(t, authority.demanding(version), answer(good("")))
+			asking := authority.issue(nil)
 			asking.ClientAuth, asking.MaxVersion = tls.RequestClientCert, version
 			var mu sync.Mutex
 			var shown, connections int
@@ -140,9 +141,9 @@ func TestProxyGetsNoCertificate(t *testing.T) {
 				mu.Unlock()
 				connect(provider.address, "HTTP/1.1 200 OK\r\n\r\n")(p)
 			})
-			client := authority.client(t)
-			client.Certificate = authority.forClients(t)
-			client.Getenv = getenv("HTTPS_PROXY", "https://"+proxy.address)
+			client := authority.client()
+			client.Certificate = authority.forClients()
+			client.Getenv = environment("HTTPS_PROXY=https://" + proxy.address)
 			if _, err := post(t, t.Context(), client, "https://provider.example"); err != nil {
 				t.Fatal(told(err))
 			}
@@ -158,31 +159,16 @@ func TestProxyGetsNoCertificate(t *testing.T) {
 // TestProxyDemandsCertificate: the error names the proxy, not the provider.
 func TestProxyDemandsCertificate(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxy := serve(t, func(p *peer) {
-				raw := p.Conn
-				p.Conn = tls.Server(raw, authority.demanding(t, version))
-				_ = p.Conn.(*tls.Conn).Handshake()
-				_, _ = io.Copy(io.Discard, raw)
-			})
-			client := authority.client(t)
-			client.Certificate = authority.forClients(t)
-			client.Getenv = getenv("HTTPS_PROXY", "https://"+proxy.address)
+			proxy := serveHandshake(t, authority.demanding(version))
+			client := authority.client()
+			client.Certificate = authority.forClients()
+			client.Getenv = environment("HTTPS_PROXY=https://" + proxy.address)
 			_, err := post(t, t.Context(), client, "https://provider.example")
 			checkTold(t, err, `proxy_failed (net, sent "no", attempts 1): the proxy `+proxy.address+` cannot be reached; hint: check HTTPS_PROXY and NO_PROXY`)
 		})
-	}
-}
-
-// getenv is an environment of one variable.
-func getenv(name, value string) func(string) string {
-	return func(asked string) string {
-		if asked == name {
-			return value
-		}
-		return ""
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // replies are the documented replies, as a pattern of files.
@@ -23,14 +24,10 @@ const replies = "../../../testdata/reply/*.json"
 // refused in words of ours.
 func FuzzParseObject(f *testing.F) {
 	files, err := filepath.Glob(replies)
-	if err != nil {
-		f.Fatal(err)
-	}
+	check.OK(f, err)
 	for _, file := range files {
 		body, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		check.OK(f, err)
 		f.Add(body)
 	}
 	for _, body := range []string{
@@ -69,9 +66,7 @@ func FuzzParseObject(f *testing.F) {
 			t.Fatalf("read %#v\nencoding/json reads %#v", object, want)
 		}
 		again, err := json.Marshal(object)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		if len(again) > MaxBody {
 			return // escapes have made it too large
 		}

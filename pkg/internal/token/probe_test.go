@@ -11,13 +11,13 @@ import (
 // followed, whatever comes back.
 func TestProbeOnTheWire(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	elsewhere := serve(t, answer("HTTP/1.1 200 OK\r\n\r\n"))
 	for status, line := range map[int]string{
 		200: "200 OK", 302: "302 " + hostile + "\r\nLocation: http://" + elsewhere.address, 401: "401 no", 503: "503 no",
 	} {
-		s := serveTLS(t, authority.issue(t, nil), answer("HTTP/1.1 "+line+"\r\nContent-Length: 2\r\n\r\n{}"))
-		client := authority.client(t)
+		s := serveTLS(t, authority.issue(nil), answer("HTTP/1.1 "+line+"\r\nContent-Length: 2\r\n\r\n{}"))
+		client := authority.client()
 		client.UserAgent = "tokenfetch/test"
 		contact, err := client.Probe(t.Context(), "https://"+s.address)
 		if diff := cmp.Diff(Contact{TLS: "TLS 1.3", Status: status}, contact); err != nil || diff != "" {
@@ -36,14 +36,14 @@ func TestProbeOnTheWire(t *testing.T) {
 
 func TestProbeFails(t *testing.T) {
 	t.Parallel()
-	authority, stranger := newAuthority(t), newAuthority(t)
+	authority, stranger := newAuthority(), newAuthority()
 	for _, test := range []struct {
 		name   string
 		origin func() string
 		want   string
 	}{
 		{
-			"a stranger", func() string { return "https://" + serveTLS(t, stranger.issue(t, nil), answer("")).address },
+			"a stranger", func() string { return "https://" + serveTLS(t, stranger.issue(nil), answer("")).address },
 			`tls_untrusted (net, sent "no", attempts 0): the certificate of HOST comes from an unknown authority; hint: if it is your own authority, name its certificates with --ca-file FILE or ca_file in the profile`,
 		},
 		{
@@ -54,7 +54,7 @@ func TestProbeFails(t *testing.T) {
 		},
 		{
 			"a hang-up", func() string {
-				return "https://" + serveTLS(t, authority.issue(t, nil), func(p *peer) { p.request(); p.Close() }).address
+				return "https://" + serveTLS(t, authority.issue(nil), func(p *peer) { p.request(); p.Close() }).address
 			},
 			`connection_lost (net, sent "no", attempts 0): the connection to HOST was lost (phase reply); hint: check the base address`,
 		},
@@ -69,7 +69,7 @@ func TestProbeFails(t *testing.T) {
 	} {
 		origin := test.origin()
 		_, host, _ := strings.Cut(origin, "://")
-		contact, err := authority.client(t).Probe(t.Context(), origin)
+		contact, err := authority.client().Probe(t.Context(), origin)
 		if diff := cmp.Diff(Contact{}, contact); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", test.name, diff)
 		}

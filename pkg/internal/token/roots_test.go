@@ -6,27 +6,25 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/tokenfetch/tokenfetch/testdata/check"
 )
 
 // TestSystemRoots: the first file with certificates counts, and the standard
 // library looks for itself where there is none or where a variable says more.
 func TestSystemRoots(t *testing.T) {
-	first, second := newAuthority(t), newAuthority(t)
+	first, second := newAuthority(), newAuthority()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, os.WriteFile(path, data, 0o600))
 		return path
 	}
 	missing, noise := filepath.Join(dir, "missing"), write("noise", []byte("nothing"))
-	one, two := write("one", first.pem), write("two", append(first.pem, second.pem...))
+	one, two := write("one", first.PEM), write("two", append(first.PEM, second.PEM...))
 	pool := func(data []byte) *x509.CertPool {
 		p, err := ParseCertificates(data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check.OK(t, err)
 		return p
 	}
 	for _, test := range []struct {
@@ -34,8 +32,8 @@ func TestSystemRoots(t *testing.T) {
 		variable string
 		want     *x509.CertPool
 	}{
-		{[]string{one, two}, "", pool(first.pem)},
-		{[]string{missing, noise, dir, two, one}, "", pool(append(first.pem, second.pem...))},
+		{[]string{one, two}, "", pool(first.PEM)},
+		{[]string{missing, noise, dir, two, one}, "", pool(append(first.PEM, second.PEM...))},
 		{[]string{missing, noise, dir}, "", nil},
 		{nil, "", nil},
 		{[]string{one}, "SSL_CERT_FILE", nil},

@@ -4,19 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +22,8 @@ import (
 
 	"github.com/tokenfetch/tokenfetch/pkg/failure"
 	"github.com/tokenfetch/tokenfetch/pkg/secret"
+	"github.com/tokenfetch/tokenfetch/testdata/check"
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 // The canaries: what must stand in no message of ours.
@@ -41,19 +37,11 @@ const (
 // hostile is what a server says to take over a terminal.
 const hostile = "\x1b]0;" + canaryServer + "\x07"
 
-// TestMain keeps every look-up on this machine and forgets the proxies of the
-// environment, so that nothing leaves it. In a child it runs one exchange.
+// TestMain keeps every look-up on this machine.
 func TestMain(m *testing.M) {
 	if err := answerNames(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
-	}
-	if address := os.Getenv(childVariable); address != "" {
-		child(address)
-		os.Exit(0)
-	}
-	for _, name := range proxyVariables {
-		os.Unsetenv(name)
 	}
 	os.Exit(m.Run())
 }
@@ -202,9 +190,7 @@ type peer struct {
 func serve(t *testing.T, handle func(*peer)) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check.OK(t, err)
 	s := &server{address: listener.Addr().String(), listener: listener}
 	s.running.Go(func() {
 		for {
@@ -318,76 +304,18 @@ func (d *deadline) Err() error {
 	}
 }
 
-// authority issues certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
-}
+// authority issues certificates with a hostile name.
+type authority struct{ *pki.Authority }
 
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{certificate: &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: hostile},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign,
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-	}}
-	a.key = newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, a.certificate, a.certificate, &a.key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return a
-}
+func newAuthority() *authority { return &authority{pki.New(hostile)} }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// issue returns the set-up of a server with a certificate for 127.0.0.1 and
-// the names below example, unless change makes it another.
-func (a *authority) issue(t *testing.T, change func(*x509.Certificate)) *tls.Config {
-	t.Helper()
-	certificate := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: hostile},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		DNSNames:     []string{"provider.example", "dual.example"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(192, 0, 2, 1)},
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if change != nil {
-		change(certificate)
-	}
-	key := newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, certificate, a.certificate, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+// issue is the set-up of a server with a certificate, see [pki.Authority.Issue].
+func (a *authority) issue(change func(*x509.Certificate)) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{a.Issue(change)}}
 }
 
 // client trusts the authority and nothing else.
-func (a *authority) client(t *testing.T) *Client {
-	t.Helper()
-	roots, err := ParseCertificates(a.pem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Client{Roots: roots}
-}
+func (a *authority) client() *Client { return &Client{Roots: a.Pool()} }
 
 // silent holds names that are never answered, each with a func() that is
 // called when it is asked for.

@@ -3,7 +3,6 @@ package token
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
 	"strings"
@@ -16,7 +15,7 @@ import (
 // A handshake that fails, after which nothing of the request may have been sent.
 func TestPostDistrusts(t *testing.T) {
 	t.Parallel()
-	authority, stranger := newAuthority(t), newAuthority(t)
+	authority, stranger := newAuthority(), newAuthority()
 	const (
 		expired  = `tls_certificate_expired (net, sent "no", attempts 1): the certificate of HOST is expired or not yet valid; hint: check this computer's clock; if it is right, the provider must renew`
 		wrong    = `tls_wrong_host (net, sent "no", attempts 1): the certificate does not belong to HOST; hint: check the environment or base address`
@@ -31,18 +30,18 @@ func TestPostDistrusts(t *testing.T) {
 		config *tls.Config
 		want   string
 	}{
-		{"expired", "", authority.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), expired},
-		{"not yet valid", "", authority.issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), expired},
-		{"another host", "", authority.issue(t, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{canaryServer + ".example"}, nil }), wrong},
-		{"a name that leads to loopback", "provider.example", authority.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{canaryServer + ".example"} }), wrong},
-		{"only the common name", "provider.example", authority.issue(t, func(c *x509.Certificate) {
+		{"expired", "", authority.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), expired},
+		{"not yet valid", "", authority.issue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), expired},
+		{"another host", "", authority.issue(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{canaryServer + ".example"}, nil }), wrong},
+		{"a name that leads to loopback", "provider.example", authority.issue(func(c *x509.Certificate) { c.DNSNames = []string{canaryServer + ".example"} }), wrong},
+		{"only the common name", "provider.example", authority.issue(func(c *x509.Certificate) {
 			c.Subject.CommonName, c.DNSNames, c.IPAddresses = "provider.example", nil, nil
 		}), wrong},
-		{"unknown authority", "", stranger.issue(t, nil), unknown},
-		{"self-signed", "", selfSigned(t), unknown},
-		{"not for servers", "", authority.issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), unusable},
-		{"TLS 1.1", "", plain(authority.issue(t, nil), func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), protocol},
-		{"obsolete ciphers", "", plain(authority.issue(t, nil), func(c *tls.Config) {
+		{"unknown authority", "", stranger.issue(nil), unknown},
+		{"self-signed", "", &tls.Config{Certificates: []tls.Certificate{newAuthority().Own}}, unknown},
+		{"not for servers", "", authority.issue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), unusable},
+		{"TLS 1.1", "", plain(authority.issue(nil), func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), protocol},
+		{"obsolete ciphers", "", plain(authority.issue(nil), func(c *tls.Config) {
 			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}
 		}), protocol},
 	}
@@ -54,7 +53,7 @@ func TestPostDistrusts(t *testing.T) {
 			if test.host != "" {
 				host = strings.Replace(s.address, "127.0.0.1", test.host, 1)
 			}
-			_, err := post(t, t.Context(), authority.client(t), "https://"+host)
+			_, err := post(t, t.Context(), authority.client(), "https://"+host)
 			checkTold(t, err, strings.ReplaceAll(test.want, "HOST", host))
 			checkWire(t, s.stop(), "\r\n\r\n")
 			if len(s.handshakes) != 1 || s.handshakes[0] == nil {
@@ -62,14 +61,6 @@ func TestPostDistrusts(t *testing.T) {
 			}
 		})
 	}
-}
-
-// selfSigned is the set-up of a server whose certificate is its own authority.
-func selfSigned(t *testing.T) *tls.Config {
-	t.Helper()
-	a := newAuthority(t)
-	block, _ := pem.Decode(a.pem)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{block.Bytes}, PrivateKey: a.key}}}
 }
 
 // A server that speaks no TLS, or not for long.
@@ -115,7 +106,7 @@ func TestPostNoTLS(t *testing.T) {
 // server that does not read it.
 func TestPostClientCertificateDemanded(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	tests := []struct {
 		name    string
 		version uint16
@@ -127,16 +118,10 @@ func TestPostClientCertificateDemanded(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			config := authority.issue(t, nil)
+			config := authority.issue(nil)
 			config.MaxVersion, config.ClientAuth = test.version, tls.RequireAnyClientCert
-			s := serve(t, func(p *peer) {
-				raw := p.Conn
-				p.Conn = tls.Server(raw, config)
-				_ = p.Conn.(*tls.Conn).Handshake()
-				// A connection that is closed with bytes unread is reset, and the alert lost.
-				_, _ = io.Copy(io.Discard, raw)
-			})
-			_, err := post(t, t.Context(), authority.client(t), "https://"+s.address)
+			s := serveHandshake(t, config)
+			_, err := post(t, t.Context(), authority.client(), "https://"+s.address)
 			if e, ok := errors.AsType[*failure.Error](err); ok && e.Sent == failure.SentYes {
 				e.Sent = failure.SentUnknown // which of the two is a matter of luck
 			}
@@ -149,7 +134,7 @@ func TestPostClientCertificateDemanded(t *testing.T) {
 // What comes after the handshake is no longer a matter of protocols.
 func TestPostBrokenRecord(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
+	authority := newAuthority()
 	const lost = `connection_lost (net, sent "yes", attempts 1): the connection to HOST was lost (phase PHASE); the request may have been processed; hint: look at the account before trying again`
 	tests := []struct{ name, before, phase string }{
 		{"instead of a reply", "", "reply"},
@@ -159,13 +144,13 @@ func TestPostBrokenRecord(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := serveTLS(t, authority.issue(t, nil), func(p *peer) {
+			s := serveTLS(t, authority.issue(nil), func(p *peer) {
 				if p.request() {
 					p.say(test.before)
 					_, _ = io.WriteString(p.Conn.(*tls.Conn).NetConn(), "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32))
 				}
 			})
-			_, err := post(t, t.Context(), authority.client(t), "https://"+s.address)
+			_, err := post(t, t.Context(), authority.client(), "https://"+s.address)
 			checkTold(t, err, strings.NewReplacer("HOST", s.address, "PHASE", test.phase).Replace(lost))
 			checkWire(t, s.stop(), golden(s.address))
 		})

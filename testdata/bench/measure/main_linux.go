@@ -1,9 +1,16 @@
-package cmd
+// Command measure compares whole runs of the program as it is shipped with programs
+// that do less, those beside it, and prints the table of .ci/benchmarks.md, which has
+// the command for all of it. Run it in the root of the repository:
+//
+//	go run ./testdata/bench/measure -rounds 100
+package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
+	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,20 +22,21 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tokenfetch/tokenfetch/testdata/pki"
 )
 
 const (
-	benchmarksFile = "../.ci/benchmarks.md"
+	benchmarksFile = ".ci/benchmarks.md"
 	benchmarksHead = "# Benchmarks\n\n" +
 		"What whole runs of the program as it is shipped take, as ratios of median times: it and what it is compared with run in turn.\n" +
-		"`cmd/bench_linux_test.go` measures. On Linux, as root and with gnome-keyring, this writes the table anew:\n\n" +
+		"`testdata/bench/measure` measures. On Linux, as root and with gnome-keyring, this writes the table anew:\n\n" +
 		"```console\n" + `dbus-run-session -- sh -c 'd=$(mktemp -d)
 printf x | HOME=$d XDG_DATA_HOME=$d XDG_RUNTIME_DIR=$d gnome-keyring-daemon --unlock --components=secrets >/dev/null
-TOKENFETCH_TEST_KEYCHAIN=1 go test ./cmd -run "^$" -bench WholeProcess -benchtime 100x -update'` + "\n```\n\n"
+TOKENFETCH_TEST_KEYCHAIN=1 go run ./testdata/bench/measure -rounds 100 -update'` + "\n```\n\n"
 	// The bundle that both programs read where the system's authorities count.
 	systemBundle = "/etc/ssl/certs/ca-certificates.crt"
 )
@@ -36,24 +44,25 @@ TOKENFETCH_TEST_KEYCHAIN=1 go test ./cmd -run "^$" -bench WholeProcess -benchtim
 // sample measures once, in whatever unit.
 type sample func() float64
 
-// BenchmarkWholeProcess compares whole runs of the program as it is shipped with
-// programs that do less: those in testdata/bench. It shows the table, and with
-// -update it also writes .ci/benchmarks.md, which has the command for all of it: without
-// TOKENFETCH_TEST_KEYCHAIN and without root some rows are not measured.
-//
-//	go test ./cmd -run '^$' -bench WholeProcess -benchtime 100x
-func BenchmarkWholeProcess(b *testing.B) {
-	load, err := strconv.ParseFloat(strings.Fields(readFile(b, "/proc/loadavg"))[0], 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	bin := b.TempDir()
-	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "nethttpomithttp2", "-ldflags", "-s -w -X main.version=1.0.0", "-o", bin, "..", "../testdata/bench/...")
+func main() {
+	rounds := flag.Int("rounds", 100, "how often each row is measured")
+	update := flag.Bool("update", false, "write the table to "+benchmarksFile)
+	flag.Parse()
+	// Without TOKENFETCH_TEST_KEYCHAIN and without root some rows are not measured.
+	load, err := strconv.ParseFloat(strings.Fields(readFile("/proc/loadavg"))[0], 64)
+	check(err)
+	dir, err := os.MkdirTemp("", "measure")
+	check(err)
+	defer os.RemoveAll(dir)
+	bin := filepath.Join(dir, "bin")
+	check(os.Mkdir(bin, 0o700))
+	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "nethttpomithttp2", "-ldflags", "-s -w -X main.version=1.0.0", "-o", bin, ".", "./testdata/bench/...")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+		log.Fatalf("%v\n%s", err, out)
 	}
-	s := serveBench(b)
+	s := serveBench(dir)
+	defer s.end()
 	warm, cold := s.user(bin, false), s.user(bin, true)
 	keychain := s.keychain()
 	root := s.trusted()
@@ -95,7 +104,7 @@ func BenchmarkWholeProcess(b *testing.B) {
 		{"peak memory with a cached token, MiB", warm.peak(overHTTP...), "", nil, "6", ""},
 		{"peak memory of a fetch over http, MiB", cold.peak(overHTTP...), "", nil, "8", ""},
 		{"peak memory of a fetch over https, MiB", cold.peak(overHTTPS...), "", nil, "8", ""},
-		{"size of the program, MiB", sizeOf(b, filepath.Join(bin, "tokenfetch")), "", nil, "10", ""},
+		{"size of the program, MiB", sizeOf(filepath.Join(bin, "tokenfetch")), "", nil, "10", ""},
 	}
 	samples, references := make([][]float64, len(rows)), make([][]float64, len(rows))
 	round := func() {
@@ -112,12 +121,12 @@ func BenchmarkWholeProcess(b *testing.B) {
 	round() // makes what is cached
 	clear(samples)
 	clear(references)
-	for b.Loop() {
+	for range *rounds {
 		round()
 	}
 
 	var table strings.Builder
-	fmt.Fprintf(&table, "%d rounds on %s, with %d processors, %s/%s and %s.\n", b.N, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	fmt.Fprintf(&table, "%d rounds on %s, with %d processors, %s/%s and %s.\n", *rounds, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	if load > float64(runtime.NumCPU())/2 {
 		fmt.Fprintf(&table, "The machine was shared and busy (load average %.1f before), so the ratios are rough.\n", load)
 	}
@@ -133,14 +142,13 @@ func BenchmarkWholeProcess(b *testing.B) {
 		}
 		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", row.operation, row.against, measured, row.goal)
 	}
-	b.ReportMetric(0, "ns/op")
-	fmt.Print("\n" + table.String()) // a log of a benchmark is cut off after ten lines
+	fmt.Print(table.String())
 	if *update {
-		old := readFile(b, benchmarksFile)
+		old := readFile(benchmarksFile)
 		if i := strings.Index(old, "\n## "); i >= 0 { // what is below is written by hand
 			table.WriteString(old[i:])
 		}
-		writeFile(b, benchmarksFile, benchmarksHead+table.String(), 0o644)
+		writeFile(benchmarksFile, benchmarksHead+table.String(), 0o644)
 	}
 }
 
@@ -149,56 +157,67 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-func sizeOf(b *testing.B, path string) sample {
+func sizeOf(path string) sample {
 	return func() float64 {
 		info, err := os.Stat(path)
-		if err != nil {
-			b.Fatal(err)
-		}
+		check(err)
 		return float64(info.Size()) / (1 << 20)
 	}
 }
 
+// check ends the program where something fails that no row is about.
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func readFile(path string) string {
+	data, err := os.ReadFile(path)
+	check(err)
+	return string(data)
+}
+
+func writeFile(path, text string, mode os.FileMode) { check(os.WriteFile(path, []byte(text), mode)) }
+
 // benchServer is a token endpoint, and what programs need to know of it.
 type benchServer struct {
-	b           *testing.B
+	dir         string
 	http, https string
 	authority   string // the file of the one that https is of
 	profiles    string
 	inKeychain  string // profiles without a sealing key, which is in the keychain then
 	requests    atomic.Int64
+	atEnd       []func()
 }
 
-func serveBench(b *testing.B) *benchServer {
-	dir := b.TempDir()
-	s := &benchServer{b: b, authority: filepath.Join(dir, "ca.pem"), profiles: filepath.Join(dir, "profiles.toml"), inKeychain: filepath.Join(dir, "keychain.toml")}
+func (s *benchServer) end() {
+	for _, f := range slices.Backward(s.atEnd) {
+		f()
+	}
+}
+
+func serveBench(dir string) *benchServer {
+	s := &benchServer{dir: dir, authority: filepath.Join(dir, "ca.pem"), profiles: filepath.Join(dir, "profiles.toml"), inKeychain: filepath.Join(dir, "keychain.toml")}
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		s.requests.Add(1)
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"token_type":"Bearer","expires_in":31536000,"access_token":"`+strings.Repeat("token", 8)+`","refresh_token":"`+strings.Repeat("again", 8)+`"}`)
 	})
-	authority, err := newAuthority()
-	if err != nil {
-		b.Fatal(err)
-	}
-	certificate, err := authority.issue(func(*x509.Certificate) {})
-	if err != nil {
-		b.Fatal(err)
-	}
+	authority := pki.New("benchmark")
 	plain, secure := httptest.NewServer(answer), httptest.NewUnstartedServer(answer)
-	b.Cleanup(plain.Close)
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{authority.Issue(nil)}}
 	secure.StartTLS()
-	b.Cleanup(secure.Close)
+	s.atEnd = append(s.atEnd, plain.Close, secure.Close)
 	s.http, s.https = plain.URL, secure.URL
 
 	profile := func(name, origin, secrets string) string {
 		return fmt.Sprintf("[zeepay.%s]\nbase_url = %q\nclient_id = \"42\"\nusername = \"ops@example.com\"\n%s", name, origin, secrets)
 	}
 	const secrets = "client_secret = \"demo-client-secret\"\npassword = \"demo-password\"\n"
-	writeFile(b, s.authority, string(authority.pem), 0o600)
-	writeFile(b, s.profiles, "[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"+profile("http", s.http, secrets)+profile("https", s.https, secrets)+profile("keychain", s.http, ""), 0o600)
-	writeFile(b, s.inKeychain, profile("keychain", s.http, ""), 0o600)
+	writeFile(s.authority, string(authority.PEM), 0o600)
+	writeFile(s.profiles, "[tokenfetch]\ncache_key = { env = \"SEAL\" }\n"+profile("http", s.http, secrets)+profile("https", s.https, secrets)+profile("keychain", s.http, ""), 0o600)
+	writeFile(s.inKeychain, profile("keychain", s.http, ""), 0o600)
 	return s
 }
 
@@ -212,16 +231,16 @@ func (s *benchServer) keychain() (needs string) {
 		c := exec.Command("secret-tool", args...)
 		c.Stdin = strings.NewReader(stdin)
 		if out, err := c.CombinedOutput(); err != nil {
-			s.b.Errorf("secret-tool: %v\n%s", err, out)
+			log.Fatalf("secret-tool: %v\n%s", err, out)
 		}
 	}
 	for account, value := range map[string]string{"client_secret": "demo-client-secret", "password": "demo-password"} {
 		account = "zeepay/keychain/" + account + "@" + strings.TrimPrefix(s.http, "http://")
 		tool(value, "store", "--label=tokenfetch", "service", "tokenfetch", "username", account)
-		s.b.Cleanup(func() { tool("", "clear", "service", "tokenfetch", "username", account) })
+		s.atEnd = append(s.atEnd, func() { tool("", "clear", "service", "tokenfetch", "username", account) })
 	}
 	// The first run that needs the sealing key makes it.
-	s.b.Cleanup(func() { tool("", "clear", "service", "tokenfetch", "username", "tokenfetch/cache_key") })
+	s.atEnd = append(s.atEnd, func() { tool("", "clear", "service", "tokenfetch", "username", "tokenfetch/cache_key") })
 	return ""
 }
 
@@ -235,14 +254,10 @@ func (s *benchServer) trusted() (needs string) {
 	if unix.Unshare(unix.CLONE_NEWNS) != nil {
 		return "root"
 	}
-	bundle := filepath.Join(s.b.TempDir(), "bundle.pem")
-	writeFile(s.b, bundle, readFile(s.b, systemBundle)+readFile(s.b, s.authority), 0o644)
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		s.b.Fatal(err)
-	}
-	if err := unix.Mount(bundle, systemBundle, "", unix.MS_BIND, ""); err != nil {
-		s.b.Fatal(err)
-	}
+	bundle := filepath.Join(s.dir, "bundle.pem")
+	writeFile(bundle, readFile(systemBundle)+readFile(s.authority), 0o644)
+	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	check(unix.Mount(bundle, systemBundle, "", unix.MS_BIND, ""))
 	return ""
 }
 
@@ -254,7 +269,7 @@ func (s *benchServer) requestsOf(other sample) sample {
 		other()
 		n := s.requests.Load() - before
 		if n != 1 {
-			s.b.Errorf("%d requests", n)
+			log.Fatalf("%d requests", n)
 		}
 		return float64(n)
 	}
@@ -262,29 +277,29 @@ func (s *benchServer) requestsOf(other sample) sample {
 
 // benchUser runs programs with a home directory of its own.
 type benchUser struct {
-	b         *testing.B
 	bin, home string
 	cold      bool // the cache is emptied before each sample
 	environ   []string
 }
 
 func (s *benchServer) user(bin string, cold bool) *benchUser {
-	home := s.b.TempDir()
-	if err := os.MkdirAll(filepath.Join(home, ".cache/minimal"), 0o700); err != nil {
-		s.b.Fatal(err)
-	}
-	return &benchUser{s.b, bin, home, cold, []string{
+	home, err := os.MkdirTemp(s.dir, "home")
+	check(err)
+	check(os.MkdirAll(filepath.Join(home, ".cache/minimal"), 0o700))
+	return &benchUser{bin, home, cold, []string{
 		"HOME=" + home, "TOKENFETCH_CONFIG=" + s.profiles, "SEAL=" + strings.Repeat("sealing key ", 4),
 		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 	}}
 }
 
 func (u *benchUser) run(args ...string) (stderr string) {
-	_, stderr, err := execute(filepath.Join(u.bin, args[0]), u.environ, args[1:]...)
-	if err != nil {
-		u.b.Errorf("%q: %v\n%s", args, err, stderr)
+	var said strings.Builder
+	c := exec.Command(filepath.Join(u.bin, args[0]), args[1:]...)
+	c.Env, c.Stdout, c.Stderr = u.environ, io.Discard, &said
+	if err := c.Run(); err != nil {
+		log.Fatalf("%q: %v\n%s", args, err, said.String())
 	}
-	return stderr
+	return said.String()
 }
 
 // time measures how long a run takes.
@@ -317,9 +332,7 @@ func (u *benchUser) peak(args ...string) sample {
 		u.empty()
 		stderr := u.run(append([]string{"peak", filepath.Join(u.bin, args[0])}, args[1:]...)...)
 		kib, err := strconv.Atoi(strings.TrimSpace(stderr))
-		if err != nil {
-			u.b.Error(err)
-		}
+		check(err)
 		return float64(kib) / (1 << 10)
 	}
 }
@@ -331,8 +344,6 @@ func (u *benchUser) empty() {
 	}
 	tokens, _ := filepath.Glob(u.home + "/.cache/*/*.token")
 	for _, token := range tokens {
-		if err := os.Remove(token); err != nil {
-			u.b.Error(err)
-		}
+		check(os.Remove(token))
 	}
 }
