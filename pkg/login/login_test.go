@@ -431,7 +431,7 @@ func TestCopy(t *testing.T) {
 	if s.CanCopy("client_id") {
 		t.Error("a field can be copied from nowhere")
 	}
-	if e := fails(t, s.From("other"), failure.ProfileNotFound); e.Hint != "its profiles of zeepay are: default; to make another run: tokenfetch login zeepay/NAME" {
+	if e := fails(t, s.From("other"), failure.ProfileNotFound); e.Hint != "the profiles of zeepay are: default; to make another run: tokenfetch login zeepay/NAME" {
 		t.Errorf("the hint is %q", e.Hint)
 	}
 	check.OK(t, s.From("default"))

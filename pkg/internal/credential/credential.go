@@ -343,7 +343,7 @@ func (q *Query) noProfile() error {
 	if len(names) == 0 {
 		return e.WithHint("make it with: %s", login)
 	}
-	e = e.WithHint("its profiles of %s are: %s; to make another run: %s", name, strings.Join(names, ", "), login)
+	e = e.WithHint("the profiles of %s are: %s; to make another run: %s", name, strings.Join(names, ", "), login)
 	if near := failure.Nearest(q.Profile, names); near != "" {
 		return e.Suggest(name + "/" + near)
 	}

@@ -454,19 +454,19 @@ func TestFailures(t *testing.T) {
 		"named profile is missing": {
 			setup{profile: "cl", file: ci + "[zeepay.default]\n[mpay.x]\n", environ: full()},
 			failure.ProfileNotFound,
-			"there is no profile of that name for zeepay in DIR/profiles.toml", "its profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
+			"there is no profile of that name for zeepay in DIR/profiles.toml", "the profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
 		},
 		"misspelt profile": {
 			setup{profile: "defualt", file: ci + "[zeepay.default]\n[mpay.defuall]\n", environ: full()},
 			failure.ProfileNotFound,
 			"there is no profile of that name for zeepay in DIR/profiles.toml",
-			"did you mean zeepay/default? its profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
+			"did you mean zeepay/default? the profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
 		},
 		"misspelt profile in a variable": {
 			setup{profile: "defualt", file: ci + "[zeepay.default]\n", environ: append(full(), "TOKENFETCH_PROFILE=defualt")},
 			failure.ProfileNotFound,
 			"there is no profile of that name for zeepay in DIR/profiles.toml (from TOKENFETCH_PROFILE)",
-			"did you mean zeepay/default? its profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
+			"did you mean zeepay/default? the profiles of zeepay are: ci, default; to make another run: tokenfetch login zeepay/NAME",
 		},
 		"named profile and there is none": {
 			setup{profile: "ci", environ: full()},
