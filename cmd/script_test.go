@@ -238,7 +238,16 @@ func steady(ts *testscript.TestScript, output string) string {
 	} {
 		output = regexp.MustCompile(pattern).ReplaceAllString(output, name)
 	}
-	return output
+	// What is left of ten minutes, an hour or a day, up to half a minute later.
+	left := regexp.MustCompile(`("(?:expires_in|retry_after_s|held_for_s)":)(\d+)`)
+	return left.ReplaceAllStringFunc(output, func(text string) string {
+		m := left.FindStringSubmatch(text)
+		n, _ := strconv.Atoi(m[2])
+		if n%600 > 570 {
+			n += 600 - n%600
+		}
+		return m[1] + strconv.Itoa(n)
+	})
 }
 
 // patience is how long a run may take: 5 s, and longer where the race detector
