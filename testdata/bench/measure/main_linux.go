@@ -36,7 +36,7 @@ const (
 		"`testdata/bench/measure` measures. On Linux, as root and with gnome-keyring, this writes the table anew:\n\n" +
 		"```console\n" + `dbus-run-session -- sh -c 'd=$(mktemp -d)
 printf x | HOME=$d XDG_DATA_HOME=$d XDG_RUNTIME_DIR=$d gnome-keyring-daemon --unlock --components=secrets >/dev/null
-TOKENFETCH_TEST_KEYCHAIN=1 go run ./testdata/bench/measure -rounds 100 -update'` + "\n```\n\n"
+TOKENFETCH_TEST_KEYCHAIN=1 go test ./cmd -run "^$" -bench WholeProcess -benchtime 100x -update'` + "\n```\n\n"
 	// The bundle that both programs read where the system's authorities count.
 	systemBundle = "/etc/ssl/certs/ca-certificates.crt"
 )
