@@ -9,11 +9,11 @@ import (
 )
 
 // Inspect checks whether each place can supply its value, and sets Problem and
-// Shared of the places in the plan. It runs no helper and does not read standard
-// input. It does not read the content of a file that contains a secret or can be
-// read only once. It returns the values that it learns; if they are complete, see
-// [Plan.Knows], they are sufficient for [Plan.Fingerprint]. It reads both files of a
-// client certificate to check them, unless one is a pipe.
+// Shared of the places in the plan. It runs no helper, and does not read standard
+// input or a pipe, whose content can be read only once. It returns the values that it
+// learns; if they are complete, see [Plan.Knows], they are sufficient for
+// [Plan.Fingerprint]. It reads both files of a client certificate to check them, unless
+// one is a pipe.
 func (p *Plan) Inspect(ctx context.Context, a Access) provider.Values {
 	values := provider.Values{}
 	for i := range p.Places {
@@ -49,7 +49,7 @@ func (place Place) inspect(ctx context.Context, a Access) (value secret.Value, s
 		}
 	case File:
 		stat, err := place.checkFile(ctx, a)
-		if err == nil && !place.Field.Secret && !stat.Pipe {
+		if err == nil && !stat.Pipe {
 			value, err = place.read(ctx, a)
 		}
 		return value, stat.Shared, err

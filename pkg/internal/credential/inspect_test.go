@@ -93,7 +93,7 @@ client_secret = { env = "EMPTY" }
 			[]string{`DIR/profiles.toml, line 2: unknown key "pasword" in [zeepay.default]; the nearest known key is "password"`},
 			map[string]string{},
 		},
-		"helpers are not run, and nothing secret is read from a file": {
+		"helpers are not run, and files are read": {
 			setup{provider: "zeepay", file: `
 [zeepay.default]
 environment = "test"
@@ -109,7 +109,7 @@ password = { file = "shared" }
 				"password file shared",
 				"the value from the file DIR/profiles.toml contains a line break; client_id of [zeepay.default] names it",
 			},
-			map[string]string{},
+			map[string]string{"client_secret": canary, "password": canary},
 		},
 		"what is at hand is known": {
 			setup{provider: "zeepay", keychain: &store{items: map[string]string{"zeepay/default/password@test.digitaltermination.com": "pw"}}, file: `
@@ -151,12 +151,13 @@ func toValues(texts map[string]string) map[string]secret.Value {
 	return values
 }
 
-// TestKnows: what a plan is known by, without the secrets in a file, behind a
+// TestKnows: what a plan is known by, without the secrets that are missing, behind a
 // helper, or in the keychain.
 func TestKnows(t *testing.T) {
 	for lines, want := range map[string]credential.Knowledge{
 		"username = \"u\"\npassword = \"pw\"":                            {All: true, Account: true, Near: true},
-		"username = \"u\"\npassword = { file = \"secret\" }":             {Account: true},
+		"username = \"u\"\npassword = { file = \"secret\" }":             {All: true, Account: true, Near: true},
+		"username = \"u\"\npassword = { file = \"none\" }":               {Account: true},
 		"username = \"u\"\npassword = { command = [\"/bin/sh\"] }":       {Account: true, Near: true},
 		"username = \"u\"\npassword = { keychain = true }":               {Account: true, Near: true},
 		"username = { command = [\"/bin/sh\"] }\npassword = \"pw\"":      {Near: true},
