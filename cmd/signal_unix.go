@@ -195,5 +195,5 @@ func enoughFiles() bool {
 func openFiles() (n uint64, known bool) {
 	var limit unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	return limit.Cur, err == nil
+	return uint64(limit.Cur), err == nil //nolint:unconvert // signed on FreeBSD
 }

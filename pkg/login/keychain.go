@@ -134,6 +134,10 @@ func (r *Removal) notRemoved(err error) error {
 	if e.Code == failure.KeychainUnavailable {
 		e = e.Append(" that can be asked").AppendHint(", or if you never had one remove %s from %s by hand,", r.Table(), r.File.Path)
 	}
+	command := "tokenfetch logout " + r.Name
+	if r.Purge {
+		command += " --purge"
+	}
 	return e.Append(", so that secrets stay in it if there are any; everything else is removed, except the profile").
-		AppendHint(" and run tokenfetch logout %s again", r.Name)
+		AppendHint(" and run %s again", command)
 }
