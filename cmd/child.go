@@ -58,14 +58,15 @@ func (r *run) runCommand(path string, argv, environ []string) error {
 	command.Args[0] = argv[0]
 	command.Env = environ
 	command.Stdin, command.Stdout, command.Stderr = r.env.Stdin, r.env.Stdout, r.env.Stderr
+	to, stop := r.signals.passOn()
+	defer stop()
 	if err := command.Start(); err != nil {
 		return exitError{failure.New(failure.CommandNotRunnable, "the command behind -- cannot be run").
 			WithHint("check its mode and format"), exitNotRunnable}
 	}
+	to(command.Process)
 	r.limit.Pause() // the command decides when the run ends
-	stop := r.signals.passOn(command.Process)
 	err := command.Wait()
-	stop()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return childStatus(statusOf(exit.ProcessState))
 	}

@@ -119,7 +119,9 @@ func TestGuideOfProviders(t *testing.T) {
 			want := regexp.MustCompile(`BASIC\((.*)\)`).ReplaceAllStringFunc(c.request, func(pair string) string {
 				return base64.StdEncoding.EncodeToString([]byte(pair[len("BASIC(") : len(pair)-1]))
 			})
+			e.mu.Lock()
 			got := regexp.MustCompile(`(?m)^(Connection|User-Agent): .*\n`).ReplaceAllString(requests.String(), "")
+			e.mu.Unlock()
 			check.Same(t, "the request", want+"\n", got)
 			out, diag, err = run(environ, c.name, "--no-cache", "-v")
 			if err == nil || exitStatus(err) != 4 || out != "" || leak(diag, canaries["CLIENT_SECRET"]) != "" || leak(diag, canaries["PASSWORD"]) != "" {

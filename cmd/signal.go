@@ -93,21 +93,24 @@ func notify(received chan os.Signal, signals []os.Signal) {
 	}
 }
 
-// passOn forwards the signals to a child until stop is called. The child decides when
-// the run ends.
-func (s *signals) passOn(child *os.Process) (stop func()) {
-	signal.Stop(s.received)
+// passOn keeps the signals for a child until stop is called, and forwards them from when
+// to is called with it. Called before the child starts, it leaves no moment in which a
+// signal would end this process alone. The child decides when the run ends.
+func (s *signals) passOn() (to func(child *os.Process), stop func()) {
 	received := make(chan os.Signal, 8)
 	notify(received, s.ending)
-	go func() {
-		for sig := range received {
-			// The terminal has already sent its signals to the child.
-			if !fromTerminal(sig) {
-				_ = child.Signal(sig)
+	signal.Stop(s.received)
+	to = func(child *os.Process) {
+		go func() {
+			for sig := range received {
+				// The terminal has already sent its signals to the child.
+				if !fromTerminal(sig) {
+					_ = child.Signal(sig)
+				}
 			}
-		}
-	}()
-	return func() { signal.Stop(received); close(received) }
+		}()
+	}
+	return to, func() { signal.Stop(received); close(received) }
 }
 
 // lendTerminal gives standard input to a helper until end is called.

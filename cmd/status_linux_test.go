@@ -271,7 +271,7 @@ func TestRealKeychainStatus(t *testing.T) {
 			"  cached token  none: never cached: it can be used once\n" +
 			"  hold          none\n" +
 			"  problem       password is missing: the keychain item mpay/default/password@other.example does not exist, and nothing else gives it\n" +
-			"  hint          store it with: tokenfetch login mpay --base-url https://other.example; or set TOKENFETCH_MPAY_PASSWORD or give --password-file FILE\n"},
+			"  hint          store it with: tokenfetch login mpay --base-url https://other.example; or set TOKENFETCH_MPAY_PASSWORD, or TOKENFETCH_MPAY_PASSWORD_FILE to the path of its file; or run: tokenfetch mpay --password-file FILE\n"},
 	} {
 		home := t.TempDir()
 		environ := []string{
