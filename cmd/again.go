@@ -26,10 +26,7 @@ func (r *run) again(known, more string) string {
 			continue
 		}
 		name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
-		f := flags.Lookup(name)
-		if len(name) == 1 {
-			f = flags.ShorthandLookup(name)
-		}
+		f := lookupFlag(flags, name)
 		if f == nil {
 			return ""
 		}
@@ -74,10 +71,7 @@ func (r *run) refWord(f ref, known bool) string {
 
 // flagWords returns a given flag in a form that may be repeated.
 func (r *run) flagWords(f *pflag.Flag) []string {
-	value := f.Value
-	if o, ok := value.(*once); ok {
-		value = o.Value
-	}
+	value := flagValue(f)
 	placeholder, _ := pflag.UnquoteUsage(f)
 	flag, text := "--"+f.Name, value.String()
 	switch value.(type) {

@@ -142,6 +142,22 @@ func strict(flags *pflag.FlagSet) {
 	})
 }
 
+// flagValue returns the value of a flag without what strict has put around it.
+func flagValue(f *pflag.Flag) pflag.Value {
+	if o, ok := f.Value.(*once); ok {
+		return o.Value
+	}
+	return f.Value
+}
+
+// lookupFlag returns the flag of that name, or of that letter, nil if there is none.
+func lookupFlag(flags *pflag.FlagSet, name string) *pflag.Flag {
+	if len(name) == 1 {
+		return flags.ShorthandLookup(name)
+	}
+	return flags.Lookup(name)
+}
+
 // flagError turns an error of the flag library, whose text quotes values, into
 // one that names the flag only.
 func (r *run) flagError(cmd *cobra.Command, err error) error {
@@ -202,11 +218,7 @@ func (r *run) insteadOfFlag(exec *cobra.Command, name string) string {
 	if err != nil {
 		return ""
 	}
-	flags := r.newProvider(d).Flags()
-	f := flags.Lookup(name)
-	if len(name) == 1 {
-		f = flags.ShorthandLookup(name)
-	}
+	f := lookupFlag(r.newProvider(d).Flags(), name)
 	if f == nil {
 		return ""
 	}

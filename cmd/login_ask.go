@@ -467,7 +467,7 @@ func (l *loginCommand) readFlag(ctx context.Context, flag, path string) (secret.
 	}
 	ctx, cancel := l.limit.Context(ctx)
 	defer cancel()
-	name := "the file of --" + flag
+	name := source.FileOf + "--" + flag
 	value, note, err := source.ReadValue(ctx, path, name, l.run.env.ci())
 	if note != "" && err == nil {
 		l.run.console.info("%s %s; taken because this is CI", name, note)

@@ -76,11 +76,7 @@ func nearestFlag(cmd *cobra.Command, name string) string {
 
 // nearestValue returns the value of a flag that is nearest to text, or "".
 func nearestValue(f *pflag.Flag, text string) string {
-	value := f.Value
-	if o, ok := value.(*once); ok {
-		value = o.Value
-	}
-	if list, ok := value.(*choice); ok {
+	if list, ok := flagValue(f).(*choice); ok {
 		return failure.Nearest(text, list.from)
 	}
 	return ""

@@ -8,17 +8,10 @@ import (
 
 // The reasons why there is no keychain. Each wraps [secret.ErrUnavailable].
 const (
-	ErrNoBus      = unavailable("there is no session bus")
-	ErrBusBroken  = unavailable("the session bus does not answer as it should")
-	ErrNotRunning = unavailable("no keychain service runs on the session bus")
+	ErrNoBus      = secret.Unavailable("there is no session bus")
+	ErrBusBroken  = secret.Unavailable("the session bus does not answer as it should")
+	ErrNotRunning = secret.Unavailable("no keychain service runs on the session bus")
 )
-
-// unavailable is a reason. As a constant it costs nothing when the program starts.
-type unavailable string
-
-func (u unavailable) Error() string { return secret.ErrUnavailable.Error() + ": " + string(u) }
-
-func (unavailable) Unwrap() error { return secret.ErrUnavailable }
 
 // Ping reports whether the keychain is ready. It returns nil, [secret.ErrLocked],
 // [secret.ErrTimeout] if ctx reaches its deadline, or an error that says why there

@@ -68,8 +68,18 @@ var (
 	ErrLocked      = errors.New("the keychain is locked")
 	ErrTimeout     = errors.New("the keychain did not answer in time")
 	ErrTooLarge    = errors.New("the secret is too large for the keychain")
-
-	// ErrNoKeyring wraps ErrUnavailable: the keychain is there, but nothing in it that
-	// items could be in.
-	ErrNoKeyring = fmt.Errorf("%w: its service has no default keyring", ErrUnavailable)
 )
+
+// ErrNoKeyring means that the keychain is there, but nothing in it that items could be
+// in.
+const ErrNoKeyring = Unavailable("its service has no default keyring")
+
+// Unavailable is a reason why there is no keychain, an error that wraps
+// [ErrUnavailable]. As a constant it costs nothing when the program starts.
+type Unavailable string
+
+// Error returns the text of ErrUnavailable with the reason.
+func (u Unavailable) Error() string { return ErrUnavailable.Error() + ": " + string(u) }
+
+// Unwrap returns ErrUnavailable.
+func (Unavailable) Unwrap() error { return ErrUnavailable }

@@ -40,6 +40,10 @@ func ReadRegularAs(ctx context.Context, path, name string, limit int64) (File, e
 	return read(ctx, path, name, limit, false)
 }
 
+// FileOf begins the name in messages for a file whose path must not be shown: the flag
+// or variable that names it follows.
+const FileOf = "the file of "
+
 // called returns the name in messages for a file whose path may be shown.
 func called(path string) string { return "the file " + path }
 

@@ -137,7 +137,7 @@ const foreign = "belongs to another user"
 // ShellName returns how a command line names the file at path. If messages call it by
 // another name than its path, see [ReadValue], that is its variable or a placeholder.
 func ShellName(path, name string) string {
-	variable, ok := strings.CutPrefix(name, "the file of ")
+	variable, ok := strings.CutPrefix(name, FileOf)
 	switch {
 	case name == called(path):
 		return failure.ShellWord(path)

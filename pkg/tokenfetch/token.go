@@ -326,8 +326,8 @@ func (p *Plan) advise(ctx context.Context, guard *cache.Guard, err error) error 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	if e, ok := errors.AsType[*failure.Error](err); ok {
-		if correction := p.found.Correction(); correction != "" && slices.Contains([]failure.Code{failure.CredentialsRejected, failure.ProviderRefused}, e.Code) {
-			e = e.WithHint("%s", correction)
+		if e.Code == failure.CredentialsRejected || e.Code == failure.ProviderRefused {
+			e = e.WithHint("%s", cmp.Or(p.found.Correction(), e.Hint))
 		}
 		return p.adviseRefusal(ctx, guard, AdviseAllowList(p.query.Definition, p.found.Environment, e))
 	}

@@ -60,13 +60,10 @@ func (p *Plan) Giver(place Place) string {
 	case byFlag:
 		return "--" + place.Field.Flag()
 	case byVariable:
-		return strings.TrimPrefix(place.Where, theFileOf)
+		return strings.TrimPrefix(place.Where, source.FileOf)
 	}
 	return place.Field.Name + " of " + p.query.table()
 }
-
-// theFileOf begins the description of a file that a flag or variable names.
-const theFileOf = "the file of "
 
 // checkCertificateBinding returns an error if a certificate of the profile, which is
 // for the host own, would be presented to another host.

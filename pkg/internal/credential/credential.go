@@ -572,13 +572,13 @@ func (p *Plan) place(name string) Place {
 		case value == "-":
 			place.Kind, place.Where = Stdin, "standard input"
 		default:
-			place.Kind, place.Path, place.Where = File, value, "the file of --"+f.Flag()
+			place.Kind, place.Path, place.Where = File, value, source.FileOf+"--"+f.Flag()
 		}
 		return place
 	}
 	variable := p.Definition.Variable(name)
 	byText := Place{Field: f, level: byVariable, Kind: Text, Where: variable, Variable: variable}
-	byFile := Place{Field: f, level: byVariable, Kind: File, Where: theFileOf + variable + "_FILE"}
+	byFile := Place{Field: f, level: byVariable, Kind: File, Where: source.FileOf + variable + "_FILE"}
 	value, found, err := q.variable(variable)
 	if err != nil {
 		byText.Problem = err

@@ -3,6 +3,7 @@ package credential
 import (
 	"github.com/tokenfetch/tokenfetch/pkg/profile"
 	"github.com/tokenfetch/tokenfetch/pkg/provider"
+	"github.com/tokenfetch/tokenfetch/pkg/source"
 )
 
 // findFiles finds the files that settings of the profile name.
@@ -25,7 +26,7 @@ func (p *Plan) settingPlace(setting provider.Field, path string) Place {
 	byName, found, err := p.query.variable(variable)
 	switch {
 	case found || err != nil:
-		return Place{Field: setting, level: byVariable, Kind: File, Path: byName, Where: theFileOf + variable, Problem: err}
+		return Place{Field: setting, level: byVariable, Kind: File, Path: byName, Where: source.FileOf + variable, Problem: err}
 	case path != "":
 		return Place{Field: setting, level: byProfile, Kind: File, Path: path, Where: "the file " + path + ", named by " + p.query.table()}
 	}
